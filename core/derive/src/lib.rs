@@ -1,0 +1,1 @@
+//! The derive for netchan's `Message` trait.

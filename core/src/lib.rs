@@ -1,0 +1,12 @@
+//! Type-safe channels that reach from a microcontroller to a server.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+// Lets the derive name `::netchan::` inside this crate too.
+extern crate self as netchan;

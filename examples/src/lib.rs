@@ -1,0 +1,1 @@
+//! Programs that show netchan at work; see `src/bin/`.

@@ -1,0 +1,1 @@
+//! netchan links over TCP.
