@@ -10,3 +10,5 @@ extern crate std;
 
 // Lets the derive name `::netchan::` inside this crate too.
 extern crate self as netchan;
+
+pub mod proto;
