@@ -12,3 +12,5 @@ extern crate std;
 extern crate self as netchan;
 
 pub mod proto;
+#[cfg(feature = "testing-bare")]
+pub mod testing;
