@@ -117,7 +117,8 @@ pub enum Event<'a> {
 pub enum Blocked {
     /// Wait for [`Event::Granted`].
     Credit,
-    /// An earlier message of this circuit is still being written.
+    /// An earlier message of this circuit, or our `ACCEPT`, is still to be written: there is
+    /// no event for it, so try again after [`Link::control`] and [`Link::fragment`].
     Busy,
     /// Longer than the receiver's limit, in bytes.
     TooLarge(u32),

@@ -322,7 +322,7 @@ impl Node {
 }
 
 /// Stands in a node's place while its port is at work.
-const IDLE: LinkConfig = LinkConfig {
+pub(super) const IDLE: LinkConfig = LinkConfig {
     circuits: 0,
     ..LinkConfig::stream(crate::proto::Identity {
         name: match crate::proto::Name::new("idle") {
