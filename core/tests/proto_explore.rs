@@ -5,6 +5,8 @@
 //! failed, values are in order, accounts hold. In every state at rest: whoever waits, waits
 //! for a program, and when the programs are through nothing is left of the circuit.
 
+#![expect(clippy::print_stdout, reason = "the number of states is what one wants to read")]
+
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 

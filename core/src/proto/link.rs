@@ -545,7 +545,7 @@ impl Link {
     /// the program has been told.
     pub fn drained(&mut self, slots: &mut Slots<'_>, handle: Handle) {
         let Some(slot) = self.slot(slots, handle) else { return };
-        if !slot.in_ended && !slot.is_final() {
+        if slot.killed || !slot.in_ended && !slot.is_final() {
             return;
         }
         slot.in_drained = true;

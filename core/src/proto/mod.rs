@@ -20,6 +20,8 @@ mod fault;
 mod frame;
 pub mod framing;
 mod hello;
+#[cfg(feature = "testing")]
+mod life;
 mod link;
 mod reason;
 mod splice;

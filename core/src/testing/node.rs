@@ -280,7 +280,10 @@ impl Node {
                 }
             }
             Event::Nothing | Event::Granted(_) | Event::Up(_) => {}
-            Event::Attach(..) => panic!("no test attaches"),
+            Event::Attach(_, handle, ..) => {
+                let (link, mut slots, _) = port.parts();
+                link.kill(&mut slots, handle, Dead::here(Reason::Refused), "");
+            }
         }
     }
 
