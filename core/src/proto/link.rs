@@ -427,6 +427,9 @@ impl Link {
     pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
         let (quantum, trailer) = (self.quantum(), self.trailer());
         let flight = self.config.flight.max(ACK_EVERY);
+        if !self.is_up() || self.is_left() {
+            return None;
+        }
         while self.bytes_out.ahead_of(self.bytes_out_acked) < flight {
             let handle = self.pop_ready(slots)?;
             let slot = self.slot(slots, handle)?;

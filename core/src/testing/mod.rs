@@ -18,6 +18,8 @@ mod port;
 mod rng;
 #[cfg(feature = "testing")]
 mod router;
+#[cfg(feature = "testing")]
+pub mod sim;
 
 #[cfg(feature = "testing")]
 pub use chain::Chain;
