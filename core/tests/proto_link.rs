@@ -384,6 +384,20 @@ fn totals_that_no_honest_peer_sends_end_the_link() {
 }
 
 #[test]
+fn a_done_that_claims_less_than_all_ends_the_link() {
+    for (taken, fault) in [(1, Fault::BadTotal), (3, Fault::BadTotal)] {
+        let (mut pair, id, handle) = open(OpenFlags::SENDS);
+        pair.a.send(id, vec![1]);
+        pair.a.send(id, vec![2]);
+        pair.a.end(id);
+        pair.run();
+        pair.b.port.forge(&Frame::Done(handle, Total::new(taken)));
+        pair.b_to_a();
+        assert_eq!(pair.a.port.fault, Some(fault), "{taken} of 2");
+    }
+}
+
+#[test]
 fn opens_beyond_what_was_promised_end_the_link() {
     let mut pair = Pair::up();
     pair.b.policy = Policy::Hold;

@@ -34,7 +34,7 @@ pub(super) fn act(n: usize, node: &mut Node, plan: &Plan, rng: &mut Rng, report:
             (Stage::Open, 1) if circuit.sends() => node.end(id),
             (Stage::Open, 2) if circuit.sends() => node.ask(id),
             (Stage::Open, 3..14) if circuit.sends() && !circuit.ending && circuit.dead.is_none() => {
-                let most = if plan.large && rng.one_in(8) { 3000 } else { 60 };
+                let most = if plan.large && rng.one_in(8) { 30_000 } else { 60 };
                 let limit = node.limit_of(id);
                 let circuit = &node.circuits[id];
                 if limit < 4 {
