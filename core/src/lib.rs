@@ -10,3 +10,10 @@ extern crate std;
 
 // Lets the derive name `::netchan::` inside this crate too.
 extern crate self as netchan;
+
+pub mod message;
+
+#[cfg(feature = "alloc")]
+pub use message::Bytes;
+pub use message::{Blob, DecodeError, EncodeError, Fingerprint, Message, Text};
+pub use netchan_derive::Message;
