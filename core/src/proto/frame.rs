@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame = head payload      head = varint(number * 8 + kind)
-//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE
+//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE, 4 PING, 5 PONG
 //! kind 1 DATA     number: handle      payload: a whole message
 //! kind 2 FIRST    varint message length, first bytes
 //! kind 3 MORE     further bytes; the last ones complete the length
@@ -29,6 +29,8 @@ pub(crate) const LINK_HELLO: u32 = 0;
 pub(crate) const LINK_BEAT: u32 = 1;
 pub(crate) const LINK_ACK: u32 = 2;
 pub(crate) const LINK_GOODBYE: u32 = 3;
+pub(crate) const LINK_PING: u32 = 4;
+pub(crate) const LINK_PONG: u32 = 5;
 
 pub(crate) const CONTROL_OPEN: u8 = 1;
 pub(crate) const CONTROL_ACCEPT: u8 = 2;
@@ -99,6 +101,10 @@ pub enum Frame<'a> {
     Ack(Total),
     /// The link ends in order.
     Goodbye(Reason),
+    /// Answer at once.
+    Ping,
+    /// The answer.
+    Pong,
     /// Message bytes.
     Data(Handle, Part, &'a [u8]),
     /// Bytes that the next hop has promised to take.
@@ -312,6 +318,8 @@ impl<'a> Frame<'a> {
             KIND_LINK => match head >> 3 {
                 LINK_HELLO => return Hello::parse(r.0).map(Self::Hello),
                 LINK_BEAT => Self::Beat,
+                LINK_PING => Self::Ping,
+                LINK_PONG => Self::Pong,
                 LINK_ACK => Self::Ack(r.total()?),
                 LINK_GOODBYE => Self::Goodbye(Reason::new(r.byte()?)),
                 _ => return Err(FrameError::Kind),
@@ -356,6 +364,8 @@ impl<'a> Frame<'a> {
                 return Ok(at + hello.write(&mut w.out[at..])?);
             }
             Self::Beat => w.head(LINK_BEAT, KIND_LINK)?,
+            Self::Ping => w.head(LINK_PING, KIND_LINK)?,
+            Self::Pong => w.head(LINK_PONG, KIND_LINK)?,
             Self::Ack(total) => w.head(LINK_ACK, KIND_LINK)?.number(total.get())?,
             Self::Goodbye(reason) => w.head(LINK_GOODBYE, KIND_LINK)?.byte(reason.get())?,
             Self::Data(handle, part, bytes) => match part {

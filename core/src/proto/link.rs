@@ -168,6 +168,8 @@ pub struct Link {
     hello_due: bool,
     echoed: bool,
     beat_due: bool,
+    ping_due: bool,
+    pong_due: bool,
     ack_due: bool,
     bye_due: Option<Reason>,
     peer: Peer,
@@ -222,6 +224,8 @@ impl Link {
             nonce: if nonce == 0 { 1 } else { nonce },
             echoed: false,
             beat_due: false,
+            ping_due: false,
+            pong_due: false,
             ack_due: false,
             bye_due: None,
             peer: Peer { nonce: 0, boot: 0, packet: 0, circuits: 0, dead_ms: 0, parity: 0, crc: false },
@@ -547,6 +551,23 @@ impl Link {
         self.free_if_over(slots, handle);
     }
 
+    /// Asks the peer for a sign of life now.
+    pub fn ping(&mut self) {
+        self.ping_due = self.is_up();
+    }
+
+    /// Whether this side opened, or would open, the handle.
+    #[inline]
+    pub const fn is_mine(&self, handle: Handle) -> bool {
+        handle.parity() != self.peer.parity
+    }
+
+    /// Whether [`Link::fragment`] may have something to write.
+    #[inline]
+    pub fn has_fragment(&self) -> bool {
+        self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < self.config.flight
+    }
+
     /// Ends the link in order: control frames that are due go first.
     pub fn goodbye(&mut self, reason: Reason) {
         if self.is_up() {
@@ -661,7 +682,12 @@ impl Link {
         }
         let told = |news: bool, event| if news { event } else { Event::Nothing };
         let (handle, event) = match frame {
-            Frame::Hello(_) | Frame::Beat => return Ok(Event::Nothing),
+            Frame::Hello(_) | Frame::Beat | Frame::Pong => return Ok(Event::Nothing),
+            Frame::Ping => {
+                // A bit, not a queue: many pings get one answer.
+                self.pong_due = true;
+                return Ok(Event::Nothing);
+            }
             Frame::Goodbye(reason) => return Err(Fault::Goodbye(reason)),
             Frame::Ack(total) => return self.on_ack(total),
             Frame::Open(handle, open) => {
@@ -832,6 +858,7 @@ impl Link {
 
     /// Writes the frames of the link itself: whether there was room for all.
     fn link_frames(&mut self, sink: &mut dyn Sink) -> bool {
+        let crc = self.crc_seed();
         if self.hello_due {
             let id = self.config.identity;
             let hello = Hello {
@@ -864,6 +891,15 @@ impl Link {
             self.bytes_in_told = self.bytes_in;
             self.ack_due = false;
             self.sent = true;
+        }
+        for (due, frame) in [(&mut self.ping_due, Frame::Ping), (&mut self.pong_due, Frame::Pong)] {
+            if *due && matches!(self.state, LinkState::Up | LinkState::Leaving) {
+                if !put_frame(sink, &frame, crc) {
+                    return false;
+                }
+                *due = false;
+                self.sent = true;
+            }
         }
         if self.beat_due {
             // Anything written since is as good a sign of life.
