@@ -20,3 +20,10 @@ pub mod proto;
 pub use message::Bytes;
 pub use message::{Blob, DecodeError, EncodeError, Fingerprint, Message, Text};
 pub use netchan_derive::Message;
+
+#[cfg(feature = "std")]
+pub use host::{
+    Account, Config, DrainError, ExportError, ExportOptions, Fanout, ImportError, LinkError, LinkEvent, Node,
+    Peer, PeerInfo, Receiver, RecvError, SendCause, SendError, Sender, channel,
+};
+pub use proto::{Dead, Place, Reason};

@@ -16,10 +16,7 @@ enum Event<T> {
     Idle,
     One(T),
     Two(T, u8),
-    Named {
-        ticks: Vec<T>,
-        r#type: Option<String>,
-    },
+    Named { ticks: Vec<T>, r#type: Option<String> },
 }
 
 #[test]
@@ -29,10 +26,7 @@ fn a_struct_and_a_generic_enum_come_back() {
         Event::Idle,
         Event::One(tick.clone()),
         Event::Two(tick.clone(), 3),
-        Event::Named {
-            ticks: vec![tick.clone(); 3],
-            r#type: Some("x".into()),
-        },
+        Event::Named { ticks: vec![tick.clone(); 3], r#type: Some("x".into()) },
     ];
     for value in values {
         let mut bytes = vec![9];

@@ -18,10 +18,7 @@ pub(crate) struct OfType {
 impl OfType {
     pub(crate) fn parse(attributes: &[Attribute]) -> Result<Self> {
         let mut parsed = Self::default();
-        for attribute in attributes
-            .iter()
-            .filter(|attribute| attribute.path().is_ident("netchan"))
-        {
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("netchan")) {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("name") {
                     parsed.name = Some(name(&meta)?);
@@ -33,9 +30,7 @@ impl OfType {
                     }
                     parsed.older.push(meta.value()?.parse()?);
                 } else {
-                    return Err(
-                        meta.error("expected `also = Type`, `name = \"...\"` or `crate = path`")
-                    );
+                    return Err(meta.error("expected `also = Type`, `name = \"...\"` or `crate = path`"));
                 }
                 Ok(())
             })?;
@@ -48,10 +43,7 @@ impl OfType {
 /// The name that `#[netchan(name = "...")]` gives a field or variant.
 pub(crate) fn of_part(attributes: &[Attribute]) -> Result<Option<String>> {
     let mut found = None;
-    for attribute in attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("netchan"))
-    {
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("netchan")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("name") {
                 return Err(meta.error("expected `name = \"...\"`"));
@@ -75,17 +67,10 @@ fn name(meta: &ParseNestedMeta<'_>) -> Result<String> {
 /// Refuses serde attributes that change the encoding: the fingerprint, made from what stands in the
 /// source, would be that of another type.
 fn check_serde(attributes: &[Attribute]) -> Result<()> {
-    for attribute in attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("serde"))
-    {
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
         attribute.parse_nested_meta(|meta| {
             if let Some(advice) = advice(&meta.path) {
-                let attribute = meta
-                    .path
-                    .get_ident()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
+                let attribute = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
                 return Err(meta.error(format!(
                     "netchan cannot send a type with `#[serde({attribute})]`, \
                      which changes the encoding but not the fingerprint: {advice}"
@@ -118,16 +103,14 @@ fn advice(attribute: &Path) -> Option<&'static str> {
     match attribute.as_str() {
         harmless if HARMLESS.contains(&harmless) => None,
         "flatten" => Some("remove it, the inner struct is sent in place anyway"),
-        "content" | "tag" | "untagged" => {
-            Some("remove it, enums are sent with the number of their variant")
-        }
+        "content" | "tag" | "untagged" => Some("remove it, enums are sent with the number of their variant"),
         "other" => Some("remove it, and accept older versions with `#[netchan(also = ...)]`"),
-        skip if skip.starts_with("skip") => Some(
-            "remove it, or keep what is not sent in another struct; what may be absent is an `Option`",
-        ),
-        _ => Some(
-            "wrap the foreign type in one of your own that holds what is sent, and convert at the ends",
-        ),
+        skip if skip.starts_with("skip") => {
+            Some("remove it, or keep what is not sent in another struct; what may be absent is an `Option`")
+        }
+        _ => {
+            Some("wrap the foreign type in one of your own that holds what is sent, and convert at the ends")
+        }
     }
 }
 
@@ -137,10 +120,7 @@ fn skip_value(meta: &ParseNestedMeta<'_>) -> Result<()> {
         parenthesized!(content in meta.input);
         content.parse::<TokenStream>()?;
     } else if meta.input.peek(Token![=]) {
-        meta.value()?
-            .parse::<LitStr>()
-            .map(drop)
-            .or_else(|_| meta.input.parse::<Path>().map(drop))?;
+        meta.value()?.parse::<LitStr>().map(drop).or_else(|_| meta.input.parse::<Path>().map(drop))?;
     }
     Ok(())
 }

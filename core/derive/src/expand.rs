@@ -17,9 +17,7 @@ pub(crate) fn message(mut input: DeriveInput) -> Result<TokenStream> {
     }
     let attributes = OfType::parse(&input.attrs)?;
     let krate = attributes.krate.unwrap_or_else(|| parse_quote!(::netchan));
-    let name = attributes
-        .name
-        .unwrap_or_else(|| input.ident.unraw().to_string());
+    let name = attributes.name.unwrap_or_else(|| input.ident.unraw().to_string());
     let (shape, visit) = body(&input, &name, &krate)?;
 
     for parameter in input.generics.type_params_mut() {
@@ -53,11 +51,7 @@ pub(crate) fn message(mut input: DeriveInput) -> Result<TokenStream> {
 }
 
 /// The shape, from the constructor on, and the method `visit_ends`, absent where there is nothing to visit.
-fn body(
-    input: &DeriveInput,
-    name: &str,
-    krate: &Path,
-) -> Result<(TokenStream, Option<TokenStream>)> {
+fn body(input: &DeriveInput, name: &str, krate: &Path) -> Result<(TokenStream, Option<TokenStream>)> {
     let mut arms = TokenStream::new();
     let shape = match &input.data {
         Data::Struct(data) => {
@@ -70,10 +64,7 @@ fn body(
             quote!(structure(#name) #parts)
         }
         Data::Enum(data) if data.variants.is_empty() => {
-            return Err(Error::new(
-                input.ident.span(),
-                "an enum without variants has no values to send",
-            ));
+            return Err(Error::new(input.ident.span(), "an enum without variants has no values to send"));
         }
         Data::Enum(data) => {
             let mut shape = quote!(enumeration(#name));
@@ -89,21 +80,13 @@ fn body(
                     arms.extend(quote!(Self::#ident #arm));
                 }
             }
-            if data
-                .variants
-                .iter()
-                .any(|variant| variant.fields.is_empty())
-                && !arms.is_empty()
-            {
+            if data.variants.iter().any(|variant| variant.fields.is_empty()) && !arms.is_empty() {
                 arms.extend(quote!(_ => {}));
             }
             shape
         }
         Data::Union(data) => {
-            return Err(Error::new(
-                data.union_token.span(),
-                "a union cannot be sent: use an enum",
-            ));
+            return Err(Error::new(data.union_token.span(), "a union cannot be sent: use an enum"));
         }
     };
     let visit = (!arms.is_empty()).then(|| {

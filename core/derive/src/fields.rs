@@ -22,10 +22,7 @@ pub(crate) fn shape(fields: &Fields) -> Result<TokenStream> {
             }
             (None, None) => quote_spanned!(ty.span()=> .item::<#ty>()),
             (None, Some(_)) => {
-                return Err(Error::new(
-                    ty.span(),
-                    "a field without a name cannot be renamed",
-                ));
+                return Err(Error::new(ty.span(), "a field without a name cannot be renamed"));
             }
         });
     }
@@ -34,27 +31,17 @@ pub(crate) fn shape(fields: &Fields) -> Result<TokenStream> {
 
 /// `{ a: end_0, b: end_1 } => { visit each }`, the arm of a match on `&mut self`.
 pub(crate) fn visit_arm(krate: &syn::Path, fields: &Fields) -> TokenStream {
-    let members = fields
-        .iter()
-        .enumerate()
-        .map(|(at, field)| match &field.ident {
-            Some(ident) => Member::Named(ident.clone()),
-            None => Member::Unnamed(Index {
-                index: at as u32,
-                span: Span::call_site(),
-            }),
-        });
-    let names: Vec<_> = (0..fields.len())
-        .map(|at| format_ident!("end_{at}"))
-        .collect();
+    let members = fields.iter().enumerate().map(|(at, field)| match &field.ident {
+        Some(ident) => Member::Named(ident.clone()),
+        None => Member::Unnamed(Index { index: at as u32, span: Span::call_site() }),
+    });
+    let names: Vec<_> = (0..fields.len()).map(|at| format_ident!("end_{at}")).collect();
     quote!({ #(#members: #names),* } => { #(#krate::Message::visit_ends(#names, visitor)?;)* })
 }
 
 /// Refuses types with an error that says what to use, where rustc's own would say less.
 pub(crate) fn check(fields: &Fields, this: &Ident) -> Result<()> {
-    fields
-        .iter()
-        .try_for_each(|field| check_type(&field.ty, this))
+    fields.iter().try_for_each(|field| check_type(&field.ty, this))
 }
 
 fn check_type(ty: &Type, this: &Ident) -> Result<()> {
@@ -71,14 +58,10 @@ fn check_type(ty: &Type, this: &Ident) -> Result<()> {
             if let Some(ident) = path.path.get_ident() {
                 check_ident(ident, this)?;
             }
-            let arguments =
-                path.path
-                    .segments
-                    .iter()
-                    .filter_map(|segment| match &segment.arguments {
-                        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
-                        _ => None,
-                    });
+            let arguments = path.path.segments.iter().filter_map(|segment| match &segment.arguments {
+                PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+                _ => None,
+            });
             // Of `Tick<u8>` inside `Tick<T>` rustc itself says that it never ends.
             arguments.flatten().try_for_each(|argument| match argument {
                 GenericArgument::Type(ty) => check_type(ty, this),

@@ -15,7 +15,5 @@ mod fields;
 #[proc_macro_derive(Message, attributes(netchan))]
 pub fn derive_message(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    expand::message(input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    expand::message(input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

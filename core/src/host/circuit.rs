@@ -239,7 +239,8 @@ impl Circuit {
 
     /// Whether both halves are over.
     pub(crate) fn is_over(&self) -> bool {
-        self.with(|cell| cell.dead.is_some() || cell.done && cell.inbox.is_empty() || cell.handle.is_none()).unwrap_or(true)
+        self.with(|cell| cell.dead.is_some() || cell.done && cell.inbox.is_empty() || cell.handle.is_none())
+            .unwrap_or(true)
     }
 }
 

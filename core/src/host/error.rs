@@ -194,11 +194,13 @@ impl ImportError {
 impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadName => f.write_str("a channel's name has parts of a-z 0-9 . _ - with / between, 64 bytes at most"),
-            Self::NoName => f.write_str("nothing is exported under this name"),
-            Self::WrongDirection => {
-                f.write_str("exported for another direction: a Sender is imported as a Receiver, and the other way round")
+            Self::BadName => {
+                f.write_str("a channel's name has parts of a-z 0-9 . _ - with / between, 64 bytes at most")
             }
+            Self::NoName => f.write_str("nothing is exported under this name"),
+            Self::WrongDirection => f.write_str(
+                "exported for another direction: a Sender is imported as a Receiver, and the other way round",
+            ),
             Self::TypeDiffers { wanted, exported } => {
                 write!(f, "types differ: imported as {wanted}, exported as {exported}")
             }

@@ -10,7 +10,7 @@ use super::hub::{Member, Signal};
 use super::link::{LinkCell, LinkState};
 use super::peer::PeerInfo;
 use crate::proto::framing::{self, Step};
-use crate::proto::{Event, Fault, Handle, OpenFlags, Part};
+use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason};
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
@@ -60,7 +60,6 @@ pub(crate) struct Offer {
     pub(crate) wait_ms: u32,
     pub(crate) name: String,
     pub(crate) fingerprints: Vec<u64>,
-    pub(crate) type_name: String,
 }
 
 /// What is done after the link's lock is released.
@@ -151,7 +150,18 @@ impl LinkState {
 
     #[inline]
     fn take_data(&mut self, handle: Handle, part: Part, bytes: &[u8], effects: &mut Effects) {
-        let Some((_, cell)) = self.cell_of(handle) else { return };
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        if cell.rx_gone {
+            // The other half is still in use; now that more comes, its sender is told.
+            let orphan = cell.orphan;
+            cell.dead = Some(Dead::here(Reason::HungUp));
+            effects.wakers.extend(cell.send_waker.take());
+            self.kill(id, Reason::HungUp, "");
+            if orphan {
+                self.remove(id);
+            }
+            return;
+        }
         match (part, &mut cell.partial) {
             (Part::Whole, _) => cell.inbox.push(bytes),
             (Part::First(len), partial) => {
@@ -200,7 +210,6 @@ impl LinkState {
                     wait_ms: open.wait_ms,
                     name: open.name.to_string(),
                     fingerprints: open.fingerprints.as_slice().to_vec(),
-                    type_name: open.type_name.to_string(),
                 });
                 return;
             }
@@ -226,8 +235,11 @@ impl LinkState {
                 return;
             }
             Event::End(handle) => {
-                if let Some((_, cell)) = self.cell_of(handle) {
+                if let Some((id, cell)) = self.cell_of(handle) {
                     cell.ended = true;
+                    if cell.rx_gone {
+                        self.drained(id);
+                    }
                 }
                 (handle, Signal::Over)
             }
@@ -235,11 +247,15 @@ impl LinkState {
                 if let Some((id, cell)) = self.cell_of(handle) {
                     cell.done = true;
                     cell.confirmed = cell.sent;
-                    let over = !cell.receives;
+                    let over = !cell.receives || cell.rx_gone;
+                    let orphan = cell.orphan;
                     cell.wake_all(&mut effects.wakers);
                     effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
                     if over {
                         self.forget(id);
+                    }
+                    if orphan {
+                        self.remove(id);
                     }
                 }
                 return;
@@ -254,15 +270,19 @@ impl LinkState {
                     cell.wake_all(&mut effects.wakers);
                     effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
                     // The queue lives in the cell, so the handle is free at once.
+                    let orphan = cell.orphan;
                     self.proto(|link, slots| link.drained(slots, handle));
                     self.forget(id);
+                    if orphan {
+                        self.remove(id);
+                    }
                 }
                 return;
             }
             Event::Attach(_, handle, _, _) => {
                 // Nothing can be bound to it here: refused, and the peer is told.
                 let id = self.offered(handle);
-                self.kill(id, crate::proto::Reason::NotTaken, "");
+                self.kill(id, Reason::NotTaken, "");
                 self.remove(id);
                 return;
             }
@@ -290,4 +310,3 @@ impl LinkState {
         }
     }
 }
-

@@ -56,7 +56,8 @@ impl Parker {
 
     /// Takes a notification that has come.
     pub(crate) fn take_notified(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == NOTIFIED && self.state.swap(AWAKE, Ordering::Acquire) == NOTIFIED
+        self.state.load(Ordering::Relaxed) == NOTIFIED
+            && self.state.swap(AWAKE, Ordering::Acquire) == NOTIFIED
     }
 
     /// Sleeps until woken or until `deadline`.
@@ -111,4 +112,15 @@ impl Wake for Parker {
             _ => {}
         }
     }
+}
+
+/// A waker that unparks a plain thread.
+pub(crate) fn unparker(thread: Thread) -> Waker {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    Waker::from(Arc::new(Unpark(thread)))
 }

@@ -50,9 +50,7 @@ impl<const N: usize> Message for Blob<N> {
     }];
 
     fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        out.get_mut(..self.len())
-            .ok_or(EncodeError::Full)?
-            .copy_from_slice(self);
+        out.get_mut(..self.len()).ok_or(EncodeError::Full)?.copy_from_slice(self);
         Ok(self.len())
     }
 

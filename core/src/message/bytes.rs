@@ -34,9 +34,7 @@ impl Message for Bytes {
     const SHAPE: Shape = super::BYTES;
 
     fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        out.get_mut(..self.len())
-            .ok_or(EncodeError::Full)?
-            .copy_from_slice(self);
+        out.get_mut(..self.len()).ok_or(EncodeError::Full)?.copy_from_slice(self);
         Ok(self.len())
     }
 

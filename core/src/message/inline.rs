@@ -11,26 +11,15 @@ pub(super) struct Inline<const N: usize> {
 
 impl<const N: usize> Inline<N> {
     pub(super) const fn new() -> Self {
-        const {
-            assert!(
-                N <= u16::MAX as usize,
-                "at most 65535 bytes can be held in place"
-            )
-        };
-        Self {
-            bytes: [0; N],
-            len: 0,
-        }
+        const { assert!(N <= u16::MAX as usize, "at most 65535 bytes can be held in place") };
+        Self { bytes: [0; N], len: 0 }
     }
 
     /// Appends all of `bytes`, or nothing.
     pub(super) fn extend(&mut self, bytes: &[u8]) -> Result<(), Overflow> {
         let start = usize::from(self.len);
         let end = start.checked_add(bytes.len()).ok_or(Overflow)?;
-        self.bytes
-            .get_mut(start..end)
-            .ok_or(Overflow)?
-            .copy_from_slice(bytes);
+        self.bytes.get_mut(start..end).ok_or(Overflow)?.copy_from_slice(bytes);
         self.len = u16::try_from(end).map_err(|_| Overflow)?;
         Ok(())
     }
@@ -44,9 +33,7 @@ impl<const N: usize> Inline<N> {
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
-        self.bytes
-            .get_mut(..usize::from(self.len))
-            .unwrap_or_default()
+        self.bytes.get_mut(..usize::from(self.len)).unwrap_or_default()
     }
 }
 

@@ -13,11 +13,7 @@ pub(super) struct Sha256 {
 
 impl Sha256 {
     pub(super) const fn new() -> Self {
-        Self {
-            state: START,
-            block: [0; 64],
-            len: 0,
-        }
+        Self { state: START, block: [0; 64], len: 0 }
     }
 
     /// The hash with `bytes` appended.
@@ -49,21 +45,13 @@ const fn compress(start: [u32; 8], block: &[u8; 64]) -> [u32; 8] {
     let mut w = [0u32; 64];
     let mut t = 0;
     while t < 16 {
-        w[t] = u32::from_be_bytes([
-            block[4 * t],
-            block[4 * t + 1],
-            block[4 * t + 2],
-            block[4 * t + 3],
-        ]);
+        w[t] = u32::from_be_bytes([block[4 * t], block[4 * t + 1], block[4 * t + 2], block[4 * t + 3]]);
         t += 1;
     }
     while t < 64 {
         let s0 = w[t - 15].rotate_right(7) ^ w[t - 15].rotate_right(18) ^ (w[t - 15] >> 3);
         let s1 = w[t - 2].rotate_right(17) ^ w[t - 2].rotate_right(19) ^ (w[t - 2] >> 10);
-        w[t] = w[t - 16]
-            .wrapping_add(s0)
-            .wrapping_add(w[t - 7])
-            .wrapping_add(s1);
+        w[t] = w[t - 16].wrapping_add(s0).wrapping_add(w[t - 7]).wrapping_add(s1);
         t += 1;
     }
 
@@ -72,11 +60,7 @@ const fn compress(start: [u32; 8], block: &[u8; 64]) -> [u32; 8] {
     while t < 64 {
         let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let choice = (e & f) ^ (!e & g);
-        let t1 = h
-            .wrapping_add(s1)
-            .wrapping_add(choice)
-            .wrapping_add(ROUND[t])
-            .wrapping_add(w[t]);
+        let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(ROUND[t]).wrapping_add(w[t]);
         let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
         let majority = (a & b) ^ (a & c) ^ (b & c);
         (h, g, f, e) = (g, f, e, d.wrapping_add(t1));
@@ -94,9 +78,8 @@ const fn compress(start: [u32; 8], block: &[u8; 64]) -> [u32; 8] {
     state
 }
 
-const START: [u32; 8] = [
-    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-];
+const START: [u32; 8] =
+    [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 
 #[rustfmt::skip]
 const ROUND: [u32; 64] = [
@@ -123,9 +106,8 @@ mod tests {
         assert_eq!(abc[0], 0xba7816bf);
         assert_eq!(abc[7], 0xf20015ad);
         // 56 bytes: the length no longer fits the first block.
-        let two_blocks = Sha256::new()
-            .with(b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq")
-            .finish();
+        let two_blocks =
+            Sha256::new().with(b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq").finish();
         assert_eq!(two_blocks[0], 0x248d6a61);
         assert_eq!(two_blocks[7], 0x19db06c1);
     }
@@ -133,11 +115,7 @@ mod tests {
     #[test]
     fn does_not_depend_on_how_the_input_is_cut() {
         let whole = Sha256::new().with(&[7; 200]).finish();
-        let cut = Sha256::new()
-            .with(&[7; 63])
-            .with(&[7; 2])
-            .with(&[7; 135])
-            .finish();
+        let cut = Sha256::new().with(&[7; 63]).with(&[7; 2]).with(&[7; 135]).finish();
         assert_eq!(whole, cut);
     }
 }

@@ -50,27 +50,20 @@ impl Shape {
             form = form.byte(ITEM).child(carried[at]);
             at += 1;
         }
-        Self {
-            has_ends: true,
-            ..Self::of(form.byte(CLOSE)).limited(Some(max_len))
-        }
+        Self { has_ends: true, ..Self::of(form.byte(CLOSE)).limited(Some(max_len)) }
     }
 
     /// `Option<T>`.
     pub const fn option<T: Message>() -> Self {
         let max_len = add(Some(1), T::SHAPE.max_len);
-        Self::of(form(OPTION).child(T::FINGERPRINT))
-            .holding(&[T::SHAPE])
-            .limited(max_len)
+        Self::of(form(OPTION).child(T::FINGERPRINT)).holding(&[T::SHAPE]).limited(max_len)
     }
 
     /// `Result<T, E>`.
     pub const fn result<T: Message, E: Message>() -> Self {
         let max_len = add(Some(1), max(T::SHAPE.max_len, E::SHAPE.max_len));
         let form = form(RESULT).child(T::FINGERPRINT).child(E::FINGERPRINT);
-        Self::of(form)
-            .holding(&[T::SHAPE, E::SHAPE])
-            .limited(max_len)
+        Self::of(form).holding(&[T::SHAPE, E::SHAPE]).limited(max_len)
     }
 
     /// `[T; count]`.
@@ -85,18 +78,14 @@ impl Shape {
 
     /// A list of any length.
     pub const fn list<T: Message>() -> Self {
-        Self::of(form(LIST).child(T::FINGERPRINT))
-            .holding(&[T::SHAPE])
-            .with_element(size_of::<T>())
+        Self::of(form(LIST).child(T::FINGERPRINT)).holding(&[T::SHAPE]).with_element(size_of::<T>())
     }
 
     /// A map of any length.
     pub const fn map<K: Message, V: Message>() -> Self {
         let form = form(MAP).child(K::FINGERPRINT).child(V::FINGERPRINT);
         let shape = Self::of(form).holding(&[K::SHAPE, V::SHAPE]);
-        shape
-            .with_element(size_of::<K>())
-            .with_element(size_of::<V>())
+        shape.with_element(size_of::<K>()).with_element(size_of::<V>())
     }
 
     /// `Box<T>`: what `T` is, and the same on the wire, but its memory is counted when it is decoded.
@@ -147,13 +136,7 @@ impl Shape {
     }
 
     const fn of(form: Form) -> Self {
-        Self {
-            fingerprint: form.finish(),
-            max_len: None,
-            depth: 0,
-            element: 0,
-            has_ends: false,
-        }
+        Self { fingerprint: form.finish(), max_len: None, depth: 0, element: 0, has_ends: false }
     }
 
     const fn limited(self, max_len: Option<usize>) -> Self {
@@ -163,10 +146,7 @@ impl Shape {
     const fn with_element(self, size: usize) -> Self {
         // At least one, so that lists of `()` are counted like all others.
         let size = if size == 0 { 1 } else { size };
-        Self {
-            element: larger(self.element, size),
-            ..self
-        }
+        Self { element: larger(self.element, size), ..self }
     }
 
     /// One level above `parts`.
@@ -179,10 +159,7 @@ impl Shape {
             at += 1;
         }
         self.depth += 1;
-        assert!(
-            self.depth <= MAX_DEPTH,
-            "this message nests deeper than 16 levels: make it flatter"
-        );
+        assert!(self.depth <= MAX_DEPTH, "this message nests deeper than 16 levels: make it flatter");
         self
     }
 }
@@ -202,20 +179,9 @@ pub struct ShapeBuilder {
 
 impl ShapeBuilder {
     const fn new(form: Form, longest: usize) -> Self {
-        let parts = Shape {
-            fingerprint: Fingerprint::new(0),
-            max_len: None,
-            depth: 0,
-            element: 0,
-            has_ends: false,
-        };
-        Self {
-            form,
-            parts,
-            open: Some(0),
-            longest: Some(longest),
-            variants: 0,
-        }
+        let parts =
+            Shape { fingerprint: Fingerprint::new(0), max_len: None, depth: 0, element: 0, has_ends: false };
+        Self { form, parts, open: Some(0), longest: Some(longest), variants: 0 }
     }
 
     /// A named field.
@@ -247,14 +213,8 @@ impl ShapeBuilder {
     /// At compile time, if the type nests deeper than [`MAX_DEPTH`].
     pub const fn finish(self) -> Shape {
         let body = max(self.longest, self.open);
-        let tag = if self.variants == 0 {
-            0
-        } else {
-            varint_len(self.variants - 1)
-        };
-        Shape::of(self.form.byte(CLOSE))
-            .holding(&[self.parts])
-            .limited(add(Some(tag), body))
+        let tag = if self.variants == 0 { 0 } else { varint_len(self.variants - 1) };
+        Shape::of(self.form.byte(CLOSE)).holding(&[self.parts]).limited(add(Some(tag), body))
     }
 
     const fn part(mut self, part: Shape) -> Self {

@@ -151,6 +151,8 @@ pub struct Open<'a> {
     pub credit: u32,
     /// Longest message that the opener takes, in bytes.
     pub limit: u32,
+    /// The opener takes this many values and then wants an orderly end; 0: no such limit.
+    pub values: u32,
     /// Full name of the export.
     pub name: &'a str,
     /// One to four accepted fingerprints.
@@ -186,6 +188,8 @@ impl Fingerprints {
 pub struct OpenFlags(u8);
 
 impl OpenFlags {
+    /// Nothing set: a plain stream of values, before its direction is added.
+    pub const NONE: Self = Self(0);
     /// The opener sends.
     pub const SENDS: Self = Self(1);
     /// The opener receives.
@@ -207,6 +211,12 @@ impl OpenFlags {
     /// Whether all of `other` are set.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// The same kind, seen from the other side.
+    #[must_use]
+    pub const fn flipped(self) -> Self {
+        Self(self.0 & !3 | (self.0 & 1) << 1 | (self.0 & 2) >> 1)
     }
 
     /// For the wire.
@@ -449,7 +459,8 @@ impl<'a> Reader<'a> {
 
     fn open(&mut self) -> Result<Open<'a>, FrameError> {
         let flags = OpenFlags::parse(self.byte()?)?;
-        let (wait_ms, credit, limit) = (self.number()?, self.number()?, self.number()?);
+        let (wait_ms, credit) = (self.number()?, self.number()?);
+        let (limit, values) = (self.number()?, self.number()?);
         let name = self.text(NAME_MAX)?;
         // An attached end has no name; its OPEN travels inside ATTACH.
         if !name.is_empty() && !is_export_name(name) {
@@ -465,7 +476,16 @@ impl<'a> Reader<'a> {
             *slot = raw.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
         }
         let type_name = self.text(TYPE_NAME_MAX)?;
-        Ok(Open { flags, wait_ms, credit, limit, name, fingerprints: Fingerprints { list, len }, type_name })
+        Ok(Open {
+            flags,
+            wait_ms,
+            credit,
+            limit,
+            values,
+            name,
+            fingerprints: Fingerprints { list, len },
+            type_name,
+        })
     }
 
     fn dead(&mut self) -> Result<DeadFrame<'a>, FrameError> {
@@ -523,7 +543,11 @@ impl Writer<'_> {
         if !open.name.is_empty() && !is_export_name(open.name) {
             return Err(FrameError::Text);
         }
-        self.byte(open.flags.get())?.number(open.wait_ms)?.number(open.credit)?.number(open.limit)?;
+        self.byte(open.flags.get())?
+            .number(open.wait_ms)?
+            .number(open.credit)?
+            .number(open.limit)?
+            .number(open.values)?;
         self.text(open.name, NAME_MAX)?.byte(open.fingerprints.len)?;
         for fingerprint in open.fingerprints.as_slice() {
             self.raw(&fingerprint.to_le_bytes())?;

@@ -388,7 +388,16 @@ impl Link {
         }
         slot.sent = slot.sent.plus(cost);
         slot.values_out = slot.values_out.plus(1);
+        let last = slot.values_left == 1;
+        slot.values_left = slot.values_left.saturating_sub(1);
+        if last {
+            slot.ending = true;
+            slot.due |= due::END;
+        }
         if len <= straight_max {
+            if last {
+                self.mark(slots, handle);
+            }
             self.bytes_out = self.bytes_out.plus(len);
             self.sent = true;
             return Ok(Start::Straight(Head::new(handle, Part::Whole, len as usize, trailer)));

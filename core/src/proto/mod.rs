@@ -36,3 +36,5 @@ pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
 pub use reason::{Dead, Place, Reason};
 pub use time::Instant;
 pub use total::Total;
+
+pub(crate) use frame::is_export_name;

@@ -46,8 +46,7 @@ pub(super) trait Sink {
 
     /// Puts the first `len` of `bytes`. Room for all of them is no condition, but makes it fast: a copy
     /// of known length is one or two instructions.
-    fn put_start<const N: usize>(&mut self, bytes: &[u8; N], len: usize)
-    -> Result<(), EncodeError>;
+    fn put_start<const N: usize>(&mut self, bytes: &[u8; N], len: usize) -> Result<(), EncodeError>;
 }
 
 /// A slice that is filled from the front.
@@ -69,10 +68,7 @@ impl<'a> Slice<'a> {
 impl Sink for Slice<'_> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let room = self
-            .bytes
-            .get_mut(self.len..)
-            .and_then(|rest| rest.get_mut(..bytes.len()));
+        let room = self.bytes.get_mut(self.len..).and_then(|rest| rest.get_mut(..bytes.len()));
         room.ok_or(EncodeError::Full)?.copy_from_slice(bytes);
         self.len += bytes.len();
         Ok(())
@@ -86,16 +82,8 @@ impl Sink for Slice<'_> {
     }
 
     #[inline]
-    fn put_start<const N: usize>(
-        &mut self,
-        bytes: &[u8; N],
-        len: usize,
-    ) -> Result<(), EncodeError> {
-        if let Some(room) = self
-            .bytes
-            .get_mut(self.len..)
-            .and_then(|rest| rest.first_chunk_mut::<N>())
-        {
+    fn put_start<const N: usize>(&mut self, bytes: &[u8; N], len: usize) -> Result<(), EncodeError> {
+        if let Some(room) = self.bytes.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut::<N>()) {
             *room = *bytes;
             self.len += len;
             return Ok(());
@@ -119,11 +107,7 @@ impl Sink for &mut alloc::vec::Vec<u8> {
     }
 
     #[inline]
-    fn put_start<const N: usize>(
-        &mut self,
-        bytes: &[u8; N],
-        len: usize,
-    ) -> Result<(), EncodeError> {
+    fn put_start<const N: usize>(&mut self, bytes: &[u8; N], len: usize) -> Result<(), EncodeError> {
         let end = self.len() + len;
         self.extend_from_slice(bytes);
         self.truncate(end);
@@ -268,12 +252,7 @@ impl<S: Sink> ser::Serializer for &mut Encoder<S> {
     }
 
     #[inline]
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        index: u32,
-        _: &'static str,
-    ) -> Result<(), EncodeError> {
+    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), EncodeError> {
         self.count(1).serialize_u32(index)
     }
 
@@ -357,18 +336,10 @@ impl<S: Sink> ser::Serializer for &mut Encoder<S> {
         let mut length = Length(0);
         write!(length, "{value}").map_err(|_| EncodeError::Unsupported)?;
         self.count(1).put_len(length.0)?;
-        let mut pieces = Pieces {
-            sink: &mut self.sink,
-            left: length.0,
-            error: EncodeError::Unsupported,
-        };
+        let mut pieces = Pieces { sink: &mut self.sink, left: length.0, error: EncodeError::Unsupported };
         write!(pieces, "{value}").map_err(|_| pieces.error)?;
         // A `Display` that says something else the second time would garble what follows.
-        if pieces.left == 0 {
-            Ok(())
-        } else {
-            Err(EncodeError::Unsupported)
-        }
+        if pieces.left == 0 { Ok(()) } else { Err(EncodeError::Unsupported) }
     }
 }
 

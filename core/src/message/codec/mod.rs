@@ -22,8 +22,7 @@ const BUDGET_FLOOR: usize = 4096;
 const BUDGET_FACTOR: usize = 32;
 
 const fn budget(len: usize) -> usize {
-    len.saturating_mul(BUDGET_FACTOR)
-        .saturating_add(BUDGET_FLOOR)
+    len.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_FLOOR)
 }
 
 pub(super) fn encode<T: Message>(value: &T, out: &mut [u8]) -> Result<usize, EncodeError> {
@@ -36,16 +35,12 @@ pub(super) fn encode<T: Message>(value: &T, out: &mut [u8]) -> Result<usize, Enc
 }
 
 #[cfg(feature = "alloc")]
-pub(super) fn encode_to<T: Message>(
-    value: &T,
-    out: &mut alloc::vec::Vec<u8>,
-) -> Result<(), EncodeError> {
+pub(super) fn encode_to<T: Message>(value: &T, out: &mut alloc::vec::Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     let mut encoder = Encoder::new(&mut *out);
     let result = value.serialize(&mut encoder);
     let (_, parts) = encoder.finish();
-    let result =
-        result.and_then(|()| fits_a_budget::<T>(parts, out.get(start..).unwrap_or_default()));
+    let result = result.and_then(|()| fits_a_budget::<T>(parts, out.get(start..).unwrap_or_default()));
     if result.is_err() {
         out.truncate(start);
     }
@@ -53,12 +48,7 @@ pub(super) fn encode_to<T: Message>(
 }
 
 pub(super) fn decode<T: Message>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let mut decoder = Decoder::new(
-        bytes,
-        budget(bytes.len()),
-        T::SHAPE.element(),
-        size_of::<T>(),
-    );
+    let mut decoder = Decoder::new(bytes, budget(bytes.len()), T::SHAPE.element(), size_of::<T>());
     let value = T::deserialize(&mut decoder)?;
     decoder.finish()?;
     Ok(value)

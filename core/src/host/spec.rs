@@ -1,0 +1,107 @@
+//! What an end asks for, as the protocol says it: direction, kind, fingerprints, limits.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::circuit::Circuit;
+use super::hub::Hub;
+use crate::message::{Message, Shape};
+use crate::proto::{Link, OpenFlags};
+
+/// Longest message of a type without a bound, unless the export or import says more, in bytes.
+pub(crate) const LIMIT_DEFAULT: u32 = 64 * 1024;
+/// The least room that a receiving circuit reserves, in bytes.
+const FLOOR_MIN: u32 = 4 * 1024;
+
+/// An end that can be exported and imported: `Sender<T>`, `Receiver<T>` and the others.
+/// This crate implements it; the turbofish names what the caller holds.
+pub trait End: Sized + Send + 'static {
+    #[doc(hidden)]
+    fn spec() -> Spec;
+    #[doc(hidden)]
+    fn imported(circuit: Imported) -> Self;
+    #[doc(hidden)]
+    fn exported(hub: Exported) -> Self;
+}
+
+/// A circuit that was accepted.
+#[derive(Debug)]
+pub struct Imported {
+    pub(crate) circuit: Arc<Circuit>,
+    /// Which of the spec's fingerprints the exporter chose.
+    pub(crate) which: u8,
+    /// How many values may pass, if that is limited.
+    pub(crate) values: Option<u64>,
+}
+
+/// A hub that was published.
+#[derive(Debug)]
+pub struct Exported {
+    pub(crate) hub: Arc<Hub>,
+}
+
+/// What an end asks for, as its own side sees it.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// `SENDS` and `RECEIVES` from this end's own point of view, and the kind.
+    pub(crate) flags: OpenFlags,
+    /// Own fingerprint first, then older ones that a receiver takes.
+    pub(crate) fingerprints: Vec<u64>,
+    pub(crate) type_name: &'static str,
+    /// Longest message that this end receives, where the type has a bound.
+    pub(crate) longest: Option<u32>,
+}
+
+impl Spec {
+    /// For an end that sends `T`.
+    pub(crate) fn sends<T: Message>(kind: OpenFlags) -> Self {
+        Self {
+            flags: OpenFlags::SENDS.with(kind),
+            fingerprints: [T::FINGERPRINT.get()].to_vec(),
+            type_name: T::NAME,
+            longest: Some(0),
+        }
+    }
+
+    /// For an end that receives `T`.
+    pub(crate) fn receives<T: Message>(kind: OpenFlags) -> Self {
+        let older = T::ACCEPTED.iter().map(|old| old.fingerprint.get());
+        let bounds = T::ACCEPTED.iter().map(|old| old.max_len).chain([T::MAX_LEN]);
+        Self {
+            flags: OpenFlags::RECEIVES.with(kind),
+            fingerprints: [T::FINGERPRINT.get()].into_iter().chain(older).collect(),
+            type_name: T::NAME,
+            longest: bounds.reduce(|a, b| Some(a?.max(b?))).flatten().and_then(|len| u32::try_from(len).ok()),
+        }
+    }
+
+    /// For an end that sends `Out` and receives `In`; `Up` goes to the exporter, `Down` from it.
+    pub(crate) fn both<Up: Message, Down: Message>(
+        kind: OpenFlags,
+        name: &'static str,
+        longest: Option<usize>,
+        extra: u32,
+    ) -> Self {
+        let what = if kind.has(OpenFlags::CALLS) { "call" } else { "duplex" };
+        let shape = Shape::end(what, &[Up::FINGERPRINT, Down::FINGERPRINT], 0);
+        Self {
+            flags: OpenFlags::BOTH.with(kind),
+            fingerprints: [shape.fingerprint().get()].to_vec(),
+            type_name: name,
+            longest: longest.and_then(|len| u32::try_from(len).ok()).map(|len| len.saturating_add(extra)),
+        }
+    }
+
+    /// Longest message and floor of the receiving half, in bytes.
+    pub(crate) fn room(&self, limit: Option<u32>) -> (u32, u32) {
+        if !self.flags.has(OpenFlags::RECEIVES) {
+            return (0, 0);
+        }
+        let limit = self.longest.or(limit).unwrap_or(LIMIT_DEFAULT).min(1 << 28);
+        if self.flags.has(OpenFlags::LATEST) {
+            return (limit, Link::charge(limit));
+        }
+        // Two of the longest, so that there is always credit for one when half is taken.
+        (limit, (2 * Link::charge(limit)).max(FLOOR_MIN))
+    }
+}
