@@ -75,20 +75,18 @@ impl Spec {
         }
     }
 
-    /// For an end that sends `Out` and receives `In`; `Up` goes to the exporter, `Down` from it.
-    pub(crate) fn both<Up: Message, Down: Message>(
-        kind: OpenFlags,
-        name: &'static str,
-        longest: Option<usize>,
-        extra: u32,
-    ) -> Self {
+    /// For an end that does both. `mine` receives and sends; the other side sees them the
+    /// other way round, so each offers its own view and the exporter's peer's.
+    pub(crate) fn both<In: Message, Out: Message>(kind: OpenFlags, name: &'static str, longest: Option<usize>) -> Self {
         let what = if kind.has(OpenFlags::CALLS) { "call" } else { "duplex" };
-        let shape = Shape::end(what, &[Up::FINGERPRINT, Down::FINGERPRINT], 0);
+        let of = |list: &[Fingerprint]| Shape::end(what, list, 0).fingerprint().get();
         Self {
             flags: OpenFlags::BOTH.with(kind),
-            fingerprints: [shape.fingerprint().get()].to_vec(),
+            fingerprints: [of(&[In::FINGERPRINT, Out::FINGERPRINT])].to_vec(),
+            // What the other side has to have, in its own view.
+            mirrored: Some(of(&[Out::FINGERPRINT, In::FINGERPRINT])),
             type_name: name,
-            longest: longest.and_then(|len| u32::try_from(len).ok()).map(|len| len.saturating_add(extra)),
+            longest: longest.and_then(|len| u32::try_from(len).ok()),
         }
     }
 
