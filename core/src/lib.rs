@@ -10,3 +10,13 @@ extern crate std;
 
 // Lets the derive name `::netchan::` inside this crate too.
 extern crate self as netchan;
+
+#[cfg(feature = "std")]
+pub mod host;
+pub mod message;
+pub mod proto;
+
+#[cfg(feature = "alloc")]
+pub use message::Bytes;
+pub use message::{Blob, DecodeError, EncodeError, Fingerprint, Message, Text};
+pub use netchan_derive::Message;

@@ -1,0 +1,72 @@
+//! Numbers of variable length: seven bits per byte, least first, the top bit set on all but the last.
+
+use super::DecodeError;
+
+macro_rules! varint {
+    ($($number:ty, $put:ident, $take:ident, $max_len:literal;)*) => {$(
+        /// Writes `value` to the start of `out` and gives the length.
+        #[inline]
+        pub(super) fn $put(mut value: $number, out: &mut [u8; $max_len]) -> usize {
+            for (at, byte) in out.iter_mut().enumerate() {
+                *byte = value as u8;
+                if value < 0x80 {
+                    return at + 1;
+                }
+                *byte |= 0x80;
+                value >>= 7;
+            }
+            $max_len
+        }
+
+        /// Takes a number off the start of `input`.
+        #[inline]
+        pub(super) fn $take(input: &mut &[u8]) -> Result<$number, DecodeError> {
+            //= spec/types.md#numbers
+            //# A decoder MUST refuse a number whose last byte is zero, unless it is the only one, and one
+            //# that does not fit its type.
+            const LAST: u8 = (<$number>::MAX >> (7 * ($max_len - 1))) as u8;
+            let mut value = 0;
+            for at in 0..$max_len {
+                let byte = *input.get(at).ok_or(DecodeError::Truncated)?;
+                value |= <$number>::from(byte & 0x7f) << (7 * at);
+                if byte < 0x80 {
+                    if (byte == 0 && at > 0) || (at == $max_len - 1 && byte > LAST) {
+                        return Err(DecodeError::Varint);
+                    }
+                    *input = input.get(at + 1..).unwrap_or_default();
+                    return Ok(value);
+                }
+            }
+            Err(DecodeError::Varint)
+        }
+    )*};
+}
+
+varint! {
+    u16, put_u16, take_u16, 3;
+    u32, put_u32, take_u32, 5;
+    u64, put_u64, take_u64, 10;
+    u128, put_u128, take_u128, 19;
+}
+
+macro_rules! zigzag {
+    ($($signed:ty, $unsigned:ty, $fold:ident, $unfold:ident;)*) => {$(
+        /// Folds the sign into the lowest bit, so that small negative numbers stay short.
+        #[inline]
+        pub(super) fn $fold(value: $signed) -> $unsigned {
+            ((value << 1) ^ (value >> (<$signed>::BITS - 1))) as $unsigned
+        }
+
+        #[inline]
+        pub(super) fn $unfold(value: $unsigned) -> $signed {
+            (value >> 1) as $signed ^ -((value & 1) as $signed)
+        }
+    )*};
+}
+
+zigzag! {
+    i16, u16, fold_i16, unfold_i16;
+    i32, u32, fold_i32, unfold_i32;
+    i64, u64, fold_i64, unfold_i64;
+    i128, u128, fold_i128, unfold_i128;
+}

@@ -1,0 +1,413 @@
+//! One circuit on one link: what each side may still send, and who owes what.
+//!
+//! The table of states is in `spec/wire.md`. In short: each side sends one final frame,
+//! `DONE` or `DEAD`. A side is done when its own values have ended (`END` sent, or it
+//! sends none) and the other side's have ended and been taken. A handle is free when both
+//! finals have passed and nothing of it is left in a local queue.
+
+use super::frame::{Accept, DeadFrame, Handle, Open, OpenFlags, Part};
+use super::{Dead, Fault, Reason, Total};
+
+/// What a value occupies in an inbox beside its bytes.
+const CHARGE_EXTRA: u32 = 4;
+/// The least that a value is charged, so that empty ones are not free.
+const CHARGE_MIN: u32 = 8;
+
+/// What a message of `len` bytes is charged, in bytes of credit.
+#[inline]
+pub(crate) const fn charge(len: u32) -> u32 {
+    let charge = len.saturating_add(CHARGE_EXTRA);
+    if charge < CHARGE_MIN { CHARGE_MIN } else { charge }
+}
+
+/// Which way values flow, as this side sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are no other directions")]
+pub enum Direction {
+    /// This side sends.
+    Sends,
+    /// This side receives.
+    Receives,
+    /// Both.
+    Both,
+}
+
+impl Direction {
+    /// As the opener's flags say it, for the opener.
+    pub const fn of_opener(flags: OpenFlags) -> Self {
+        if flags.has(OpenFlags::BOTH) {
+            Self::Both
+        } else if flags.has(OpenFlags::SENDS) {
+            Self::Sends
+        } else {
+            Self::Receives
+        }
+    }
+
+    /// For the acceptor of an open with these flags.
+    pub const fn of_acceptor(flags: OpenFlags) -> Self {
+        match Self::of_opener(flags) {
+            Self::Sends => Self::Receives,
+            Self::Receives => Self::Sends,
+            Self::Both => Self::Both,
+        }
+    }
+
+    pub(crate) const fn sends(self) -> bool {
+        matches!(self, Self::Sends | Self::Both)
+    }
+
+    pub(crate) const fn receives(self) -> bool {
+        matches!(self, Self::Receives | Self::Both)
+    }
+}
+
+/// The two tables of a link: circuits that this side opened, and those the peer opened.
+///
+/// Borrowed, so that a board lends an array and a host a vector that it lets grow. A slot
+/// costs about 120 bytes.
+#[derive(Debug)]
+pub struct Slots<'a> {
+    /// Opened by this side.
+    pub mine: &'a mut [Slot],
+    /// Opened by the peer; its length should be the `circuits` that the hello promised, or
+    /// grow towards it.
+    pub theirs: &'a mut [Slot],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Phase {
+    #[default]
+    Free,
+    /// We sent OPEN.
+    Opening,
+    /// The peer sent OPEN; the node above decides.
+    Offered,
+    Open,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Final {
+    #[default]
+    None,
+    Done,
+    Dead,
+    Sent,
+}
+
+/// Control frames that a circuit owes its peer: bits, so that no peer can make a queue grow.
+pub(crate) mod due {
+    pub(crate) const ACCEPT: u8 = 1;
+    pub(crate) const CREDIT: u8 = 2;
+    pub(crate) const TAKEN: u8 = 4;
+    pub(crate) const ASK: u8 = 8;
+    pub(crate) const END: u8 = 16;
+}
+
+/// The state of one circuit. Filled and read by [`Link`](super::Link) only.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    pub(crate) phase: Phase,
+    pub(crate) direction: Direction,
+    pub(crate) latest: bool,
+    /// Our final frame.
+    pub(crate) mine: Final,
+    /// The peer's final frame has passed.
+    pub(crate) theirs: bool,
+    /// We gave up; the peer's frames are dropped until its final.
+    pub(crate) killed: bool,
+    pub(crate) due: u8,
+    pub(crate) in_dirty: bool,
+    pub(crate) in_ready: bool,
+    pub(crate) which: u8,
+
+    // Sending half.
+    /// END was asked for by the program.
+    pub(crate) ending: bool,
+    /// END has been written.
+    pub(crate) ended: bool,
+    pub(crate) granted: Total,
+    pub(crate) sent: Total,
+    pub(crate) values_out: Total,
+    pub(crate) confirmed: Total,
+    pub(crate) limit_out: u32,
+    pub(crate) out_total: u32,
+    pub(crate) out_left: u32,
+    pub(crate) ask: Total,
+
+    // Receiving half.
+    pub(crate) in_ended: bool,
+    pub(crate) in_drained: bool,
+    pub(crate) window: u32,
+    pub(crate) limit_in: u32,
+    pub(crate) promised: Total,
+    pub(crate) received: Total,
+    pub(crate) consumed: Total,
+    pub(crate) values_in: Total,
+    pub(crate) in_left: u32,
+    pub(crate) taken: Total,
+    pub(crate) taken_told: Total,
+
+    pub(crate) dead: Dead,
+    pub(crate) detail: &'static str,
+    pub(crate) next_dirty: Handle,
+    pub(crate) next_ready: Handle,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Slot {
+    /// A free slot.
+    pub const fn new() -> Self {
+        Self {
+            phase: Phase::Free,
+            direction: Direction::Both,
+            latest: false,
+            mine: Final::None,
+            theirs: false,
+            killed: false,
+            due: 0,
+            in_dirty: false,
+            in_ready: false,
+            which: 0,
+            ending: false,
+            ended: false,
+            granted: Total::ZERO,
+            sent: Total::ZERO,
+            values_out: Total::ZERO,
+            confirmed: Total::ZERO,
+            limit_out: 0,
+            out_total: 0,
+            out_left: 0,
+            ask: Total::ZERO,
+            in_ended: false,
+            in_drained: false,
+            window: 0,
+            limit_in: 0,
+            promised: Total::ZERO,
+            received: Total::ZERO,
+            consumed: Total::ZERO,
+            values_in: Total::ZERO,
+            in_left: 0,
+            taken: Total::ZERO,
+            taken_told: Total::ZERO,
+            dead: Dead::here(Reason::Closed),
+            detail: "",
+            next_dirty: Handle::NONE,
+            next_ready: Handle::NONE,
+        }
+    }
+
+    pub(crate) fn opening(open: &Open<'_>) -> Self {
+        Self {
+            phase: Phase::Opening,
+            direction: Direction::of_opener(open.flags),
+            latest: open.flags.has(OpenFlags::LATEST),
+            window: open.credit,
+            limit_in: open.limit,
+            promised: Total::new(open.credit),
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn offered(open: &Open<'_>) -> Result<Self, Fault> {
+        if open.credit > Total::MAX_DISTANCE {
+            return Err(Fault::BadTotal);
+        }
+        Ok(Self {
+            phase: Phase::Offered,
+            direction: Direction::of_acceptor(open.flags),
+            latest: open.flags.has(OpenFlags::LATEST),
+            granted: Total::new(open.credit),
+            limit_out: open.limit,
+            ..Self::new()
+        })
+    }
+
+    pub(crate) fn on_accept(&mut self, accept: &Accept) -> Result<bool, Fault> {
+        if self.phase != Phase::Opening || self.theirs {
+            return Err(Fault::WrongState);
+        }
+        if accept.credit > Total::MAX_DISTANCE {
+            return Err(Fault::BadTotal);
+        }
+        self.phase = Phase::Open;
+        self.granted = Total::new(accept.credit);
+        self.limit_out = accept.limit;
+        Ok(!self.killed)
+    }
+
+    /// Whether the bytes are for the program; they are dropped when it has given up.
+    #[inline]
+    pub(crate) fn on_data(&mut self, part: Part, len: u32) -> Result<bool, Fault> {
+        if self.phase != Phase::Open || self.theirs || self.in_ended || !self.direction.receives() {
+            return Err(Fault::WrongState);
+        }
+        let begins = match part {
+            Part::Whole => Some(len),
+            Part::First(total) if total > len => Some(total),
+            Part::First(_) => return Err(Fault::BadLength),
+            Part::More => None,
+        };
+        if let Some(total) = begins {
+            if self.in_left != 0 || total > self.limit_in {
+                return Err(Fault::BadLength);
+            }
+            self.received = self.received.plus(charge(total));
+            if !self.promised.at_least(self.received) {
+                return Err(Fault::OverCredit);
+            }
+            self.in_left = total - len;
+        } else {
+            if len == 0 || len > self.in_left {
+                return Err(Fault::BadLength);
+            }
+            self.in_left -= len;
+        }
+        if self.in_left == 0 {
+            self.values_in = self.values_in.plus(1);
+        }
+        Ok(!self.killed)
+    }
+
+    /// Whether the grant is news.
+    pub(crate) fn on_credit(&mut self, total: Total) -> Result<bool, Fault> {
+        self.expect_sending()?;
+        if !total.at_least(self.granted) {
+            return Ok(false);
+        }
+        if total.ahead_of(self.sent) > Total::MAX_DISTANCE {
+            return Err(Fault::BadTotal);
+        }
+        let news = total != self.granted && !self.killed;
+        self.granted = total;
+        Ok(news)
+    }
+
+    /// Whether the count is news.
+    pub(crate) fn on_taken(&mut self, total: Total) -> Result<bool, Fault> {
+        self.expect_sending()?;
+        self.confirm(total)
+    }
+
+    pub(crate) fn on_ask(&mut self, total: Total) -> Result<bool, Fault> {
+        if self.phase != Phase::Open || self.theirs || !self.direction.receives() {
+            return Err(Fault::WrongState);
+        }
+        if !self.values_in.at_least(total) {
+            return Err(Fault::BadTotal);
+        }
+        Ok(!self.killed)
+    }
+
+    pub(crate) fn on_end(&mut self, values: Total) -> Result<bool, Fault> {
+        if self.phase != Phase::Open || self.theirs || self.in_ended || !self.direction.receives() {
+            return Err(Fault::WrongState);
+        }
+        if self.in_left != 0 || values != self.values_in {
+            return Err(Fault::BadTotal);
+        }
+        self.in_ended = true;
+        Ok(!self.killed)
+    }
+
+    /// Whether the program is still to be told.
+    pub(crate) fn on_done(&mut self, taken: Total) -> Result<bool, Fault> {
+        if self.theirs || matches!(self.phase, Phase::Free | Phase::Offered) {
+            return Err(Fault::WrongState);
+        }
+        // `DONE` answers a `DEAD` that we have really written, or closes both halves in order.
+        let answers = self.killed && self.mine == Final::Sent;
+        if !answers {
+            let out_over = !self.direction.sends() || self.ended;
+            let in_over = !self.direction.receives() || self.in_ended;
+            if self.phase != Phase::Open || !out_over || !in_over {
+                return Err(Fault::WrongState);
+            }
+            if self.direction.sends() && taken != self.values_out {
+                return Err(Fault::BadTotal);
+            }
+            self.confirm(taken)?;
+        }
+        self.theirs = true;
+        Ok(!self.killed)
+    }
+
+    /// Whether the program is still to be told.
+    pub(crate) fn on_dead(&mut self, dead: &DeadFrame<'_>) -> Result<bool, Fault> {
+        if self.theirs || self.phase == Phase::Free {
+            return Err(Fault::WrongState);
+        }
+        if self.direction.sends() && !self.killed {
+            self.confirm(dead.taken)?;
+        }
+        self.theirs = true;
+        self.out_left = 0;
+        self.due = 0;
+        if self.mine == Final::None && (self.phase != Phase::Open || !self.direction.receives()) {
+            self.mine = Final::Done;
+        }
+        Ok(!self.killed)
+    }
+
+    /// The program wants no more of it.
+    pub(crate) fn kill(&mut self, dead: Dead, detail: &'static str) {
+        self.killed = true;
+        self.out_left = 0;
+        self.due = 0;
+        if self.mine == Final::None {
+            self.mine = if self.theirs { Final::Done } else { Final::Dead };
+            self.dead = dead;
+            self.detail = detail;
+        }
+    }
+
+    /// Decides whether our `DONE` is due, after any step that may have completed a half.
+    pub(crate) fn settle(&mut self) {
+        if self.mine != Final::None || self.phase == Phase::Free {
+            return;
+        }
+        let in_over = !self.direction.receives() || self.in_drained;
+        let out_over = !self.direction.sends() || self.ended || self.theirs;
+        if in_over && out_over && self.phase == Phase::Open || self.theirs && in_over {
+            self.mine = Final::Done;
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.mine == Final::Sent
+            && self.theirs
+            && !self.in_dirty
+            && !self.in_ready
+            && (self.killed || self.in_drained || !self.direction.receives() || self.phase != Phase::Open)
+    }
+
+    pub(crate) fn owes(&self) -> bool {
+        let end_waits = self.due & due::END != 0 && self.out_left > 0;
+        let bits = if end_waits { self.due & !due::END } else { self.due };
+        bits != 0 || matches!(self.mine, Final::Done | Final::Dead)
+    }
+
+    fn expect_sending(&self) -> Result<(), Fault> {
+        if self.phase != Phase::Open || self.theirs || !self.direction.sends() {
+            return Err(Fault::WrongState);
+        }
+        Ok(())
+    }
+
+    fn confirm(&mut self, total: Total) -> Result<bool, Fault> {
+        if !total.at_least(self.confirmed) {
+            return Ok(false);
+        }
+        if !self.values_out.at_least(total) {
+            return Err(Fault::BadTotal);
+        }
+        let news = total != self.confirmed && !self.killed;
+        self.confirmed = total;
+        Ok(news)
+    }
+}

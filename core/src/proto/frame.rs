@@ -1,0 +1,584 @@
+//! Frames: their bytes and their meaning.
+//!
+//! ```text
+//! frame = head payload      head = varint(number * 8 + kind)
+//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE, 4 PING, 5 PONG
+//! kind 1 DATA     number: handle      payload: a whole message
+//! kind 2 FIRST    varint message length, first bytes
+//! kind 3 MORE     further bytes; the last ones complete the length
+//! kind 4 CREDIT   varint total of bytes granted
+//! kind 5 TAKEN    varint total of values taken by the program
+//! kind 6 CONTROL  one byte: 1 OPEN, 2 ACCEPT, 3 ASK, 4 END, 5 DEAD, 6 DONE, 7 ATTACH
+//! ```
+
+use core::fmt;
+
+use super::hello::Hello;
+use super::varint::{self, VarintError};
+use super::{Dead, Place, Reason, Total};
+
+pub(crate) const KIND_LINK: u32 = 0;
+pub(crate) const KIND_DATA: u32 = 1;
+pub(crate) const KIND_FIRST: u32 = 2;
+pub(crate) const KIND_MORE: u32 = 3;
+pub(crate) const KIND_CREDIT: u32 = 4;
+pub(crate) const KIND_TAKEN: u32 = 5;
+pub(crate) const KIND_CONTROL: u32 = 6;
+
+pub(crate) const LINK_HELLO: u32 = 0;
+pub(crate) const LINK_BEAT: u32 = 1;
+pub(crate) const LINK_ACK: u32 = 2;
+pub(crate) const LINK_GOODBYE: u32 = 3;
+pub(crate) const LINK_PING: u32 = 4;
+pub(crate) const LINK_PONG: u32 = 5;
+
+pub(crate) const CONTROL_OPEN: u8 = 1;
+pub(crate) const CONTROL_ACCEPT: u8 = 2;
+pub(crate) const CONTROL_ASK: u8 = 3;
+pub(crate) const CONTROL_END: u8 = 4;
+pub(crate) const CONTROL_DEAD: u8 = 5;
+pub(crate) const CONTROL_DONE: u8 = 6;
+pub(crate) const CONTROL_ATTACH: u8 = 7;
+
+/// Longest name of an export, in bytes.
+pub(crate) const NAME_MAX: usize = 64;
+/// Longest readable type name on the wire, in bytes; longer ones are cut.
+pub(crate) const TYPE_NAME_MAX: usize = 64;
+/// Most fingerprints in an open.
+pub(crate) const FINGERPRINTS_MAX: usize = 4;
+/// No control frame is longer, and none but OPEN, ATTACH and HELLO is longer than 96.
+pub(crate) const CONTROL_FRAME_MAX: usize = 256;
+/// Largest handle: three bits of the head's varint are the kind.
+const HANDLE_MAX: u32 = u32::MAX >> 3;
+
+/// The number of a circuit on one link. Both ends use the same; its parity says who opened it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle(u32);
+
+impl Handle {
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    /// From the wire.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// For the wire.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn from_index(index: usize, parity: u32) -> Self {
+        Self((index as u32) << 1 | parity)
+    }
+
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        (self.0 >> 1) as usize
+    }
+
+    #[inline]
+    pub(crate) const fn parity(self) -> u32 {
+        self.0 & 1
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// A frame with its meaning. Texts and payloads are borrowed from the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a frame of a later version must be handled, not skipped")]
+pub enum Frame<'a> {
+    /// Bring-up.
+    Hello(Hello<'a>),
+    /// A sign of life.
+    Beat,
+    /// Total of payload bytes read from the link.
+    Ack(Total),
+    /// The link ends in order.
+    Goodbye(Reason),
+    /// Answer at once.
+    Ping,
+    /// The answer.
+    Pong,
+    /// Message bytes.
+    Data(Handle, Part, &'a [u8]),
+    /// Bytes that the next hop has promised to take.
+    Credit(Handle, Total),
+    /// Values that the far end's program has taken.
+    Taken(Handle, Total),
+    /// Opens a circuit.
+    Open(Handle, Open<'a>),
+    /// A circuit was accepted.
+    Accept(Handle, Accept),
+    /// Report `taken` as soon as it reaches this total.
+    Ask(Handle, Total),
+    /// No more values; the total that was sent.
+    End(Handle, Total),
+    /// No answer will come.
+    Dead(Handle, DeadFrame<'a>),
+    /// This side is through with the circuit; the total of values taken here.
+    Done(Handle, Total),
+    /// Opens a circuit for a channel end inside the next message of the first handle.
+    Attach(Handle, Handle, u32, Open<'a>),
+}
+
+/// Which part of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "these are all the parts a message can have")]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Its beginning, and its whole length in bytes.
+    First(u32),
+    /// More of it.
+    More,
+}
+
+/// What an opener asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "its fields are the frame's; later ones stand in the tail")]
+pub struct Open<'a> {
+    /// Direction and kind.
+    pub flags: OpenFlags,
+    /// How long the opener waits for the export to appear, in milliseconds; 0: not at all.
+    pub wait_ms: u32,
+    /// Bytes granted to the acceptor from the start.
+    pub credit: u32,
+    /// Longest message that the opener takes, in bytes.
+    pub limit: u32,
+    /// Full name of the export.
+    pub name: &'a str,
+    /// One to four accepted fingerprints.
+    pub fingerprints: Fingerprints,
+    /// Readable name of the opener's type.
+    pub type_name: &'a str,
+}
+
+/// One to four fingerprints, in the opener's order of preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprints {
+    list: [u64; FINGERPRINTS_MAX],
+    len: u8,
+}
+
+impl Fingerprints {
+    /// From a list; those beyond four are left out.
+    pub fn new(first: u64, others: &[u64]) -> Self {
+        let mut list = [first, 0, 0, 0];
+        let n = others.len().min(FINGERPRINTS_MAX - 1);
+        list[1..=n].copy_from_slice(&others[..n]);
+        Self { list, len: n as u8 + 1 }
+    }
+
+    /// As a slice, never empty.
+    pub fn as_slice(&self) -> &[u64] {
+        &self.list[..self.len as usize]
+    }
+}
+
+/// Direction and kind of a circuit, as its opener sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFlags(u8);
+
+impl OpenFlags {
+    /// The opener sends.
+    pub const SENDS: Self = Self(1);
+    /// The opener receives.
+    pub const RECEIVES: Self = Self(2);
+    /// Both directions.
+    pub const BOTH: Self = Self(3);
+    /// Latest value only; older ones may be dropped.
+    pub const LATEST: Self = Self(4);
+    /// Calls: requests one way, replies the other.
+    pub const CALLS: Self = Self(8);
+    const KNOWN: u8 = 0x0f;
+
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// For the wire.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    const fn parse(byte: u8) -> Result<Self, FrameError> {
+        if byte & !Self::KNOWN != 0 || byte & 3 == 0 {
+            return Err(FrameError::Value);
+        }
+        Ok(Self(byte))
+    }
+}
+
+/// The acceptor's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "its fields are the frame's; later ones stand in the tail")]
+pub struct Accept {
+    /// Index of the chosen fingerprint in the open's list.
+    pub which: u8,
+    /// Bytes granted to the opener from the start.
+    pub credit: u32,
+    /// Longest message that the acceptor takes, in bytes.
+    pub limit: u32,
+}
+
+/// A dead notice. It has no field in which to ask for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "its fields are the frame's; later ones stand in the tail")]
+pub struct DeadFrame<'a> {
+    /// Reason and place. On the wire, place 0 is the sender of the frame.
+    pub dead: Dead,
+    /// Values taken at the far end before it died.
+    pub taken: Total,
+    /// For instance the type that is exported. At most 64 bytes.
+    pub detail: &'a str,
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// It ends too early.
+    Truncated,
+    /// A number is not canonical.
+    Number,
+    /// Bytes are left over.
+    Trailing,
+    /// Unknown kind.
+    Kind,
+    /// A field has a value that it cannot have.
+    Value,
+    /// A text is too long, not UTF-8, or has characters that names do not have.
+    Text,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "truncated",
+            Self::Number => "a number is not canonical",
+            Self::Trailing => "bytes left over",
+            Self::Kind => "unknown kind",
+            Self::Value => "a field has an impossible value",
+            Self::Text => "a text is too long or has characters that it cannot have",
+        })
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+impl From<VarintError> for FrameError {
+    fn from(error: VarintError) -> Self {
+        match error {
+            VarintError::Truncated => Self::Truncated,
+            VarintError::NotCanonical => Self::Number,
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Parses one whole frame.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`]; nothing is ever read beyond `bytes`, and nothing panics.
+    #[inline]
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let (head, used) = varint::get(bytes)?;
+        let (number, rest) = (head >> 3, &bytes[used..]);
+        let handle = Handle(number);
+        match head & 7 {
+            KIND_DATA => Ok(Self::Data(handle, Part::Whole, rest)),
+            KIND_FIRST => {
+                let (len, used) = varint::get(rest)?;
+                Ok(Self::Data(handle, Part::First(len), &rest[used..]))
+            }
+            KIND_MORE => Ok(Self::Data(handle, Part::More, rest)),
+            _ => Self::parse_control(head, Reader(rest)),
+        }
+    }
+
+    fn parse_control(head: u32, mut r: Reader<'a>) -> Result<Self, FrameError> {
+        let handle = Handle(head >> 3);
+        let frame = match head & 7 {
+            KIND_CREDIT => Self::Credit(handle, r.total()?),
+            KIND_TAKEN => Self::Taken(handle, r.total()?),
+            KIND_LINK => match head >> 3 {
+                LINK_HELLO => return Hello::parse(r.0).map(Self::Hello),
+                LINK_BEAT => Self::Beat,
+                LINK_PING => Self::Ping,
+                LINK_PONG => Self::Pong,
+                LINK_ACK => Self::Ack(r.total()?),
+                LINK_GOODBYE => Self::Goodbye(Reason::new(r.byte()?)),
+                _ => return Err(FrameError::Kind),
+            },
+            KIND_CONTROL => match r.byte()? {
+                CONTROL_ASK => Self::Ask(handle, r.total()?),
+                CONTROL_END => Self::End(handle, r.total()?),
+                CONTROL_DONE => Self::Done(handle, r.total()?),
+                // The frames below may have a tail that this version does not know.
+                CONTROL_OPEN => return Ok(Self::Open(handle, r.open()?)),
+                CONTROL_ACCEPT => {
+                    let which = r.byte()?;
+                    return Ok(Self::Accept(
+                        handle,
+                        Accept { which, credit: r.number()?, limit: r.number()? },
+                    ));
+                }
+                CONTROL_DEAD => return Ok(Self::Dead(handle, r.dead()?)),
+                CONTROL_ATTACH => {
+                    let end = Handle(r.number()?);
+                    return Ok(Self::Attach(handle, end, r.number()?, r.open()?));
+                }
+                _ => return Err(FrameError::Kind),
+            },
+            _ => return Err(FrameError::Kind),
+        };
+        if r.0.is_empty() { Ok(frame) } else { Err(FrameError::Trailing) }
+    }
+
+    /// Writes the frame, without framing, and returns its length.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Truncated`] when `out` is too short; [`FrameError::Value`] and
+    /// [`FrameError::Text`] for what [`Frame::parse`] would refuse.
+    pub fn write(&self, out: &mut [u8]) -> Result<usize, FrameError> {
+        let mut w = Writer { out, at: 0 };
+        match *self {
+            Self::Hello(ref hello) => {
+                w.head(LINK_HELLO, KIND_LINK)?;
+                let at = w.at;
+                return Ok(at + hello.write(&mut w.out[at..])?);
+            }
+            Self::Beat => w.head(LINK_BEAT, KIND_LINK)?,
+            Self::Ping => w.head(LINK_PING, KIND_LINK)?,
+            Self::Pong => w.head(LINK_PONG, KIND_LINK)?,
+            Self::Ack(total) => w.head(LINK_ACK, KIND_LINK)?.number(total.get())?,
+            Self::Goodbye(reason) => w.head(LINK_GOODBYE, KIND_LINK)?.byte(reason.get())?,
+            Self::Data(handle, part, bytes) => match part {
+                Part::Whole => w.head(handle.0, KIND_DATA)?.raw(bytes)?,
+                Part::First(len) => w.head(handle.0, KIND_FIRST)?.number(len)?.raw(bytes)?,
+                Part::More => w.head(handle.0, KIND_MORE)?.raw(bytes)?,
+            },
+            Self::Credit(handle, total) => w.head(handle.0, KIND_CREDIT)?.number(total.get())?,
+            Self::Taken(handle, total) => w.head(handle.0, KIND_TAKEN)?.number(total.get())?,
+            Self::Ask(handle, total) => w.control(handle, CONTROL_ASK)?.number(total.get())?,
+            Self::End(handle, total) => w.control(handle, CONTROL_END)?.number(total.get())?,
+            Self::Done(handle, total) => w.control(handle, CONTROL_DONE)?.number(total.get())?,
+            Self::Open(handle, ref open) => w.control(handle, CONTROL_OPEN)?.open(open)?,
+            Self::Accept(handle, accept) => w
+                .control(handle, CONTROL_ACCEPT)?
+                .byte(accept.which)?
+                .number(accept.credit)?
+                .number(accept.limit)?,
+            Self::Dead(handle, ref dead) => w.control(handle, CONTROL_DEAD)?.dead(dead)?,
+            Self::Attach(handle, end, ordinal, ref open) => {
+                w.control(handle, CONTROL_ATTACH)?.number(end.0)?.number(ordinal)?.open(open)?
+            }
+        };
+        Ok(w.at)
+    }
+}
+
+/// Whether `name` can be the name of an export: parts of `[a-z0-9._-]` with `/` between,
+/// `$` before a part of the system's own, at most 64 bytes.
+pub(crate) fn is_export_name(name: &str) -> bool {
+    name.len() <= NAME_MAX
+        && name.split('/').all(|part| {
+            let part = part.strip_prefix('$').unwrap_or(part);
+            !part.is_empty()
+                && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+        })
+}
+
+/// `text` cut to at most `max` bytes at a character.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Result<u8, FrameError> {
+        let (&byte, rest) = self.0.split_first().ok_or(FrameError::Truncated)?;
+        self.0 = rest;
+        Ok(byte)
+    }
+
+    fn number(&mut self) -> Result<u32, FrameError> {
+        let (value, used) = varint::get(self.0)?;
+        self.0 = &self.0[used..];
+        Ok(value)
+    }
+
+    fn total(&mut self) -> Result<Total, FrameError> {
+        self.number().map(Total::new)
+    }
+
+    fn raw(&mut self, len: usize) -> Result<&'a [u8], FrameError> {
+        let (raw, rest) = self.0.split_at_checked(len).ok_or(FrameError::Truncated)?;
+        self.0 = rest;
+        Ok(raw)
+    }
+
+    fn text(&mut self, max: usize) -> Result<&'a str, FrameError> {
+        let len = usize::from(self.byte()?);
+        if len > max {
+            return Err(FrameError::Text);
+        }
+        let text = core::str::from_utf8(self.raw(len)?).map_err(|_| FrameError::Text)?;
+        if text.chars().any(char::is_control) { Err(FrameError::Text) } else { Ok(text) }
+    }
+
+    fn open(&mut self) -> Result<Open<'a>, FrameError> {
+        let flags = OpenFlags::parse(self.byte()?)?;
+        let (wait_ms, credit, limit) = (self.number()?, self.number()?, self.number()?);
+        let name = self.text(NAME_MAX)?;
+        // An attached end has no name; its OPEN travels inside ATTACH.
+        if !name.is_empty() && !is_export_name(name) {
+            return Err(FrameError::Text);
+        }
+        let len = self.byte()?;
+        if len == 0 || usize::from(len) > FINGERPRINTS_MAX {
+            return Err(FrameError::Value);
+        }
+        let mut list = [0; FINGERPRINTS_MAX];
+        for slot in &mut list[..usize::from(len)] {
+            let raw = self.raw(8)?;
+            *slot = raw.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+        }
+        let type_name = self.text(TYPE_NAME_MAX)?;
+        Ok(Open { flags, wait_ms, credit, limit, name, fingerprints: Fingerprints { list, len }, type_name })
+    }
+
+    fn dead(&mut self) -> Result<DeadFrame<'a>, FrameError> {
+        let reason = Reason::new(self.byte()?);
+        let at = match self.number()? {
+            0 => Place::Peer,
+            id => Place::Node(id),
+        };
+        Ok(DeadFrame { dead: Dead { reason, at }, taken: self.total()?, detail: self.text(TYPE_NAME_MAX)? })
+    }
+}
+
+struct Writer<'o> {
+    out: &'o mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn head(&mut self, number: u32, kind: u32) -> Result<&mut Self, FrameError> {
+        if number > HANDLE_MAX {
+            return Err(FrameError::Value);
+        }
+        self.number(number << 3 | kind)
+    }
+
+    fn control(&mut self, handle: Handle, what: u8) -> Result<&mut Self, FrameError> {
+        self.head(handle.0, KIND_CONTROL)?.byte(what)
+    }
+
+    fn byte(&mut self, byte: u8) -> Result<&mut Self, FrameError> {
+        self.raw(&[byte])
+    }
+
+    fn number(&mut self, value: u32) -> Result<&mut Self, FrameError> {
+        let mut bytes = [0; varint::MAX_LEN];
+        let len = varint::put(&mut bytes, 0, value);
+        self.raw(&bytes[..len])
+    }
+
+    fn raw(&mut self, bytes: &[u8]) -> Result<&mut Self, FrameError> {
+        let end = self.at + bytes.len();
+        self.out.get_mut(self.at..end).ok_or(FrameError::Truncated)?.copy_from_slice(bytes);
+        self.at = end;
+        Ok(self)
+    }
+
+    fn text(&mut self, text: &str, max: usize) -> Result<&mut Self, FrameError> {
+        if text.len() > max || text.chars().any(char::is_control) {
+            return Err(FrameError::Text);
+        }
+        self.byte(text.len() as u8)?.raw(text.as_bytes())
+    }
+
+    fn open(&mut self, open: &Open<'_>) -> Result<&mut Self, FrameError> {
+        if !open.name.is_empty() && !is_export_name(open.name) {
+            return Err(FrameError::Text);
+        }
+        self.byte(open.flags.get())?.number(open.wait_ms)?.number(open.credit)?.number(open.limit)?;
+        self.text(open.name, NAME_MAX)?.byte(open.fingerprints.len)?;
+        for fingerprint in open.fingerprints.as_slice() {
+            self.raw(&fingerprint.to_le_bytes())?;
+        }
+        self.text(cut(open.type_name, TYPE_NAME_MAX), TYPE_NAME_MAX)
+    }
+
+    fn dead(&mut self, dead: &DeadFrame<'_>) -> Result<&mut Self, FrameError> {
+        let place = match dead.dead.at {
+            Place::Here | Place::Peer => 0,
+            Place::Node(id) => id,
+        };
+        self.byte(dead.dead.reason.get())?.number(place)?.number(dead.taken.get())?;
+        self.text(cut(dead.detail, TYPE_NAME_MAX), TYPE_NAME_MAX)
+    }
+}
+
+/// The first bytes of a data record: the length for the framing, then the frame's head.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    bytes: [u8; Self::MAX_LEN],
+    len: u8,
+    frame_at: u8,
+}
+
+impl Head {
+    /// The longest head in bytes.
+    pub const MAX_LEN: usize = 3 * varint::MAX_LEN;
+
+    /// For a data frame with `payload` bytes; `trailer` is what the framing adds after it.
+    #[inline]
+    pub(crate) fn new(handle: Handle, part: Part, payload: usize, trailer: usize) -> Self {
+        let (kind, more) = match part {
+            Part::Whole => (KIND_DATA, 0),
+            Part::First(len) => (KIND_FIRST, varint::len(len)),
+            Part::More => (KIND_MORE, 0),
+        };
+        let head = handle.0 << 3 | kind;
+        let mut bytes = [0; Self::MAX_LEN];
+        let frame_at = varint::put(&mut bytes, 0, (varint::len(head) + more + payload + trailer) as u32);
+        let mut len = varint::put(&mut bytes, frame_at, head);
+        if let Part::First(total) = part {
+            len = varint::put(&mut bytes, len, total);
+        }
+        Self { bytes, len: len as u8, frame_at: frame_at as u8 }
+    }
+
+    /// All of it: what comes before the payload.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+
+    /// The part that belongs to the frame, as the checksum sees it.
+    pub fn frame(&self) -> &[u8] {
+        &self.bytes[self.frame_at as usize..self.len as usize]
+    }
+}

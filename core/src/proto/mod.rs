@@ -1,0 +1,38 @@
+//! The protocol, sans-I/O: no clock, no lock, no allocation, no generics over sizes.
+//!
+//! [`Link`] is the unit. It takes frames and time, and gives bytes, deadlines and
+//! [`Event`]s; it knows no other link and holds no payload. Whoever owns the ends of a
+//! circuit (a board's arena, a host's queues, a router's splice) holds the bytes, so the
+//! same state machine serves borrowed slices and growing storage.
+//!
+//! ```text
+//! IN    bytes -> framing -> Link::handle -> Event (Open, Data, Granted, Dead ...)
+//! OUT   Link::start / Link::fragment (data), Link::control (everything else) -> bytes
+//! TIME  Link::deadline, Link::tick(now)
+//! ```
+//!
+//! The wire is specified in `spec/wire.md`; the tag numbers here are the ones there.
+
+mod circuit;
+mod control;
+mod crc;
+mod fault;
+mod frame;
+pub mod framing;
+mod hello;
+mod link;
+mod reason;
+mod time;
+mod total;
+pub mod varint;
+
+pub use circuit::{Direction, Slot, Slots};
+pub use control::{Sink, SliceSink};
+pub use crc::{crc32c, crc32c_append};
+pub use fault::Fault;
+pub use frame::{Accept, DeadFrame, Fingerprints, Frame, FrameError, Handle, Head, Open, OpenFlags, Part};
+pub use hello::{Hello, Identity, LinkKind, Name, NameError, PROTOCOL_VERSION};
+pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
+pub use reason::{Dead, Place, Reason};
+pub use time::Instant;
+pub use total::Total;
