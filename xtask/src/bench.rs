@@ -5,9 +5,5 @@ use crate::command::{Cmd, Result};
 pub(crate) const MANIFEST: &str = "bench/Cargo.toml";
 
 pub(crate) fn run(args: &[String]) -> Result {
-    Cmd::cargo("run --release --manifest-path")
-        .arg(MANIFEST)
-        .arg("--")
-        .args(args)
-        .run()
+    Cmd::cargo("run --release --manifest-path").arg(MANIFEST).arg("--").args(args).run()
 }

@@ -18,12 +18,9 @@ pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         // Asked at run time, so that a moved checkout is not haunted by its old place.
-        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
-            .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        Path::new(&manifest)
-            .parent()
-            .expect("xtask is a directory of the workspace")
-            .to_owned()
+        let manifest =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&manifest).parent().expect("xtask is a directory of the workspace").to_owned()
     })
 }
 
@@ -89,10 +86,7 @@ impl Cmd {
 
     /// Runs with the caller's terminal.
     pub(crate) fn run(&self) -> Result {
-        let status = self
-            .build()
-            .status()
-            .map_err(|error| self.cannot_start(&error))?;
+        let status = self.build().status().map_err(|error| self.cannot_start(&error))?;
         self.judge(status)
     }
 
@@ -112,14 +106,9 @@ impl Cmd {
 
     /// What the program printed.
     pub(crate) fn read(&self) -> Result<String> {
-        let output = self
-            .build()
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| self.cannot_start(&error))?;
+        let output = self.build().stdin(Stdio::null()).output().map_err(|error| self.cannot_start(&error))?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        self.judge(output.status)
-            .map_err(|error| format!("{error}\n{errors}"))?;
+        self.judge(output.status).map_err(|error| format!("{error}\n{errors}"))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -137,9 +126,7 @@ impl Cmd {
         }));
         words.push(self.shown.clone());
         words.extend(self.args.iter().map(|arg| arg.to_string_lossy().into()));
-        let line = words
-            .join(" ")
-            .replace(&format!("{}/", root().display()), "");
+        let line = words.join(" ").replace(&format!("{}/", root().display()), "");
         match self.dir.strip_prefix(root()) {
             Ok(dir) if dir.as_os_str().is_empty() => line,
             Ok(dir) => format!("(cd {} && {line})", dir.display()),

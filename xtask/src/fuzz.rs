@@ -19,17 +19,12 @@ pub(crate) fn run(args: &[String]) -> Result {
     for target in &chosen {
         println!("\n{target}: {seconds} s");
         // The sanitizers want an unstable flag; this lets the stable compiler take it.
-        Cmd::cargo(&format!(
-            "fuzz run {target} -- -max_total_time={seconds} {LIMITS}"
-        ))
-        .dir("core")
-        .env("RUSTC_BOOTSTRAP", "1")
-        .run()?;
+        Cmd::cargo(&format!("fuzz run {target} -- -max_total_time={seconds} {LIMITS}"))
+            .dir("core")
+            .env("RUSTC_BOOTSTRAP", "1")
+            .run()?;
     }
-    println!(
-        "\n{} targets, {seconds} s each: nothing found",
-        chosen.len()
-    );
+    println!("\n{} targets, {seconds} s each: nothing found", chosen.len());
     Ok(())
 }
 

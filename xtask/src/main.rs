@@ -1,11 +1,7 @@
 //! Development tasks: `cargo xtask help`.
 //!
 //! This file only dispatches; each command is a file of its own.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line tool talks to its terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod bench;
 mod command;
@@ -68,8 +64,7 @@ const TASKS: &[Task] = &[
 
 impl Task {
     fn missing(&self) -> Option<&'static str> {
-        self.needs
-            .filter(|path| !command::root().join(path).exists())
+        self.needs.filter(|path| !command::root().join(path).exists())
     }
 }
 

@@ -5,7 +5,5 @@ use crate::command::{Cmd, Result};
 pub(crate) const PROGRAM: &str = "core/examples/sim.rs";
 
 pub(crate) fn run(args: &[String]) -> Result {
-    Cmd::cargo("run --release --package netchan --features testing --example sim --")
-        .args(args)
-        .run()
+    Cmd::cargo("run --release --package netchan --features testing --example sim --").args(args).run()
 }

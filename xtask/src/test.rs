@@ -70,13 +70,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     let start = Instant::now();
     let mut outcomes = Vec::new();
     for (index, step) in run.iter().enumerate() {
-        println!(
-            "\n[{}/{}] {}: {}",
-            index + 1,
-            run.len(),
-            step.name,
-            step.question
-        );
+        println!("\n[{}/{}] {}: {}", index + 1, run.len(), step.name, step.question);
         outcomes.push(perform(step, &options)?);
     }
     summary(&outcomes, &left, start.elapsed())
@@ -114,11 +108,7 @@ fn perform(step: &Step, options: &Options) -> Result<Outcome> {
             println!("\n      FAILED after {}: {error}", seconds(took));
         }
     }
-    Ok(Outcome {
-        name: step.name,
-        took,
-        result: result.map(|()| runner.remark),
-    })
+    Ok(Outcome { name: step.name, took, result: result.map(|()| runner.remark) })
 }
 
 fn summary(outcomes: &[Outcome], left: &[&Step], took: Duration) -> Result {
@@ -135,11 +125,8 @@ fn summary(outcomes: &[Outcome], left: &[&Step], took: Duration) -> Result {
     for step in left {
         println!("  not run  {:<10} {:>8}  {}", step.name, "", step.question);
     }
-    let failed: Vec<&str> = outcomes
-        .iter()
-        .filter(|outcome| outcome.result.is_err())
-        .map(|outcome| outcome.name)
-        .collect();
+    let failed: Vec<&str> =
+        outcomes.iter().filter(|outcome| outcome.result.is_err()).map(|outcome| outcome.name).collect();
     let (ran, took) = (outcomes.len(), seconds(took));
     if !failed.is_empty() {
         let (bad, list) = (failed.len(), failed.join(", "));
@@ -147,9 +134,7 @@ fn summary(outcomes: &[Outcome], left: &[&Step], took: Duration) -> Result {
     }
     match left.len() {
         0 => println!("\nall {ran} steps passed in {took}"),
-        n => println!(
-            "\n{ran} steps passed in {took}; {n} were not run, so this is not the whole test"
-        ),
+        n => println!("\n{ran} steps passed in {took}; {n} were not run, so this is not the whole test"),
     }
     Ok(())
 }
@@ -161,23 +146,13 @@ impl Runner {
         let log = fs::create_dir_all(&dir)
             .and_then(|()| File::create(&path))
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self {
-            log,
-            path,
-            verbose: options.verbose,
-            long: options.long,
-            remark: String::new(),
-        })
+        Ok(Self { log, path, verbose: options.verbose, long: options.long, remark: String::new() })
     }
 
     /// Runs one command of the step.
     fn run(&mut self, cmd: &Cmd) -> Result {
         println!("      $ {}", cmd.show());
-        if self.verbose {
-            cmd.run()
-        } else {
-            cmd.run_into(&self.log)
-        }
+        if self.verbose { cmd.run() } else { cmd.run_into(&self.log) }
     }
 
     /// Says something in the summary beside the step's name.

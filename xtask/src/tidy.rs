@@ -95,8 +95,7 @@ impl Tree {
 
     fn get(&self, path: &str) -> Result<&str> {
         let file = self.files.iter().find(|file| file.path == path);
-        file.map(|file| file.text.as_str())
-            .ok_or_else(|| format!("{path} is missing"))
+        file.map(|file| file.text.as_str()).ok_or_else(|| format!("{path} is missing"))
     }
 
     fn rust(&self) -> impl Iterator<Item = &File> {
@@ -106,10 +105,7 @@ impl Tree {
 
 impl Complaint {
     fn new(place: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            place: place.into(),
-            text: text.into(),
-        }
+        Self { place: place.into(), text: text.into() }
     }
 
     /// `line` counts from 0, as iterators do.

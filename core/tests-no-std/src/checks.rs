@@ -10,10 +10,7 @@ use netchan as _;
 pub type Check = (&'static str, fn() -> Result<(), &'static str>);
 
 pub const ALL: &[Check] = &[
-    (
-        "statics_hold_their_initial_values",
-        statics_hold_their_initial_values,
-    ),
+    ("statics_hold_their_initial_values", statics_hold_their_initial_values),
     #[cfg(feature = "planted-failure")]
     ("a_planted_failure", || Err("planted")),
 ];

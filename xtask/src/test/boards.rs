@@ -20,11 +20,7 @@ struct Board {
 }
 
 const BOARDS: [Board; 2] = [
-    Board {
-        target: "thumbv7m-none-eabi",
-        qemu: "qemu-system-arm",
-        machine: "-M lm3s6965evb",
-    },
+    Board { target: "thumbv7m-none-eabi", qemu: "qemu-system-arm", machine: "-M lm3s6965evb" },
     Board {
         target: "riscv32imac-unknown-none-elf",
         qemu: "qemu-system-riscv32",
@@ -50,7 +46,7 @@ pub(super) fn no_std(runner: &mut Runner) -> Result {
     find_qemu(runner)?;
     for board in &BOARDS {
         for features in ["", " --features alloc"] {
-            let line = format!("build --package netchan --no-default-features{features}");
+            let line = format!("check --package netchan --no-default-features{features}");
             runner.run(&toolchain.cargo(&line, board.target))?;
         }
         build_and_run(runner, toolchain, board)?;
@@ -84,10 +80,8 @@ impl Board {
         let semihosting = "-semihosting-config enable=on,target=native";
         let (qemu, machine, target) = (self.qemu, self.machine, self.target);
         let kernel = format!("{TARGET_DIR}/{target}/release/{FIRMWARE_NAME}");
-        Cmd::new(&format!(
-            "{qemu} {machine} {quiet} {semihosting} -kernel {kernel}"
-        ))
-        .limit(Duration::from_secs(120))
+        Cmd::new(&format!("{qemu} {machine} {quiet} {semihosting} -kernel {kernel}"))
+            .limit(Duration::from_secs(120))
     }
 }
 
@@ -97,9 +91,7 @@ impl Toolchain {
         if BOARDS.iter().all(|board| is_in_active(board.target)) {
             return Ok(Self::Active);
         }
-        if is_installed(COMPILER_PACKAGES)
-            || can_install() && install(runner, COMPILER_PACKAGES).is_ok()
-        {
+        if is_installed(COMPILER_PACKAGES) || can_install() && install(runner, COMPILER_PACKAGES).is_ok() {
             return Ok(Self::Debian);
         }
         let targets = BOARDS.map(|board| board.target).join(" ");
@@ -118,8 +110,7 @@ impl Toolchain {
         let cmd = match self {
             Self::Active => Cmd::cargo(&format!("{line} --target {target}")),
             Self::Debian => {
-                let line =
-                    format!("/usr/bin/cargo {line} -Z build-std=core,alloc --target {target}");
+                let line = format!("/usr/bin/cargo {line} -Z build-std=core,alloc --target {target}");
                 // Debian's compiler is a stable one without rust-lld, so both are said here.
                 let linker = target.replace('-', "_").to_uppercase();
                 Cmd::new(&line)
@@ -141,18 +132,13 @@ fn is_in_active(target: &str) -> bool {
     };
     let entries = Path::new(dir.trim()).read_dir();
     entries.is_ok_and(|mut entries| {
-        entries.any(|entry| {
-            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libcore"))
-        })
+        entries
+            .any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libcore")))
     })
 }
 
 fn find_qemu(runner: &mut Runner) -> Result {
-    let is_there = || {
-        BOARDS
-            .iter()
-            .all(|board| Cmd::new(&format!("{} --version", board.qemu)).succeeds())
-    };
+    let is_there = || BOARDS.iter().all(|board| Cmd::new(&format!("{} --version", board.qemu)).succeeds());
     if is_there() {
         return Ok(());
     }
@@ -179,9 +165,7 @@ fn can_install() -> bool {
 fn is_installed(packages: &str) -> bool {
     packages.split(' ').all(|package| {
         let query = Cmd::new("dpkg-query --show --showformat=${Status}").arg(package);
-        query
-            .read()
-            .is_ok_and(|status| status == "install ok installed")
+        query.read().is_ok_and(|status| status == "install ok installed")
     })
 }
 
@@ -195,11 +179,9 @@ fn install(runner: &mut Runner, packages: &str) -> Result {
     };
     let mut last = Ok(());
     for _ in 0..TRIES {
-        last = runner.run(&apt("update")).and_then(|()| {
-            runner.run(&apt(&format!(
-                "install --yes --no-install-recommends {packages}"
-            )))
-        });
+        last = runner
+            .run(&apt("update"))
+            .and_then(|()| runner.run(&apt(&format!("install --yes --no-install-recommends {packages}"))));
         if last.is_ok() {
             break;
         }

@@ -21,19 +21,10 @@ pub(super) struct Step {
 }
 
 pub(super) fn all() -> Vec<Step> {
-    let step = |name, question, run| Step {
-        name,
-        question,
-        boards: false,
-        run,
-    };
+    let step = |name, question, run| Step { name, question, boards: false, run };
     let mut steps = vec![
         step("fmt", "is every workspace formatted?", fmt),
-        step(
-            "tidy",
-            "do the rules hold that no compiler checks?",
-            tidy::step,
-        ),
+        step("tidy", "do the rules hold that no compiler checks?", tidy::step),
         step("clippy", "is the code free of lints?", clippy),
         step("docs", "do the docs build, with every link?", docs),
         step("features", "does each feature stand alone?", features),
@@ -55,11 +46,7 @@ pub(super) fn all() -> Vec<Step> {
     }
     steps.push(Step {
         boards: true,
-        ..step(
-            "no-std",
-            "does core build for boards, and run there without alloc and std?",
-            boards::no_std,
-        )
+        ..step("no-std", "does core build for boards, and run there without alloc and std?", boards::no_std)
     });
     steps
 }
@@ -75,9 +62,7 @@ fn fmt(runner: &mut Runner) -> Result {
 
 fn clippy(runner: &mut Runner) -> Result {
     for features in ["--all-features ", ""] {
-        runner.run(&Cmd::cargo(&format!(
-            "clippy --workspace --all-targets {features}-- -D warnings"
-        )))?;
+        runner.run(&Cmd::cargo(&format!("clippy --workspace --all-targets {features}-- -D warnings")))?;
     }
     Ok(())
 }
@@ -90,10 +75,7 @@ fn docs(runner: &mut Runner) -> Result {
 /// None, each alone, each pair while that is few, and all; lints too, for they see what is unused.
 fn features(runner: &mut Runner) -> Result {
     let mut builds = 0;
-    for (package, manifest) in [
-        ("netchan", "core/Cargo.toml"),
-        ("netchan-tcp", "transport-tcp/Cargo.toml"),
-    ] {
+    for (package, manifest) in [("netchan", "core/Cargo.toml"), ("netchan-tcp", "transport-tcp/Cargo.toml")] {
         for set in feature_sets(&feature_names(manifest)?) {
             builds += 1;
             runner.run(&Cmd::cargo(&format!(
@@ -202,8 +184,7 @@ fn demo_piped(runner: &mut Runner) -> Result {
 
 /// The manifests of the workspaces beside the main one.
 fn outside_workspaces() -> Result<Vec<String>> {
-    let tracked =
-        Cmd::new("git ls-files --cached --others --exclude-standard *Cargo.toml").read()?;
+    let tracked = Cmd::new("git ls-files --cached --others --exclude-standard *Cargo.toml").read()?;
     Ok(tracked
         .lines()
         .filter(|path| *path != "Cargo.toml")

@@ -62,9 +62,7 @@ fn row(line: usize, text: &str) -> Result<Row> {
     Ok(Row {
         line,
         from: from.trim().to_owned(),
-        to: to
-            .filter(|name| name != "(nothing)" && !name.is_empty())
-            .collect(),
+        to: to.filter(|name| name != "(nothing)" && !name.is_empty()).collect(),
         planned,
         without,
     })
@@ -95,14 +93,12 @@ fn check_crates(rows: &[Row], complaints: &mut Vec<Complaint>) -> Result {
 
 /// Each crate of the workspace with those that it depends on, for its tests too.
 fn crate_edges() -> Result<Vec<(String, Vec<String>)>> {
-    let text = Cmd::cargo("tree --workspace --all-features --depth 1 --prefix depth --no-dedupe")
-        .read()?;
+    let text = Cmd::cargo("tree --workspace --all-features --depth 1 --prefix depth --no-dedupe").read()?;
     let mut crates: Vec<(String, Vec<String>)> = Vec::new();
     for line in text.lines() {
         // "1netchan v0.1.0 (path)"; only what is in the workspace has a path.
         let name = line.get(1..).and_then(|rest| rest.split(' ').next());
-        let local = line.contains(" (") && !line.ends_with("(proc-macro)")
-            || line.contains("(proc-macro) (");
+        let local = line.contains(" (") && !line.ends_with("(proc-macro)") || line.contains("(proc-macro) (");
         match (line.get(..1), name) {
             (Some("0"), Some(name)) => crates.push((name.to_owned(), Vec::new())),
             (Some("1"), Some(name)) if local => {
@@ -117,10 +113,8 @@ fn crate_edges() -> Result<Vec<(String, Vec<String>)>> {
 }
 
 fn check_modules(tree: &Tree, rows: &[Row], complaints: &mut Vec<Complaint>) -> Result {
-    let files: Vec<(String, &File)> = tree
-        .rust()
-        .filter_map(|file| Some((module_of(&file.path)?, file)))
-        .collect();
+    let files: Vec<(String, &File)> =
+        tree.rust().filter_map(|file| Some((module_of(&file.path)?, file))).collect();
     let exists = |name: &str| files.iter().any(|(module, _)| module == name);
     let exports = exports(&source::code(tree.get("core/src/lib.rs")?));
     for row in rows.iter().filter(|row| row.from.starts_with(MODULE)) {
@@ -172,10 +166,7 @@ fn exports(lib: &str) -> Vec<(String, String)> {
         let names = names.trim_matches(['{', '}']).split(',');
         names.map(|name| {
             let last = name.rsplit([' ', ':']).find(|part| !part.is_empty());
-            (
-                last.unwrap_or_default().to_owned(),
-                module.trim().to_owned(),
-            )
+            (last.unwrap_or_default().to_owned(), module.trim().to_owned())
         })
     })
     .collect()
@@ -226,11 +217,7 @@ fn first_names(rest: &str) -> Vec<String> {
 }
 
 fn stale(row: &Row) -> Complaint {
-    let what = if row.planned {
-        "exists, so it is not planned"
-    } else {
-        "does not exist"
-    };
+    let what = if row.planned { "exists, so it is not planned" } else { "does not exist" };
     let place = format!("{ARCHITECTURE}:{}", row.line);
     Complaint::new(place, format!("{} {what}", row.from))
 }
@@ -241,10 +228,8 @@ mod tests {
 
     #[test]
     fn uses_are_found_in_every_form() {
-        let code =
-            "use crate::{a::{b, c}, d};\nuse super::e;\nfn f() { crate::g::h(); super::super::i }";
-        let names =
-            |path| -> Vec<String> { uses(code, path).into_iter().map(|(_, name)| name).collect() };
+        let code = "use crate::{a::{b, c}, d};\nuse super::e;\nfn f() { crate::g::h(); super::super::i }";
+        let names = |path| -> Vec<String> { uses(code, path).into_iter().map(|(_, name)| name).collect() };
         assert_eq!(names("core/src/top.rs"), ["a", "d", "g", "e", "super"]);
         assert_eq!(names("core/src/top/inner.rs"), ["a", "d", "g", "i"]);
     }
@@ -259,19 +244,13 @@ mod tests {
 
     #[test]
     fn a_module_keeps_to_its_row() {
-        let file = |path: &str, text: &str| File {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
         let complaints = |rows_text: &str| {
             let tree = Tree {
                 files: vec![
                     file("core/src/lib.rs", "mod a;\nmod b;\npub use b::B;\n"),
                     file("core/src/a.rs", "use crate::B;\n"),
-                    file(
-                        "core/src/b.rs",
-                        "use std::fmt;\n#[cfg(test)]\nmod tests { use crate::a; }\n",
-                    ),
+                    file("core/src/b.rs", "use std::fmt;\n#[cfg(test)]\nmod tests { use crate::a; }\n"),
                 ],
             };
             let rows = rows(&format!("```edges\n{rows_text}\n```\n")).expect("rows");
@@ -280,19 +259,10 @@ mod tests {
             complaints.len()
         };
         assert_eq!(complaints("netchan::a -> b\nnetchan::b -> (nothing)"), 0);
-        assert_eq!(
-            complaints("netchan::a -> (nothing)\nnetchan::b -> (nothing)"),
-            1
-        );
+        assert_eq!(complaints("netchan::a -> (nothing)\nnetchan::b -> (nothing)"), 1);
         assert_eq!(complaints("netchan::a -> b"), 1);
-        assert_eq!(
-            complaints("netchan::a -> b\nnetchan::b -> (nothing) (planned)"),
-            1
-        );
-        assert_eq!(
-            complaints("netchan::a -> b\nnetchan::b -> a\nnetchan::c -> a"),
-            1
-        );
+        assert_eq!(complaints("netchan::a -> b\nnetchan::b -> (nothing) (planned)"), 1);
+        assert_eq!(complaints("netchan::a -> b\nnetchan::b -> a\nnetchan::c -> a"), 1);
         let without = "netchan::a -> b\nnetchan::b -> (nothing)\nnetchan::b without std";
         assert_eq!(complaints(without), 1);
     }

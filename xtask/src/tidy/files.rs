@@ -4,11 +4,7 @@ use super::{Complaint, File, Tree, source};
 use crate::command::Result;
 
 // Written in two halves, so that this file keeps its own rules.
-const HOMES: [&str; 3] = [
-    concat!("/ho", "me/"),
-    concat!("/Us", "ers/"),
-    concat!("/ro", "ot/"),
-];
+const HOMES: [&str; 3] = [concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/ro", "ot/")];
 const IGNORE: &str = concat!("#[ign", "ore");
 const TODO: [&str; 2] = ["todo", "unimplemented"];
 
@@ -68,11 +64,7 @@ fn tests_from(file: &File, code: &str) -> usize {
 }
 
 pub(super) fn no_unsafe(tree: &Tree, complaints: &mut Vec<Complaint>) -> Result {
-    let core = |file: &&File| {
-        ["core/src/", "core/derive/src/"]
-            .iter()
-            .any(|dir| file.path.starts_with(dir))
-    };
+    let core = |file: &&File| ["core/src/", "core/derive/src/"].iter().any(|dir| file.path.starts_with(dir));
     for file in tree.rust().filter(core) {
         for (index, line) in source::code(&file.text).lines().enumerate() {
             if source::has_word(line, "unsafe") || source::has_word(line, "unsafe_code") {

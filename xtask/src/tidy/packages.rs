@@ -16,9 +16,8 @@ pub(super) fn licences(tree: &Tree, complaints: &mut Vec<Complaint>) -> Result {
                 complaints.push(Complaint::new(path, text));
             }
         }
-        let included = Cmd::cargo("package --list --allow-dirty --manifest-path")
-            .arg(&manifest.path)
-            .read()?;
+        let included =
+            Cmd::cargo("package --list --allow-dirty --manifest-path").arg(&manifest.path).read()?;
         for file in LICENCES.into_iter().chain(["README.md"]) {
             if !included.lines().any(|line| line == file) {
                 let text = format!("the package does not include {file}");
@@ -50,14 +49,8 @@ pub(super) fn manifests(tree: &Tree, complaints: &mut Vec<Complaint>) -> Result 
     let mut seen: Vec<(String, String)> = Vec::new();
     for line in dependencies("--package netchan --all-features", "{p}")? {
         let mut words = line.split(' ').map(str::to_owned);
-        let (name, version) = (
-            words.next().unwrap_or_default(),
-            words.next().unwrap_or_default(),
-        );
-        if seen
-            .iter()
-            .any(|(other, at)| *other == name && *at != version)
-        {
+        let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if seen.iter().any(|(other, at)| *other == name && *at != version) {
             let text = format!("core depends on two versions of {name}");
             complaints.push(Complaint::new("Cargo.lock", text));
         }
@@ -82,9 +75,7 @@ fn manifests_of(tree: &Tree) -> impl Iterator<Item = &super::File> {
         let dir = dir_of(path).trim_end_matches('/');
         list.is_some_and(|list| list.contains(&format!("\"{dir}\"")))
     };
-    tree.files
-        .iter()
-        .filter(move |file| file.path.ends_with("/Cargo.toml") && members(&file.path))
+    tree.files.iter().filter(move |file| file.path.ends_with("/Cargo.toml") && members(&file.path))
 }
 
 fn is_published(manifest: &str) -> bool {
@@ -120,15 +111,9 @@ struct Expression {
 
 impl Expression {
     fn new(text: &str) -> Self {
-        let text = text
-            .replace('(', " ( ")
-            .replace(')', " ) ")
-            .replace('/', " OR ")
-            .replace(" WITH ", "-WITH-");
-        Self {
-            words: text.split_whitespace().map(str::to_owned).collect(),
-            at: 0,
-        }
+        let text =
+            text.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ").replace(" WITH ", "-WITH-");
+        Self { words: text.split_whitespace().map(str::to_owned).collect(), at: 0 }
     }
 
     fn satisfied_by(mut self, allowed: &[&str]) -> bool {

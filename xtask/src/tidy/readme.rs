@@ -54,13 +54,10 @@ fn check_figures(file: &File, figures: &[(String, String)], complaints: &mut Vec
     for (index, line) in file.text.lines().enumerate() {
         for part in line.split(FIGURE).skip(1) {
             let complain = |text| Complaint::at(file, index, text);
-            let parsed = part
-                .split_once(CLOSE)
-                .and_then(|(name, rest)| Some((name, rest.split_once(FIGURE_END)?.0)));
+            let parsed =
+                part.split_once(CLOSE).and_then(|(name, rest)| Some((name, rest.split_once(FIGURE_END)?.0)));
             let Some((name, shown)) = parsed else {
-                complaints.push(complain(format!(
-                    "a figure ends with {FIGURE_END} on its line"
-                )));
+                complaints.push(complain(format!("a figure ends with {FIGURE_END} on its line")));
                 continue;
             };
             match figures.iter().find(|(known, _)| known == name) {
@@ -141,10 +138,7 @@ mod tests {
     use super::*;
 
     fn complaints_about(readme: &str, program: &str) -> Vec<String> {
-        let file = |path: &str, text: &str| File {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
         let tree = Tree {
             files: vec![
                 file("README.md", readme),
@@ -162,9 +156,8 @@ mod tests {
 
     #[test]
     fn figures_must_be_measured_and_equal() {
-        let readme = |name: &str, value: &str| {
-            format!("{MSRV}x <!-- figure: {name} -->{value}<!-- end --> times\n")
-        };
+        let readme =
+            |name: &str, value: &str| format!("{MSRV}x <!-- figure: {name} -->{value}<!-- end --> times\n");
         assert!(complaints_about(&readme("ratio", "1.07"), "").is_empty());
         assert_eq!(complaints_about(&readme("ratio", "1.01"), "").len(), 1);
         assert_eq!(complaints_about(&readme("guess", "1.07"), "").len(), 1);
