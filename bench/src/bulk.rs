@@ -84,6 +84,13 @@ impl<'a> Blocks<'a> {
         end
     }
 
+    /// What was sent, for a stream that counts at the sender.
+    pub(crate) fn sent(&self) -> Figures {
+        Figures::default()
+            .with("bytes", (self.count * self.len as u64) as f64)
+            .with("seconds", self.started.elapsed().as_secs_f64())
+    }
+
     /// Stops the clock with the receiver's receipt.
     pub(crate) fn finish(self, receipt: Msg) -> Result<Figures> {
         let seconds = self.started.elapsed().as_secs_f64();

@@ -72,8 +72,10 @@ pub(crate) fn main(role: &str) -> Result<()> {
         Ok(figures) => say(&Line::Figures(figures))?,
         Err(error) => say(&Line::Error(format!("{error:#}")))?,
     }
-    // Threads and runtimes of the peer may still run; nobody waits for them.
-    std::process::exit(0)
+    // What was sent last may still be on its way in threads of the peer: stay until the parent lets go.
+    loop {
+        thread::park();
+    }
 }
 
 fn say(line: &Line) -> Result<()> {

@@ -16,12 +16,14 @@ use crate::job::{Figures, Job};
 
 mod framed;
 mod raw;
+mod remoc;
+mod zeromq;
 
 /// The row that all ratios refer to.
 pub(crate) const BASELINE: &str = "raw";
 
 /// All peers, in the order of the table.
-pub(crate) const ALL: &[&dyn Peer] = &[&raw::Raw, &framed::Framed];
+pub(crate) const ALL: &[&dyn Peer] = &[&raw::Raw, &framed::Framed, &remoc::Remoc, &zeromq::Zeromq];
 
 /// One way to bring messages from one process to another.
 ///
