@@ -14,6 +14,7 @@ use anyhow::{Result, anyhow};
 use crate::child::Door;
 use crate::job::{Figures, Job};
 
+mod ergot;
 mod framed;
 mod raw;
 mod remoc;
@@ -23,7 +24,13 @@ mod zeromq;
 pub(crate) const BASELINE: &str = "raw";
 
 /// All peers, in the order of the table.
-pub(crate) const ALL: &[&dyn Peer] = &[&raw::Raw, &framed::Framed, &remoc::Remoc, &zeromq::Zeromq];
+pub(crate) const ALL: &[&dyn Peer] = &[
+    &raw::Raw,
+    &framed::Framed,
+    &remoc::Remoc,
+    &zeromq::Zeromq,
+    &ergot::Ergot,
+];
 
 /// One way to bring messages from one process to another.
 ///
