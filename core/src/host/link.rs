@@ -342,7 +342,6 @@ impl LinkCell {
     /// Lets the protocol look at the clock.
     pub(crate) fn tick(&self) {
         let Some(node) = self.node.upgrade() else { return self.fail(LinkError::Local(Reason::Shutdown)) };
-        node.expire_waiting();
         let mut state = self.lock();
         if state.down.is_some() {
             return;

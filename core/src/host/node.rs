@@ -5,8 +5,10 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Waker;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 use std::time::{Duration, Instant};
 
 use super::circuit::Circuit;
@@ -17,6 +19,7 @@ use super::input::Offer;
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::spec::{ExportEnd, Exported};
+use super::timer;
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
 
 /// Most exports of one node.
@@ -77,6 +80,7 @@ pub(crate) struct NodeInner {
     next_link: AtomicU64,
     tables: Mutex<Tables>,
     pub(crate) events: Events,
+    own: Weak<Self>,
 }
 
 #[derive(Default)]
@@ -94,6 +98,18 @@ struct Waiting {
     link: Weak<LinkCell>,
     offer: Offer,
     until: Instant,
+    _timer: timer::Entry,
+}
+
+/// Looks for those who have waited long enough.
+struct Expiry(Weak<NodeInner>);
+
+impl Wake for Expiry {
+    fn wake(self: Arc<Self>) {
+        if let Some(node) = self.0.upgrade() {
+            node.expire_waiting();
+        }
+    }
 }
 
 impl fmt::Debug for Node {
@@ -122,13 +138,14 @@ impl Node {
     /// [`NameError`] when the name cannot be one.
     pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
         let identity = Identity { name: Name::new(name)?, uid: random(), boot: random() };
-        let inner = Arc::new(NodeInner {
+        let inner = Arc::new_cyclic(|own| NodeInner {
             identity,
             config,
             epoch: Instant::now(),
             next_link: AtomicU64::new(1),
             tables: Mutex::default(),
             events: Events::new(),
+            own: Weak::clone(own),
         });
         Ok(Self { handle: Arc::new(Handle { inner }) })
     }
@@ -324,7 +341,9 @@ impl NodeInner {
             tables.waiting.iter().filter(|waiting| waiting.link.as_ptr() == Arc::as_ptr(&link)).count();
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
             let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
-            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until });
+            let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
+            let timer = timer::Entry::new(until, &waker);
+            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
             return;
         }
         drop(tables);
@@ -332,7 +351,7 @@ impl NodeInner {
         refuse(&link, &offer, reason, "");
     }
 
-    /// Answers those who have waited long enough for an export. Called by the links' ticks.
+    /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
         let now = Instant::now();
         let late: Vec<_> = {
@@ -386,7 +405,11 @@ impl NodeInner {
             cell.receives = spec.flags.has(OpenFlags::RECEIVES);
             cell.sends = spec.flags.has(OpenFlags::SENDS);
             cell.is_latest = spec.flags.has(OpenFlags::LATEST);
-            state.proto(|link, slots| link.accept(slots, handle, theirs, floor, limit));
+            state.proto_out(|link, slots, out| {
+                link.accept(slots, handle, theirs, floor, limit);
+                // Into the buffer at once, so that no value can come before it.
+                link.control(slots, out);
+            });
             Ok(Arc::new(Circuit::new(link, &mut state, offer.cell)))
         });
         match joined {
