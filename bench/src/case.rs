@@ -99,6 +99,7 @@ const CHANNELS: &[Column] = &[
 const BESIDE: &[Column] = &[
     column("idle p50 µs", "idle_p50_us", Show::Median(1)),
     column("p50 µs", "p50_us", Show::Median(1)),
+    column("p50/idle", "p50_over_idle", Show::Median(1)),
     column("p99 µs", "p99_us", Show::Median(1)),
     column("p99/raw", "p99_us", Show::Ratio),
     column("bulk GB/s", "gbytes_s", Show::Median(2)),

@@ -11,6 +11,10 @@ use crate::case::{self, Case, Scale};
 use crate::machine;
 use crate::report::{Report, Row, Section};
 
+/// Load per core from which other work disturbs the run.
+const BUSY: f64 = 0.3;
+
+/// Measures what the command line asks for.
 pub(crate) fn run(args: &Args) -> Result<Report> {
     let started = Instant::now();
     let cores = machine::cores()?;
@@ -61,10 +65,19 @@ pub(crate) fn run(args: &Args) -> Result<Report> {
     }
     progress.end();
     let seconds = started.elapsed().as_secs();
+    let busy = load.is_some_and(|load| load > BUSY * cores.len() as f64);
     let head: Vec<(&'static str, Value)> = vec![
         ("processor", json!(machine::processor())),
         ("cores", json!(cores.len())),
         ("load before", json!(load)),
+        (
+            "noise",
+            json!(if busy {
+                "other work was running"
+            } else {
+                "the machine was idle"
+            }),
+        ),
         ("rounds", json!(args.rounds)),
         ("millis", json!(args.millis)),
         ("seconds taken", json!(seconds)),
