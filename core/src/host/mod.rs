@@ -5,6 +5,7 @@
 
 mod cell;
 mod circuit;
+mod driver;
 mod error;
 mod events;
 mod hub;
@@ -28,6 +29,7 @@ mod wait;
 pub use error::{ExportError, ImportError, LinkError, RecvError, SendCause, SendError};
 pub use events::LinkEvent;
 pub use hub::Fanout;
+pub use linger::Closing;
 pub use local::channel;
 pub use node::{Config, ExportOptions, Node, WeakNode};
 pub use peer::{Down, Import, Importing, Peer, PeerInfo};
