@@ -132,6 +132,9 @@ impl LinkCell {
             effects.run(self);
             return self.fail(LinkError::Fault(fault));
         }
+        if state.leave.is_some() {
+            effects.wakers.extend(state.output.flusher.clone());
+        }
         self.flush(state);
         effects.run(self);
     }

@@ -85,6 +85,7 @@ impl LinkCell {
 
     /// Writes what others left, keeps the time, and ticks: the other thread of a link.
     pub(crate) fn attend(&self) {
+        let Io::Blocking(stream) = &self.io else { return };
         let mut next_tick = Instant::now();
         while !self.is_down() {
             let now = Instant::now();
@@ -101,9 +102,11 @@ impl LinkCell {
                 }
                 stuck
             };
-            let left = next_tick.saturating_duration_since(Instant::now());
+            let until = self.leave_step(now).map_or(next_tick, |leave| leave.at.min(next_tick));
+            let left = until.saturating_duration_since(Instant::now());
             if stuck {
-                if let Err(error) = self.write_stuck(left.max(Duration::from_millis(1))) {
+                let limit = left.max(Duration::from_millis(1));
+                if let Err(error) = self.write_stuck(|bytes| stream.write(bytes, limit)) {
                     self.io_ended(&Err(error));
                 }
                 continue;

@@ -16,10 +16,12 @@ use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent};
 use super::hub::{Fanout, Hub};
 use super::input::Offer;
+use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::spec::{ExportEnd, Exported};
 use super::timer;
+use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
 
 /// Most exports of one node.
@@ -63,6 +65,10 @@ impl Default for Config {
 /// shuts down: values that were sent are still delivered for as long as
 /// [`linger`](Config::linger) says, then the links end with a goodbye. Ends that outlive
 /// the node are dead, with reason `Shutdown`.
+///
+/// That drop waits for the links that threads drive, and never for those that async tasks
+/// drive: these leave in the background, if their runtime goes on. A program that ends
+/// its runtime next calls [`Node::close`] and awaits it, before it drops the node.
 #[derive(Clone)]
 pub struct Node {
     handle: Arc<Handle>,
@@ -226,9 +232,19 @@ impl Node {
     /// Shuts the node down now, with `linger` for values that were sent. Returns how many
     /// values could not be delivered to the peers in that time.
     ///
-    /// Blocks for at most `linger` and a little.
+    /// Blocks for at most `linger` and a little; [`Node::close`] does not.
     pub fn shutdown(&self, linger: Duration) -> u64 {
-        self.inner().shut(linger)
+        self.close(linger).wait()
+    }
+
+    /// Shuts the node down, with `linger` for values that were sent, and waits until its
+    /// links have ended, for at most `linger` and about a second. Yields how many values
+    /// could not be delivered.
+    ///
+    /// In async programs this, awaited, is the way to leave with nothing lost. Dropping
+    /// the operation half-way stops only the waiting.
+    pub fn close(&self, linger: Duration) -> Timeout<Closing> {
+        Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger + 3 * PARTING)
     }
 
     /// A handle that does not keep the node alive.
@@ -262,7 +278,9 @@ impl WeakNode {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.inner.shut(self.inner.config.linger);
+        let linger = self.inner.config.linger;
+        // What tasks drive is not waited for: this may be the thread that has to run them.
+        Wait::new(Closing::new(&self.inner, linger, false)).timeout(linger + 3 * PARTING).wait();
     }
 }
 
@@ -339,6 +357,10 @@ impl NodeInner {
         }
         let of_link =
             tables.waiting.iter().filter(|waiting| waiting.link.as_ptr() == Arc::as_ptr(&link)).count();
+        if tables.is_shut {
+            drop(tables);
+            return refuse(&link, &offer, Reason::Shutdown, "");
+        }
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
             let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
             let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
@@ -423,13 +445,12 @@ impl NodeInner {
         }
     }
 
-    /// Ends all links in order, and counts what was not delivered.
-    pub(crate) fn shut(&self, linger: Duration) -> u64 {
-        let until = Instant::now() + linger;
+    /// Takes in nothing new: the links and exports that there were, the first time.
+    pub(crate) fn withdraw(&self) -> Option<(Vec<Arc<LinkCell>>, Vec<Arc<Hub>>)> {
         let (links, hubs, listeners) = {
             let mut tables = self.lock();
             if core::mem::replace(&mut tables.is_shut, true) {
-                return 0;
+                return None;
             }
             tables.waiting.clear();
             let hubs: Vec<_> = tables.exports.drain().map(|(_, hub)| hub).collect();
@@ -441,14 +462,13 @@ impl NodeInner {
                 stop();
             }
         }
-        let mut unsent = 0;
-        for link in &links {
-            unsent += link.linger(until);
-        }
-        for hub in hubs {
-            hub.shut();
-        }
-        unsent
+        Some((links, hubs))
+    }
+}
+
+impl fmt::Debug for NodeInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NodeInner").field(&self.identity.name).finish()
     }
 }
 

@@ -70,11 +70,7 @@ varint! {
 #[cold]
 fn fault(input: &[u8], max_len: usize) -> DecodeError {
     let goes_on = input.iter().take(max_len).all(|&byte| byte >= 0x80);
-    if goes_on && input.len() < max_len {
-        DecodeError::Truncated
-    } else {
-        DecodeError::Varint
-    }
+    if goes_on && input.len() < max_len { DecodeError::Truncated } else { DecodeError::Varint }
 }
 
 macro_rules! zigzag {
