@@ -11,6 +11,22 @@ extern crate std;
 // Lets the derive name `::netchan::` inside this crate too.
 extern crate self as netchan;
 
+#[cfg(feature = "std")]
+pub mod host;
+pub mod message;
 pub mod proto;
+
+#[cfg(feature = "alloc")]
+pub use message::Bytes;
+pub use message::{Blob, DecodeError, EncodeError, Fingerprint, Message, Text};
+pub use netchan_derive::Message;
+
+#[cfg(feature = "std")]
+pub use host::{
+    Account, ByteReader, ByteWriter, CallError, Client, Config, DrainError, Duplex, ExportError,
+    ExportOptions, Fanout, ImportError, Latest, LinkError, LinkEvent, Node, Peer, PeerInfo, Receiver,
+    RecvError, Request, SelectError, SendCause, SendError, Sender, Server, Watch, channel, select,
+};
+pub use proto::{Dead, Place, Reason};
 #[cfg(feature = "testing-bare")]
 pub mod testing;

@@ -139,6 +139,8 @@ pub struct Slot {
     pub(crate) values_out: Total,
     pub(crate) confirmed: Total,
     pub(crate) limit_out: u32,
+    /// The peer wants an end after this many more values; 0: no limit.
+    pub(crate) values_left: u32,
     pub(crate) out_total: u32,
     pub(crate) out_left: u32,
     /// Bytes of the message under way that the caller holds and that are not yet written.
@@ -191,6 +193,7 @@ impl Slot {
             values_out: Total::ZERO,
             confirmed: Total::ZERO,
             limit_out: 0,
+            values_left: 0,
             out_total: 0,
             out_left: 0,
             out_have: 0,
@@ -240,6 +243,7 @@ impl Slot {
             latest: open.flags.has(OpenFlags::LATEST),
             granted: Total::new(open.credit),
             limit_out: open.limit,
+            values_left: open.values,
             ..Self::new()
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame = head payload      head = varint(number * 8 + kind)
-//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE
+//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE, 4 PING, 5 PONG
 //! kind 1 DATA     number: handle      payload: a whole message
 //! kind 2 FIRST    varint message length, first bytes
 //! kind 3 MORE     further bytes; the last ones complete the length
@@ -29,6 +29,8 @@ pub(crate) const LINK_HELLO: u32 = 0;
 pub(crate) const LINK_BEAT: u32 = 1;
 pub(crate) const LINK_ACK: u32 = 2;
 pub(crate) const LINK_GOODBYE: u32 = 3;
+pub(crate) const LINK_PING: u32 = 4;
+pub(crate) const LINK_PONG: u32 = 5;
 
 pub(crate) const CONTROL_OPEN: u8 = 1;
 pub(crate) const CONTROL_ACCEPT: u8 = 2;
@@ -99,6 +101,10 @@ pub enum Frame<'a> {
     Ack(Total),
     /// The link ends in order.
     Goodbye(Reason),
+    /// Answer at once.
+    Ping,
+    /// The answer.
+    Pong,
     /// Message bytes.
     Data(Handle, Part, &'a [u8]),
     /// Bytes that the next hop has promised to take.
@@ -145,6 +151,8 @@ pub struct Open<'a> {
     pub credit: u32,
     /// Longest message that the opener takes, in bytes.
     pub limit: u32,
+    /// The opener takes this many values and then wants an orderly end; 0: no such limit.
+    pub values: u32,
     /// Full name of the export.
     pub name: &'a str,
     /// One to four accepted fingerprints.
@@ -180,6 +188,8 @@ impl Fingerprints {
 pub struct OpenFlags(u8);
 
 impl OpenFlags {
+    /// Nothing set: a plain stream of values, before its direction is added.
+    pub const NONE: Self = Self(0);
     /// The opener sends.
     pub const SENDS: Self = Self(1);
     /// The opener receives.
@@ -201,6 +211,12 @@ impl OpenFlags {
     /// Whether all of `other` are set.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// The same kind, seen from the other side.
+    #[must_use]
+    pub const fn flipped(self) -> Self {
+        Self(self.0 & !3 | (self.0 & 1) << 1 | (self.0 & 2) >> 1)
     }
 
     /// For the wire.
@@ -312,6 +328,8 @@ impl<'a> Frame<'a> {
             KIND_LINK => match head >> 3 {
                 LINK_HELLO => return Hello::parse(r.0).map(Self::Hello),
                 LINK_BEAT => Self::Beat,
+                LINK_PING => Self::Ping,
+                LINK_PONG => Self::Pong,
                 LINK_ACK => Self::Ack(r.total()?),
                 LINK_GOODBYE => Self::Goodbye(Reason::new(r.byte()?)),
                 _ => return Err(FrameError::Kind),
@@ -359,6 +377,8 @@ impl<'a> Frame<'a> {
                 return Ok(at + hello.write(&mut w.out[at..])?);
             }
             Self::Beat => w.head(LINK_BEAT, KIND_LINK)?,
+            Self::Ping => w.head(LINK_PING, KIND_LINK)?,
+            Self::Pong => w.head(LINK_PONG, KIND_LINK)?,
             Self::Ack(total) => w.head(LINK_ACK, KIND_LINK)?.number(total.get())?,
             Self::Goodbye(reason) => w.head(LINK_GOODBYE, KIND_LINK)?.byte(reason.get())?,
             Self::Data(handle, part, bytes) => match part {
@@ -442,7 +462,8 @@ impl<'a> Reader<'a> {
 
     fn open(&mut self) -> Result<Open<'a>, FrameError> {
         let flags = OpenFlags::parse(self.byte()?)?;
-        let (wait_ms, credit, limit) = (self.number()?, self.number()?, self.number()?);
+        let (wait_ms, credit) = (self.number()?, self.number()?);
+        let (limit, values) = (self.number()?, self.number()?);
         let name = self.text(NAME_MAX)?;
         // An attached end has no name; its OPEN travels inside ATTACH.
         if !name.is_empty() && !is_export_name(name) {
@@ -458,7 +479,16 @@ impl<'a> Reader<'a> {
             *slot = raw.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
         }
         let type_name = self.text(TYPE_NAME_MAX)?;
-        Ok(Open { flags, wait_ms, credit, limit, name, fingerprints: Fingerprints { list, len }, type_name })
+        Ok(Open {
+            flags,
+            wait_ms,
+            credit,
+            limit,
+            values,
+            name,
+            fingerprints: Fingerprints { list, len },
+            type_name,
+        })
     }
 
     fn dead(&mut self) -> Result<DeadFrame<'a>, FrameError> {
@@ -516,7 +546,11 @@ impl Writer<'_> {
         if !open.name.is_empty() && !is_export_name(open.name) {
             return Err(FrameError::Text);
         }
-        self.byte(open.flags.get())?.number(open.wait_ms)?.number(open.credit)?.number(open.limit)?;
+        self.byte(open.flags.get())?
+            .number(open.wait_ms)?
+            .number(open.credit)?
+            .number(open.limit)?
+            .number(open.values)?;
         self.text(open.name, NAME_MAX)?.byte(open.fingerprints.len)?;
         for fingerprint in open.fingerprints.as_slice() {
             self.raw(&fingerprint.to_le_bytes())?;

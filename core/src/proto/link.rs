@@ -172,6 +172,8 @@ pub struct Link {
     hello_due: bool,
     echoed: bool,
     beat_due: bool,
+    ping_due: bool,
+    pong_due: bool,
     ack_due: bool,
     bye_due: Option<Reason>,
     peer: Peer,
@@ -228,6 +230,8 @@ impl Link {
             nonce: if nonce == 0 { 1 } else { nonce },
             echoed: false,
             beat_due: false,
+            ping_due: false,
+            pong_due: false,
             ack_due: false,
             bye_due: None,
             peer: Peer { nonce: 0, boot: 0, packet: 0, circuits: 0, dead_ms: 0, parity: 0, crc: false },
@@ -388,8 +392,11 @@ impl Link {
     #[inline]
     pub fn start(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<Start, Blocked> {
         let straight_max = self.quantum().min(STRAIGHT_MAX) as usize;
-        let len = self.charge_message(slots, handle, len)?;
+        let (len, last) = self.charge_message(slots, handle, len)?;
         if len as usize <= straight_max {
+            if last {
+                self.mark(slots, handle);
+            }
             self.bytes_out = self.bytes_out.plus(len);
             self.sent = true;
             return Ok(Start::Straight(Head::new(handle, Part::Whole, len as usize, self.trailer())));
@@ -408,7 +415,7 @@ impl Link {
         if len == 0 {
             return Err(Blocked::Invalid);
         }
-        let len = self.charge_message(slots, handle, len)?;
+        let (len, _) = self.charge_message(slots, handle, len)?;
         self.queue(slots, handle, len, 0);
         Ok(())
     }
@@ -569,6 +576,23 @@ impl Link {
         self.free_if_over(slots, handle);
     }
 
+    /// Asks the peer for a sign of life now.
+    pub fn ping(&mut self) {
+        self.ping_due = self.is_up();
+    }
+
+    /// Whether this side opened, or would open, the handle.
+    #[inline]
+    pub const fn is_mine(&self, handle: Handle) -> bool {
+        handle.parity() != self.peer.parity
+    }
+
+    /// Whether [`Link::fragment`] may have something to write.
+    #[inline]
+    pub fn has_fragment(&self) -> bool {
+        self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < self.config.flight
+    }
+
     /// As [`Link::kill`], with a text of the caller's that is written at once. Where it finds
     /// no room the notice follows without it.
     pub fn refuse(
@@ -691,7 +715,12 @@ impl Link {
 
     /// Takes the credit for a message that may begin now.
     #[inline]
-    fn charge_message(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<u32, Blocked> {
+    fn charge_message(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        len: usize,
+    ) -> Result<(u32, bool), Blocked> {
         let up = self.state == LinkState::Up;
         let slot = self.slot(slots, handle).ok_or(Blocked::NotOpen)?;
         if !up || !slot.can_send() {
@@ -711,7 +740,14 @@ impl Link {
         }
         slot.sent = slot.sent.plus(cost);
         slot.values_out = slot.values_out.plus(1);
-        Ok(len as u32)
+        let last = slot.values_left == 1;
+        slot.values_left = slot.values_left.saturating_sub(1);
+        if last {
+            // Not written before the message is: a queued one holds it back.
+            slot.ending = true;
+            slot.due |= due::END;
+        }
+        Ok((len as u32, last))
     }
 
     fn queue(&mut self, slots: &mut Slots<'_>, handle: Handle, len: u32, have: u32) {
@@ -773,7 +809,12 @@ impl Link {
         }
         let told = |news: bool, event| if news { event } else { Event::Nothing };
         let (handle, event) = match frame {
-            Frame::Hello(_) | Frame::Beat => return Ok(Event::Nothing),
+            Frame::Hello(_) | Frame::Beat | Frame::Pong => return Ok(Event::Nothing),
+            Frame::Ping => {
+                // A bit, not a queue: many pings get one answer.
+                self.pong_due = true;
+                return Ok(Event::Nothing);
+            }
             Frame::Goodbye(reason) => return Err(Fault::Goodbye(reason)),
             Frame::Ack(total) => return self.on_ack(total),
             Frame::Open(handle, open) => {
@@ -951,6 +992,7 @@ impl Link {
 
     /// Writes the frames of the link itself: whether there was room for all.
     fn link_frames(&mut self, sink: &mut dyn Sink) -> bool {
+        let crc = self.crc_seed();
         if self.hello_due {
             let id = self.config.identity;
             let hello = Hello {
@@ -986,6 +1028,15 @@ impl Link {
             self.bytes_in_told = self.bytes_in;
             self.ack_due = false;
             self.sent = true;
+        }
+        for (due, frame) in [(&mut self.ping_due, Frame::Ping), (&mut self.pong_due, Frame::Pong)] {
+            if *due && matches!(self.state, LinkState::Up | LinkState::Leaving) {
+                if !put_frame(sink, &frame, crc) {
+                    return false;
+                }
+                *due = false;
+                self.sent = true;
+            }
         }
         if self.beat_due {
             // Anything written since is as good a sign of life.

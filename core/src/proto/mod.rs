@@ -40,3 +40,5 @@ pub use reason::{Dead, Place, Reason};
 pub use splice::{Rings, Side, Splice};
 pub use time::Instant;
 pub use total::Total;
+
+pub(crate) use frame::is_export_name;

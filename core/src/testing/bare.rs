@@ -84,6 +84,7 @@ pub fn exchange(values: u32) -> Option<u32> {
         wait_ms: 0,
         credit: 0,
         limit: 0,
+        values: 0,
         name: "numbers",
         fingerprints: Fingerprints::new(1, &[]),
         type_name: "u32",

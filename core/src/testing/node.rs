@@ -57,7 +57,8 @@ impl Node {
         let receives = flags.has(OpenFlags::RECEIVES);
         let (credit, limit) = if receives { (self.window, self.limit) } else { (0, 0) };
         let fingerprints = Fingerprints::new(7, &[]);
-        let open = Open { flags, wait_ms: 0, credit, limit, name, fingerprints, type_name: "test" };
+        let open =
+            Open { flags, wait_ms: 0, credit, limit, values: 0, name, fingerprints, type_name: "test" };
         let (link, mut slots, output) = self.port.parts();
         let handle = link.open(&mut slots, &open, output)?;
         Ok(self.add(Circuit::new(name, handle, Direction::of_opener(flags), Stage::Opening)))

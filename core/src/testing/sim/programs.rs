@@ -102,6 +102,7 @@ pub(super) fn forge(port: &mut Port, rng: &mut Rng) {
         flags,
         wait_ms: 0,
         credit,
+        values: 0,
         limit,
         name: "forged",
         fingerprints: Fingerprints::new(7, &[]),

@@ -1,0 +1,333 @@
+//! A circuit as the program's ends hold it.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::task::Waker;
+
+use super::cell::{CellId, Inbox, TakenWord};
+use super::link::{LinkCell, LinkState};
+use super::output::Urgency;
+use super::sender::Account;
+use crate::proto::{Blocked, Dead, Place, Reason, Start, Total};
+
+/// A receiver that keeps taking from a full inbox reports this often, in bytes.
+const REPORT_EVERY: u32 = 32 * 1024;
+
+/// Why a circuit takes no value now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The waker is registered.
+    Wait,
+    TooLarge(u32),
+    Dead(Dead),
+}
+
+/// What an inbox had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    Messages,
+    /// The waker is registered.
+    Nothing,
+    Closed,
+    Dead(Dead),
+}
+
+/// One circuit, shared by the ends on it. The last one to go releases it.
+pub(crate) struct Circuit {
+    pub(crate) link: Arc<LinkCell>,
+    id: CellId,
+    taken: Arc<TakenWord>,
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Circuit({}.{})", self.link.number, self.id)
+    }
+}
+
+impl Circuit {
+    pub(crate) fn new(link: &Arc<LinkCell>, state: &mut LinkState, id: CellId) -> Self {
+        let taken = state.cells.get(id).map(|cell| Arc::clone(&cell.taken)).unwrap_or_default();
+        Self { link: Arc::clone(link), id, taken }
+    }
+
+    /// Sends one message, or says why not. A large one is taken out of `message`.
+    #[inline]
+    pub(crate) fn send(&self, message: &mut Vec<u8>, waker: Option<&Waker>) -> Result<(), Refusal> {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let Some(cell) = state.cells.get(self.id) else { return Err(Refusal::Dead(gone())) };
+        if let Some(dead) = cell.dead {
+            return Err(Refusal::Dead(dead));
+        }
+        let Some(handle) = cell.handle else { return Err(Refusal::Dead(gone())) };
+        if state.output.is_full() {
+            if let Some(waker) = waker {
+                state.output.wait_for_room(waker);
+            }
+            self.link.flush(guard);
+            return Err(Refusal::Wait);
+        }
+        match state.proto(|link, slots| link.start(slots, handle, message.len())) {
+            Ok(Start::Straight(head)) => {
+                state.write(&head, message);
+                if let Some(cell) = state.cells.get(self.id) {
+                    cell.sent += 1;
+                }
+                self.link.push(guard, Urgency::Burst);
+                Ok(())
+            }
+            Ok(Start::Queued) => {
+                if let Some(cell) = state.cells.get(self.id) {
+                    cell.sent += 1;
+                    cell.outbox = Some(Arc::new(core::mem::take(message)));
+                }
+                self.link.flush(guard);
+                Ok(())
+            }
+            Err(Blocked::Credit | Blocked::Busy) => {
+                if let (Some(cell), Some(waker)) = (state.cells.get(self.id), waker) {
+                    set(&mut cell.send_waker, waker);
+                }
+                self.link.flush(guard);
+                Err(Refusal::Wait)
+            }
+            Err(Blocked::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
+            Err(_) => Err(Refusal::Dead(Dead::here(Reason::Closed))),
+        }
+    }
+
+    /// Sends the newest value: one that could not go out before is dropped for it.
+    pub(crate) fn send_newest(&self, message: Vec<u8>) -> Result<(), Refusal> {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let Some(cell) = state.cells.get(self.id) else { return Err(Refusal::Dead(gone())) };
+        if let Some(dead) = cell.dead {
+            return Err(Refusal::Dead(dead));
+        }
+        let handle = cell.handle.ok_or(Refusal::Dead(gone()))?;
+        cell.dropped += u64::from(cell.unsent.replace(message).is_some());
+        let len = cell.unsent.as_ref().map_or(0, Vec::len);
+        let limit = state.proto(|link, slots| link.limit(slots, handle));
+        if len > limit as usize {
+            if let Some(cell) = state.cells.get(self.id) {
+                cell.unsent = None;
+            }
+            return Err(Refusal::TooLarge(limit));
+        }
+        state.send_waiting(self.id);
+        self.link.push(guard, Urgency::Burst);
+        Ok(())
+    }
+
+    /// The newest value, once.
+    pub(crate) fn receive_newest(&self, waker: Option<&Waker>) -> Result<Vec<u8>, Arrival> {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return Err(Arrival::Dead(gone())) };
+        cell.announced = false;
+        if let Some(newest) = cell.newest.take() {
+            return Ok(newest);
+        }
+        if let Some(dead) = cell.dead {
+            return Err(Arrival::Dead(dead));
+        }
+        if cell.ended {
+            state.drained(self.id);
+            self.link.flush(state);
+            return Err(Arrival::Closed);
+        }
+        if let Some(waker) = waker {
+            set(&mut cell.recv_waker, waker);
+        }
+        self.link.flush(state);
+        Err(Arrival::Nothing)
+    }
+
+    /// Sends a short message now or as soon as there is room, without a wait. Its room at
+    /// the other side was reserved.
+    pub(crate) fn send_short(&self, message: Vec<u8>) {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return };
+        if cell.dead.is_none() && cell.handle.is_some() {
+            cell.backlog.push_back(message);
+            state.send_waiting(self.id);
+        }
+        self.link.flush(state);
+    }
+
+    /// Whether a message that is here and not yet taken is like this.
+    pub(crate) fn any(&self, is: impl FnMut(&[u8]) -> bool) -> bool {
+        self.with(|cell| cell.inbox.any(is)).unwrap_or(false)
+    }
+
+    /// One value of this circuit was taken by the program.
+    #[inline]
+    pub(crate) fn count_taken(&self, inbox: &mut Inbox) {
+        let asked = self.taken.count();
+        if asked || inbox.charged >= REPORT_EVERY {
+            let mut state = self.link.lock();
+            state.report(self.id, core::mem::take(&mut inbox.charged));
+            state.answer_ask(self.id);
+            self.link.flush(state);
+        }
+    }
+
+    /// Exchanges an inbox that the program has emptied for what has come meanwhile.
+    pub(crate) fn receive(&self, inbox: &mut Inbox, waker: Option<&Waker>) -> Arrival {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let charged = core::mem::take(&mut inbox.charged);
+        if charged > 0 {
+            state.report(self.id, charged);
+        }
+        inbox.recycle();
+        let Some(cell) = state.cells.get(self.id) else { return Arrival::Dead(gone()) };
+        cell.announced = false;
+        let arrival = if !cell.inbox.is_empty() {
+            core::mem::swap(&mut cell.inbox, inbox);
+            Arrival::Messages
+        } else if let Some(dead) = cell.dead {
+            Arrival::Dead(dead)
+        } else if cell.ended {
+            state.drained(self.id);
+            Arrival::Closed
+        } else {
+            if let Some(waker) = waker {
+                set(&mut cell.recv_waker, waker);
+            }
+            Arrival::Nothing
+        };
+        self.link.flush(guard);
+        arrival
+    }
+
+    /// The program cannot decode what came: the circuit ends, nothing else.
+    pub(crate) fn kill(&self, reason: Reason, detail: &'static str) {
+        let mut state = self.link.lock();
+        if let Some(cell) = state.cells.get(self.id) {
+            cell.dead.get_or_insert(Dead::here(reason));
+        }
+        state.kill(self.id, reason, detail);
+        self.link.flush(state);
+    }
+
+    /// The sending half was dropped: an orderly end.
+    pub(crate) fn drop_tx(&self) {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return };
+        cell.tx_gone = true;
+        if let Some(handle) = cell.handle {
+            state.proto(|link, slots| link.end(slots, handle));
+        }
+        self.link.flush(state);
+    }
+
+    /// The receiving half was dropped: what was not taken is not taken any more.
+    pub(crate) fn drop_rx(&self, inbox: &Inbox) {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return };
+        cell.rx_gone = true;
+        let all_taken = inbox.is_empty() && cell.inbox.is_empty() && cell.partial.is_none();
+        if all_taken && cell.ended {
+            state.drained(self.id);
+        } else if !all_taken || !cell.sends || cell.tx_gone {
+            state.kill(self.id, Reason::HungUp, "");
+        }
+        self.link.flush(state);
+    }
+
+    /// Whether the accept has come, and with which fingerprint.
+    pub(crate) fn opened(&self, waker: &Waker) -> Option<Result<u8, (Dead, String)>> {
+        let mut state = self.link.lock();
+        let cell = state.cells.get(self.id)?;
+        if cell.opened {
+            return Some(Ok(cell.which));
+        }
+        if let Some(dead) = cell.dead {
+            return Some(Err((dead, core::mem::take(&mut cell.detail))));
+        }
+        set(&mut cell.recv_waker, waker);
+        self.link.flush(state);
+        None
+    }
+
+    /// How many values were confirmed, are in doubt, and were never written.
+    pub(crate) fn account(&self) -> Account {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return Account::default() };
+        let unsent = u64::from(cell.outbox.is_some());
+        Account {
+            confirmed: cell.confirmed,
+            in_doubt: (cell.sent - cell.confirmed).saturating_sub(unsent),
+            unsent,
+            dropped: cell.dropped,
+        }
+    }
+
+    /// Whether everything sent so far is taken; asks for it and registers the waker.
+    pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return Err(gone()) };
+        if cell.confirmed == cell.sent {
+            return Ok(true);
+        }
+        if let Some(dead) = cell.dead {
+            return Err(dead);
+        }
+        set(&mut cell.send_waker, waker);
+        let (handle, total) = (cell.handle, Total::new(cell.sent as u32));
+        if let Some(handle) = handle {
+            state.proto(|link, slots| link.ask(slots, handle, total));
+        }
+        self.link.flush(state);
+        Ok(false)
+    }
+
+    /// Changes the cell under the link's lock.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut super::cell::Cell) -> R) -> Option<R> {
+        self.link.lock().cells.get(self.id).map(f)
+    }
+
+    pub(crate) fn dead(&self) -> Option<Dead> {
+        self.with(|cell| cell.dead).flatten()
+    }
+
+    /// Whether both halves are over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.with(|cell| cell.dead.is_some() || cell.done && cell.inbox.is_empty() || cell.handle.is_none())
+            .unwrap_or(true)
+    }
+}
+
+impl Drop for Circuit {
+    fn drop(&mut self) {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return };
+        if cell.handle.is_none() {
+            state.remove(self.id);
+            return;
+        }
+        if !cell.opened || !cell.sends && !cell.rx_gone {
+            // An open that was never answered, or an end that was never made of it.
+            state.kill(self.id, Reason::Cancelled, "");
+            state.remove(self.id);
+        } else {
+            cell.orphan = true;
+            cell.member = None;
+        }
+        self.link.flush(state);
+    }
+}
+
+fn gone() -> Dead {
+    Dead { reason: Reason::LinkLost, at: Place::Here }
+}
+
+fn set(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(stored) if stored.will_wake(waker) => {}
+        slot => *slot = Some(waker.clone()),
+    }
+}

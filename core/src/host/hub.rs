@@ -1,0 +1,510 @@
+//! An export: one end at this node, any number of importers, who come and go.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt;
+use core::task::Waker;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::cell::Inbox;
+use super::circuit::{Arrival, Circuit, Refusal};
+use super::sender::Account;
+use super::spec::Spec;
+use crate::proto::{Dead, Reason};
+
+/// Who gets a value that is sent into an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Fanout {
+    /// Each value goes to one importer: the next that has room.
+    #[default]
+    WorkQueue,
+    /// Every importer gets every value; one without room misses it, which is counted as
+    /// *dropped* in the sender's account.
+    Broadcast,
+    /// Every importer gets every value; one without room is waited for until the send's
+    /// deadline, and is then dead, `TooSlow`.
+    BroadcastWaits,
+    /// One importer at a time; others are refused, `Busy`.
+    Exclusive,
+}
+
+/// What happened to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Received,
+    Granted,
+    Over,
+}
+
+/// A circuit's place in its hub.
+#[derive(Clone)]
+pub(crate) struct Member {
+    pub(crate) hub: Weak<Hub>,
+    pub(crate) index: usize,
+}
+
+/// One exported channel.
+pub(crate) struct Hub {
+    pub(crate) name: String,
+    pub(crate) spec: Spec,
+    pub(crate) fanout: Fanout,
+    pub(crate) limit: Option<u32>,
+    state: Mutex<State>,
+    /// Takes the name back when the end is dropped.
+    on_close: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+#[derive(Default)]
+struct State {
+    members: Vec<Option<Entry>>,
+    count: usize,
+    /// Members that may have something to receive, in the order in which it came.
+    ready: VecDeque<usize>,
+    recv_waker: Option<Waker>,
+    send_waker: Option<Waker>,
+    next: usize,
+    /// Number of the value that a broadcast is sending.
+    turn: u64,
+    closed: bool,
+    /// Of a latest-value export: for those who join later.
+    newest: Option<Vec<u8>>,
+    /// How many ends of this node hold the export.
+    handles: usize,
+    /// Of those who have left.
+    past: Account,
+}
+
+struct Entry {
+    circuit: Arc<Circuit>,
+    which: u8,
+    turn: u64,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    /// Called with no lock held.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.signal(self.index, signal);
+        }
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(name: String, spec: Spec, fanout: Fanout, limit: Option<u32>) -> Self {
+        Self { name, spec, fanout, limit, state: Mutex::default(), on_close: Mutex::new(None) }
+    }
+
+    pub(crate) fn set_on_close(&self, f: impl FnOnce() + Send + 'static) {
+        *self.on_close.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(f));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more end of this node holds the export: it closes with the last one.
+    pub(crate) fn add_handle(&self) {
+        self.lock().handles += 1;
+    }
+
+    /// The newest value of a latest-value export.
+    pub(crate) fn newest(&self) -> Option<Vec<u8>> {
+        self.lock().newest.clone()
+    }
+
+    pub(crate) fn set_newest(&self, message: Vec<u8>) -> bool {
+        let mut state = self.lock();
+        let open = !state.closed;
+        state.newest = Some(message);
+        open
+    }
+
+    /// Offers the newest value to every importer; one that has no room gets the next.
+    pub(crate) fn send_newest(&self, message: &[u8]) {
+        let len = self.lock().members.len();
+        for index in 0..len {
+            if let Some(circuit) = self.member(index) {
+                // One that died is told and removed by its own signal.
+                let _ = circuit.send_newest(message.to_vec());
+            }
+        }
+    }
+
+    /// Takes the newest value of some importer.
+    pub(crate) fn receive_newest(&self, waker: Option<&Waker>) -> Result<(Vec<u8>, u8), HubArrival> {
+        loop {
+            let (index, circuit, which) = {
+                let mut state = self.lock();
+                if state.closed {
+                    return Err(HubArrival::Closed);
+                }
+                let Some(index) = state.ready.pop_front() else {
+                    if let Some(waker) = waker {
+                        state.recv_waker = Some(waker.clone());
+                    }
+                    return Err(HubArrival::Nothing);
+                };
+                let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
+                (index, Arc::clone(&entry.circuit), entry.which)
+            };
+            match circuit.receive_newest(None) {
+                Ok(newest) => {
+                    self.look_again(index);
+                    return Ok((newest, which));
+                }
+                Err(Arrival::Closed | Arrival::Dead(_)) => self.remove(index, &circuit),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Adds an importer: `accept` binds its circuit, told the member's index; it may not
+    /// call back into the hub.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        which: u8,
+        accept: impl FnOnce(Member) -> Result<Arc<Circuit>, Reason>,
+    ) -> Result<(), Reason> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Reason::Withdrawn);
+        }
+        if self.fanout == Fanout::Exclusive && state.count > 0 {
+            return Err(Reason::Busy);
+        }
+        let index = state.members.iter().position(Option::is_none).unwrap_or(state.members.len());
+        let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
+        let entry = Some(Entry { circuit, which, turn: state.turn });
+        match state.members.get_mut(index) {
+            Some(slot) => *slot = entry,
+            None => state.members.push(entry),
+        }
+        state.count += 1;
+        let waker = state.send_waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn signal(&self, index: usize, signal: Signal) {
+        let mut state = self.lock();
+        let mut wakers = [None, None];
+        if signal != Signal::Granted {
+            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+                state.ready.push_back(index);
+            }
+            wakers[0] = state.recv_waker.take();
+        }
+        if signal != Signal::Received {
+            wakers[1] = state.send_waker.take();
+        }
+        let over = (signal == Signal::Over && !self.spec.flags.has(crate::proto::OpenFlags::RECEIVES))
+            .then(|| {
+                state.members.get(index).and_then(Option::as_ref).map(|entry| Arc::clone(&entry.circuit))
+            })
+            .flatten();
+        drop(state);
+        if let Some(circuit) = over
+            && circuit.is_over()
+        {
+            self.remove(index, &circuit);
+        }
+        for waker in wakers.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    fn remove(&self, index: usize, circuit: &Arc<Circuit>) {
+        let account = circuit.account();
+        let mut state = self.lock();
+        let same = |entry: &Entry| Arc::ptr_eq(&entry.circuit, circuit);
+        if state.members.get(index).and_then(Option::as_ref).is_some_and(same) {
+            let entry = state.members[index].take();
+            state.count -= 1;
+            state.past = state.past.plus(account);
+            let waker = state.send_waker.take();
+            drop(state);
+            // Whoever has ended its half has left.
+            if self.spec.flags.has(crate::proto::OpenFlags::SENDS) {
+                circuit.drop_tx();
+            }
+            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+                circuit.drop_rx(&Inbox::default());
+            }
+            // Its drop locks the link, so not under the hub's lock.
+            drop(entry);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    fn member(&self, index: usize) -> Option<Arc<Circuit>> {
+        self.lock().members.get(index)?.as_ref().map(|entry| Arc::clone(&entry.circuit))
+    }
+
+    /// How many have imported the channel now.
+    pub(crate) fn importers(&self) -> usize {
+        self.lock().count
+    }
+
+    /// Accounts of all importers, present and past.
+    pub(crate) fn account(&self) -> Account {
+        let (mut sum, len) = {
+            let state = self.lock();
+            (state.past, state.members.len())
+        };
+        for index in 0..len {
+            if let Some(circuit) = self.member(index) {
+                sum = sum.plus(circuit.account());
+            }
+        }
+        sum
+    }
+
+    /// Sends a value as the fan-out says. `Err(Wait)` has the waker registered.
+    pub(crate) fn send(&self, message: &mut Vec<u8>, waker: Option<&Waker>) -> Result<(), HubRefusal> {
+        let (len, start) = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(HubRefusal::Closed);
+            }
+            if let Some(waker) = waker {
+                state.send_waker = Some(waker.clone());
+            }
+            if state.count == 0 {
+                return Err(HubRefusal::NoImporter);
+            }
+            (state.members.len(), state.next)
+        };
+        match self.fanout {
+            Fanout::WorkQueue | Fanout::Exclusive => self.send_to_one(message, waker, len, start),
+            Fanout::Broadcast | Fanout::BroadcastWaits => self.send_to_all(message, waker, len),
+        }
+    }
+
+    fn send_to_one(
+        &self,
+        message: &mut Vec<u8>,
+        waker: Option<&Waker>,
+        len: usize,
+        start: usize,
+    ) -> Result<(), HubRefusal> {
+        let mut refusal = HubRefusal::NoImporter;
+        for i in 0..len {
+            let index = (start + i) % len;
+            let Some(circuit) = self.member(index) else { continue };
+            match circuit.send(message, waker) {
+                Ok(()) => {
+                    self.lock().next = index + 1;
+                    return Ok(());
+                }
+                Err(Refusal::Wait) => refusal = HubRefusal::Wait,
+                Err(Refusal::TooLarge(limit)) if refusal == HubRefusal::NoImporter => {
+                    refusal = HubRefusal::TooLarge(limit);
+                }
+                Err(Refusal::TooLarge(_)) => {}
+                Err(Refusal::Dead(_)) if !self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) => {
+                    self.remove(index, &circuit);
+                }
+                Err(Refusal::Dead(_)) => {}
+            }
+        }
+        Err(refusal)
+    }
+
+    fn send_to_all(
+        &self,
+        message: &mut Vec<u8>,
+        waker: Option<&Waker>,
+        len: usize,
+    ) -> Result<(), HubRefusal> {
+        let turn = self.lock().turn + 1;
+        let mut waits = false;
+        for index in 0..len {
+            let circuit = match self.lock().members.get_mut(index).and_then(Option::as_mut) {
+                Some(entry) if entry.turn < turn => Arc::clone(&entry.circuit),
+                _ => continue,
+            };
+            let mut copy = message.clone();
+            match circuit.send(&mut copy, waker.filter(|_| self.fanout == Fanout::BroadcastWaits)) {
+                Ok(()) => {}
+                Err(Refusal::Wait) if self.fanout == Fanout::BroadcastWaits => {
+                    waits = true;
+                    continue;
+                }
+                Err(Refusal::Dead(_)) => {
+                    self.remove(index, &circuit);
+                    continue;
+                }
+                Err(Refusal::Wait | Refusal::TooLarge(_)) => {
+                    circuit.with(|cell| cell.dropped += 1);
+                }
+            }
+            if let Some(entry) = self.lock().members.get_mut(index).and_then(Option::as_mut) {
+                entry.turn = turn;
+            }
+        }
+        if waits {
+            return Err(HubRefusal::Wait);
+        }
+        self.lock().turn = turn;
+        Ok(())
+    }
+
+    /// The deadline of a broadcast that waits has passed: those who did not take the value are out.
+    pub(crate) fn drop_slow(&self) -> bool {
+        if self.fanout != Fanout::BroadcastWaits {
+            return false;
+        }
+        let (turn, len) = {
+            let state = self.lock();
+            (state.turn + 1, state.members.len())
+        };
+        let mut sent = false;
+        for index in 0..len {
+            let slow = match self.lock().members.get(index).and_then(Option::as_ref) {
+                Some(entry) if entry.turn < turn => Arc::clone(&entry.circuit),
+                Some(_) => {
+                    sent = true;
+                    continue;
+                }
+                None => continue,
+            };
+            slow.kill(Reason::TooSlow, "");
+            self.remove(index, &slow);
+        }
+        self.lock().turn = turn;
+        sent
+    }
+
+    /// A broadcast was given up half-way: those who did not get the value have missed it.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        let turn = state.turn + 1;
+        if state.members.iter().flatten().any(|entry| entry.turn == turn) {
+            state.turn = turn;
+        }
+    }
+
+    /// Takes what some importer has sent: the inbox is exchanged.
+    pub(crate) fn receive(&self, inbox: &mut Inbox, waker: Option<&Waker>) -> HubArrival {
+        loop {
+            let (index, circuit, which) = {
+                let mut state = self.lock();
+                if state.closed {
+                    return HubArrival::Closed;
+                }
+                let Some(index) = state.ready.pop_front() else {
+                    if let Some(waker) = waker {
+                        state.recv_waker = Some(waker.clone());
+                    }
+                    return HubArrival::Nothing;
+                };
+                let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
+                (index, Arc::clone(&entry.circuit), entry.which)
+            };
+            match circuit.receive(inbox, None) {
+                Arrival::Messages => {
+                    // It may have more, or its end, by the time this is taken.
+                    return HubArrival::Messages { index, circuit, which };
+                }
+                Arrival::Nothing => {}
+                Arrival::Closed | Arrival::Dead(_) => self.remove(index, &circuit),
+            }
+        }
+    }
+
+    /// After a batch of a member is taken: look at it again, for its end may be there.
+    pub(crate) fn look_again(&self, index: usize) {
+        self.lock().ready.push_back(index);
+    }
+
+    /// Whether all importers have taken all that was sent to them.
+    pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
+        let len = {
+            let mut state = self.lock();
+            state.send_waker = Some(waker.clone());
+            state.members.len()
+        };
+        let mut all = true;
+        for index in 0..len {
+            if let Some(circuit) = self.member(index) {
+                // One that died does not hold the others up: its values are in the account.
+                all &= circuit.drained(waker).unwrap_or(true);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The link that alone brings values, if there is just one.
+    pub(crate) fn only_link(&self) -> Option<Arc<super::link::LinkCell>> {
+        let state = self.lock();
+        let mut links = state.members.iter().flatten().map(|entry| &entry.circuit.link);
+        let first = links.next()?;
+        links.all(|link| Arc::ptr_eq(link, first)).then(|| Arc::clone(first))
+    }
+
+    /// The exported end was dropped: importers get an orderly end, or are told.
+    pub(crate) fn close(&self) {
+        let members = {
+            let mut state = self.lock();
+            if state.handles > 0 {
+                state.handles -= 1;
+                return;
+            }
+            state.closed = true;
+            core::mem::take(&mut state.members)
+        };
+        if let Some(f) = self.on_close.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            f();
+        }
+        for entry in members.into_iter().flatten() {
+            if self.spec.flags.has(crate::proto::OpenFlags::SENDS) {
+                entry.circuit.drop_tx();
+            }
+            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+                entry.circuit.drop_rx(&Inbox::default());
+            }
+        }
+    }
+
+    /// The node is shut down: whoever waits on the export is told.
+    pub(crate) fn shut(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let wakers = [state.recv_waker.take(), state.send_waker.take()];
+        drop(state);
+        for waker in wakers.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
+
+/// Why an export takes no value now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HubRefusal {
+    Wait,
+    NoImporter,
+    TooLarge(u32),
+    Closed,
+}
+
+/// What an export had to receive.
+pub(crate) enum HubArrival {
+    Messages { index: usize, circuit: Arc<Circuit>, which: u8 },
+    Nothing,
+    Closed,
+}

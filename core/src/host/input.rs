@@ -1,0 +1,343 @@
+//! From bytes to the ends: frames are decoded in place, under one lock per read.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::task::Waker;
+
+use super::cell::CellId;
+use super::error::LinkError;
+use super::hub::{Member, Signal};
+use super::link::{LinkCell, LinkState};
+use super::peer::PeerInfo;
+use crate::proto::framing::{self, Step};
+use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
+
+/// Bytes read at a time.
+const READ_LEN: usize = 256 * 1024;
+/// Messages longer than this are collected in a buffer of their own.
+const BIG: usize = 4096;
+
+/// The incoming buffer of a link. Who holds it may read the stream.
+pub(crate) struct Reader {
+    buffer: Vec<u8>,
+    from: usize,
+    to: usize,
+    effects: Effects,
+}
+
+impl Reader {
+    pub(crate) const fn new() -> Self {
+        Self { buffer: Vec::new(), from: 0, to: 0, effects: Effects::new() }
+    }
+
+    /// Where the next bytes go. Never empty.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.buffer.is_empty() {
+            // Small until the peer has shown that it speaks netchan.
+            self.buffer.resize(1024, 0);
+        }
+        if self.from == self.to {
+            self.from = 0;
+            self.to = 0;
+        } else if self.buffer.len() - self.to < self.buffer.len() / 4 {
+            self.buffer.copy_within(self.from..self.to, 0);
+            self.to -= self.from;
+            self.from = 0;
+        }
+        &mut self.buffer[self.to..]
+    }
+
+    /// `len` bytes were put into [`Reader::space`].
+    pub(crate) fn filled(&mut self, len: usize) {
+        self.to += len;
+    }
+}
+
+/// What the node above is to do about an open.
+pub(crate) struct Offer {
+    pub(crate) cell: CellId,
+    pub(crate) flags: OpenFlags,
+    pub(crate) wait_ms: u32,
+    pub(crate) name: String,
+    pub(crate) fingerprints: Vec<u64>,
+}
+
+/// What is done after the link's lock is released.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) hubs: Vec<(Member, Signal)>,
+    pub(crate) offers: Vec<Offer>,
+    pub(crate) up: Option<PeerInfo>,
+}
+
+impl Effects {
+    pub(crate) const fn new() -> Self {
+        Self { wakers: Vec::new(), hubs: Vec::new(), offers: Vec::new(), up: None }
+    }
+
+    /// Runs them, with no lock held.
+    pub(crate) fn run(&mut self, link: &LinkCell) {
+        if let Some(info) = self.up.take()
+            && let Some(node) = link.node.upgrade()
+        {
+            node.link_up(link.number, info);
+        }
+        for (member, signal) in self.hubs.drain(..) {
+            member.signal(signal);
+        }
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+        for offer in self.offers.drain(..) {
+            if let Some(node) = link.node.upgrade() {
+                node.offered(link, offer);
+            }
+        }
+    }
+}
+
+impl LinkCell {
+    /// Handles what the reader holds. Never waits: not for room to write, nor for another link.
+    pub(crate) fn process(&self, reader: &mut Reader) {
+        let Reader { buffer, from, to, effects } = reader;
+        let mut state = self.lock();
+        if state.down.is_some() {
+            return;
+        }
+        state.output.heard = true;
+        let mut fault = None;
+        loop {
+            let input = &buffer[*from..*to];
+            match framing::next(input, state.link.max_frame(), state.link.crc_seed()) {
+                Ok(Step::Need(_)) => break,
+                Ok(Step::Frame(frame, used)) => {
+                    *from += used;
+                    if let Err(error) = state.take_frame(frame, effects) {
+                        fault = Some(error);
+                        break;
+                    }
+                }
+                Err(error) => {
+                    fault = Some(error);
+                    break;
+                }
+            }
+        }
+        if effects.up.is_some() && buffer.len() < READ_LEN {
+            buffer.resize(READ_LEN, 0);
+        }
+        if let Some(fault) = fault {
+            drop(state);
+            effects.run(self);
+            return self.fail(LinkError::Fault(fault));
+        }
+        if state.leave.is_some() {
+            effects.wakers.extend(state.output.flusher.clone());
+        }
+        self.flush(state);
+        effects.run(self);
+    }
+}
+
+impl LinkState {
+    #[inline]
+    fn take_frame(&mut self, frame: &[u8], effects: &mut Effects) -> Result<(), Fault> {
+        let event = self.proto(|link, slots| link.handle(slots, frame))?;
+        match event {
+            Event::Data(handle, part, bytes) => self.take_data(handle, part, bytes, effects),
+            event => self.take_event(event, effects),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_data(&mut self, handle: Handle, part: Part, bytes: &[u8], effects: &mut Effects) {
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        if cell.rx_gone {
+            // The other half is still in use; now that more comes, its sender is told.
+            let orphan = cell.orphan;
+            cell.dead = Some(Dead::here(Reason::HungUp));
+            effects.wakers.extend(cell.send_waker.take());
+            self.kill(id, Reason::HungUp, "");
+            if orphan {
+                self.remove(id);
+            }
+            return;
+        }
+        match (part, &mut cell.partial) {
+            (Part::Whole, _) if cell.is_latest => {
+                self.take_newest(id, bytes.to_vec());
+            }
+            (Part::Whole, _) => cell.inbox.push(bytes),
+            (Part::First(len), partial) => {
+                // Within the credit that was granted, so the peer has not chosen this size alone.
+                let mut message = Vec::with_capacity(len as usize);
+                message.extend_from_slice(bytes);
+                *partial = Some((message, len as usize));
+                return;
+            }
+            (Part::More, Some((message, len))) => {
+                message.extend_from_slice(bytes);
+                if message.len() < *len {
+                    return;
+                }
+                let message = core::mem::take(message);
+                cell.partial = None;
+                if cell.is_latest {
+                    self.take_newest(id, message);
+                } else if message.len() > BIG {
+                    cell.inbox.push_big(message);
+                } else {
+                    cell.inbox.push(&message);
+                }
+            }
+            (Part::More, None) => return,
+        }
+        let Some(cell) = self.cells.get(id) else { return };
+        if let Some(waker) = cell.recv_waker.take() {
+            effects.wakers.push(waker);
+        }
+        if !cell.announced
+            && let Some(member) = &cell.member
+        {
+            cell.announced = true;
+            effects.hubs.push((member.clone(), Signal::Received));
+        }
+    }
+
+    fn take_event(&mut self, event: Event<'_>, effects: &mut Effects) {
+        let (handle, signal) = match event {
+            Event::Up(hello) => {
+                let info = PeerInfo::new(&hello);
+                self.peer = Some(info.clone());
+                effects.up = Some(info);
+                effects.wakers.append(&mut self.up_wakers);
+                return;
+            }
+            Event::Open(handle, open) => {
+                let cell = self.offered(handle);
+                effects.offers.push(Offer {
+                    cell,
+                    flags: open.flags,
+                    wait_ms: open.wait_ms,
+                    name: open.name.to_string(),
+                    fingerprints: open.fingerprints.as_slice().to_vec(),
+                });
+                return;
+            }
+            Event::Accepted(handle, which) => {
+                if let Some((_, cell)) = self.cell_of(handle) {
+                    cell.opened = true;
+                    cell.which = which;
+                }
+                (handle, Signal::Received)
+            }
+            Event::Granted(handle) => {
+                if let Some((id, _)) = self.cell_of(handle) {
+                    self.send_waiting(id);
+                }
+                (handle, Signal::Granted)
+            }
+            Event::Taken(handle, total) => {
+                if let Some((_, cell)) = self.cell_of(handle) {
+                    cell.confirm(total);
+                }
+                (handle, Signal::Granted)
+            }
+            Event::Asked(handle, total) => {
+                let Some((id, cell)) = self.cell_of(handle) else { return };
+                cell.ask = Some(total);
+                // How far it is now, and again when it is there: a drain that gives up can
+                // then say what is missing.
+                let now = Total::new(cell.taken.set_asked() as u32);
+                self.proto(|link, slots| link.taken(slots, handle, now, true));
+                self.answer_ask(id);
+                return;
+            }
+            Event::End(handle) => {
+                if let Some((id, cell)) = self.cell_of(handle) {
+                    cell.ended = true;
+                    if cell.rx_gone {
+                        self.drained(id);
+                    }
+                }
+                (handle, Signal::Over)
+            }
+            Event::Done(handle) => {
+                if let Some((id, cell)) = self.cell_of(handle) {
+                    cell.done = true;
+                    cell.confirmed = cell.sent;
+                    let over = !cell.receives || cell.rx_gone;
+                    let orphan = cell.orphan;
+                    cell.wake_all(&mut effects.wakers);
+                    effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+                    if over {
+                        self.forget(id);
+                    }
+                    if orphan {
+                        self.remove(id);
+                    }
+                }
+                return;
+            }
+            Event::Dead(handle, dead) => {
+                if let Some((id, cell)) = self.cell_of(handle) {
+                    cell.dead = Some(dead.dead);
+                    cell.detail = dead.detail.to_string();
+                    cell.confirm(dead.taken);
+                    cell.outbox = None;
+                    cell.partial = None;
+                    cell.wake_all(&mut effects.wakers);
+                    effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+                    // The queue lives in the cell, so the handle is free at once.
+                    let orphan = cell.orphan;
+                    self.proto(|link, slots| link.drained(slots, handle));
+                    self.forget(id);
+                    if orphan {
+                        self.remove(id);
+                    }
+                }
+                return;
+            }
+            Event::Attach(_, handle, _, _) => {
+                // Nothing can be bound to it here: refused, and the peer is told.
+                let id = self.offered(handle);
+                self.kill(id, Reason::NotTaken, "");
+                self.remove(id);
+                return;
+            }
+            _ => return,
+        };
+        let Some((_, cell)) = self.cell_of(handle) else { return };
+        if signal != Signal::Received {
+            effects.wakers.extend(cell.send_waker.take());
+        }
+        if signal != Signal::Granted {
+            effects.wakers.extend(cell.recv_waker.take());
+        }
+        effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
+    }
+
+    /// The newest value replaces the one before, and its room is free at once.
+    fn take_newest(&mut self, id: CellId, message: Vec<u8>) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let charged = crate::proto::Link::charge(message.len() as u32);
+        cell.newest = Some(message);
+        cell.taken.count();
+        self.report(id, charged);
+        self.answer_ask(id);
+    }
+
+    /// Reports what the program has taken, if that is what the peer asked for.
+    pub(crate) fn answer_ask(&mut self, id: CellId) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let (Some(handle), Some(ask)) = (cell.handle, cell.ask) else { return };
+        let total = Total::new(cell.taken.get() as u32);
+        if total.at_least(ask) {
+            cell.ask = None;
+            cell.taken.clear_asked();
+            self.proto(|link, slots| link.taken(slots, handle, total, true));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Who reads a blocking stream: the thread that waits for its bytes, or the driver.
+//!
+//! A thread that waits for this link alone takes the reader and reads in person (it
+//! leads): a round trip then has no hand-over between threads. While threads lead, the
+//! driver holds back and looks every few milliseconds whether one still does; when none
+//! does it reads itself, and wakes whom the bytes concern.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use std::io;
+use std::sync::TryLockError;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::input::Reader;
+use super::link::{Io, LinkCell};
+use super::parker::Parker;
+use super::stream::BlockingStream;
+
+/// How long a read may last before its thread looks around.
+const SLICE: Duration = Duration::from_millis(50);
+/// How long nobody may read after a leader has left.
+const GRACE: Duration = Duration::from_millis(5);
+
+impl LinkCell {
+    /// Reads until this thread is notified, the link is down, or `deadline`. `false` if
+    /// somebody else reads, or the link is not one that blocks.
+    pub(crate) fn lead(this: &Arc<Self>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
+        let Io::Blocking(stream) = &this.io else { return false };
+        let mut reader = match this.reader.try_lock() {
+            Ok(reader) => reader,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                // The driver is reading: it steps back once it has delivered.
+                this.led.store(true, Ordering::Relaxed);
+                this.flush_before_wait();
+                return false;
+            }
+        };
+        this.led.store(true, Ordering::Relaxed);
+        this.flush_before_wait();
+        parker.set_leads(Some(Arc::clone(this)));
+        loop {
+            if this.is_down() || !parker.begin_lead() {
+                break;
+            }
+            let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(Instant::now()).min(SLICE));
+            if left.is_zero() {
+                parker.end_lead();
+                break;
+            }
+            let result = this.read(&**stream, &mut reader, left);
+            parker.end_lead();
+            if !this.digest(result, &mut reader) {
+                break;
+            }
+        }
+        parker.set_leads(None);
+        parker.take_notified();
+        true
+    }
+
+    /// Reads for as long as the link lives, except while others do.
+    pub(crate) fn drive(&self) {
+        let Io::Blocking(stream) = &self.io else { return };
+        while !self.is_down() {
+            if self.led.swap(false, Ordering::Relaxed) {
+                thread::park_timeout(GRACE);
+                continue;
+            }
+            let mut reader = match self.reader.try_lock() {
+                Ok(reader) => reader,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    thread::park_timeout(GRACE);
+                    continue;
+                }
+            };
+            let result = self.read(&**stream, &mut reader, SLICE);
+            if !self.digest(result, &mut reader) {
+                return;
+            }
+        }
+    }
+
+    /// Writes what others left, keeps the time, and ticks: the other thread of a link.
+    pub(crate) fn attend(&self) {
+        let Io::Blocking(stream) = &self.io else { return };
+        let mut next_tick = Instant::now();
+        while !self.is_down() {
+            let now = Instant::now();
+            if now >= next_tick {
+                self.tick();
+                next_tick = now + self.tick_every();
+            }
+            let stuck = {
+                let mut state = self.lock();
+                let asked = state.output.take_flush_request();
+                let stuck = state.output.is_stuck();
+                if asked && !stuck {
+                    self.flush(state);
+                }
+                stuck
+            };
+            let until = self.leave_step(now).map_or(next_tick, |leave| leave.at.min(next_tick));
+            let left = until.saturating_duration_since(Instant::now());
+            if stuck {
+                let limit = left.max(Duration::from_millis(1));
+                if let Err(error) = self.write_stuck(|bytes| stream.write(bytes, limit)) {
+                    self.io_ended(&Err(error));
+                }
+                continue;
+            }
+            let idle = {
+                let state = self.lock();
+                !state.output.is_stuck() && !state.output.has_flush_request()
+            };
+            if idle {
+                thread::park_timeout(left);
+            }
+        }
+    }
+
+    fn flush_before_wait(&self) {
+        let state = self.lock();
+        self.flush(state);
+    }
+
+    fn read(&self, stream: &dyn BlockingStream, reader: &mut Reader, limit: Duration) -> io::Result<usize> {
+        let result = stream.read(reader.space(), limit);
+        if let Ok(n) = result {
+            reader.filled(n);
+        }
+        result
+    }
+
+    /// Whether to go on reading.
+    fn digest(&self, result: io::Result<usize>, reader: &mut Reader) -> bool {
+        match result {
+            Ok(n) if n > 0 => self.process(reader),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                ) => {}
+            ended => self.io_ended(&ended),
+        }
+        !self.is_down()
+    }
+}

@@ -1,0 +1,405 @@
+//! One link on a host: the protocol's state, the circuits' bytes and the stream, under one
+//! short lock. Wakers and hubs are told after the lock is released.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::cell::{Cell, CellId, Cells};
+use super::error::LinkError;
+use super::hub::Signal;
+use super::input::{Effects, Reader};
+use super::linger::Leave;
+use super::node::NodeInner;
+use super::output::Output;
+use super::parker::Parker;
+use super::peer::PeerInfo;
+use super::stream::{BlockingStream, Stream};
+use super::wait::Source;
+use crate::proto::{
+    self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Slot, Slots, Start, crc32c_append,
+};
+
+const NO_CELL: CellId = CellId::MAX;
+
+/// The stream under a link, and who moves its bytes.
+pub(crate) enum Io {
+    /// Threads that may block.
+    Blocking(alloc::boxed::Box<dyn BlockingStream>),
+    /// A task of an async runtime.
+    Task(alloc::boxed::Box<dyn Stream>),
+}
+
+impl Io {
+    pub(crate) fn stream(&self) -> &dyn Stream {
+        match self {
+            Self::Blocking(stream) => &**stream,
+            Self::Task(stream) => &**stream,
+        }
+    }
+}
+
+/// Memory that a link may promise to its peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// For the floors of all circuits, in bytes.
+    pub(crate) floors: u64,
+    /// Lent to circuits that drain, in bytes.
+    pub(crate) pool: u64,
+}
+
+pub(crate) struct LinkCell {
+    state: Mutex<LinkState>,
+    /// Who holds it reads the stream.
+    pub(crate) reader: Mutex<Reader>,
+    pub(crate) io: Io,
+    pub(crate) node: Weak<NodeInner>,
+    pub(crate) number: u64,
+    is_down: AtomicBool,
+    /// A thread has read the link in person lately: the driver holds back.
+    pub(crate) led: AtomicBool,
+}
+
+pub(crate) struct LinkState {
+    pub(crate) link: proto::Link,
+    mine: Vec<Slot>,
+    theirs: Vec<Slot>,
+    mine_cells: Vec<CellId>,
+    theirs_cells: Vec<CellId>,
+    pub(crate) cells: Cells,
+    pub(crate) output: Output,
+    /// Told when the bring-up is complete, or has failed.
+    pub(crate) up_wakers: Vec<Waker>,
+    /// Told when the link is down.
+    pub(crate) down_wakers: Vec<Waker>,
+    pub(crate) peer: Option<PeerInfo>,
+    pub(crate) down: Option<LinkError>,
+    /// On its way out.
+    pub(crate) leave: Option<Leave>,
+    /// Values that were not written when the link left.
+    pub(crate) unsent: u64,
+    budget: Budget,
+    circuits: u32,
+}
+
+impl LinkState {
+    /// The protocol and its tables, together.
+    #[inline]
+    pub(crate) fn proto<R>(&mut self, f: impl FnOnce(&mut proto::Link, &mut Slots<'_>) -> R) -> R {
+        f(&mut self.link, &mut Slots { mine: &mut self.mine, theirs: &mut self.theirs })
+    }
+
+    /// As [`LinkState::proto`], with the outgoing buffer.
+    pub(crate) fn proto_out<R>(
+        &mut self,
+        f: impl FnOnce(&mut proto::Link, &mut Slots<'_>, &mut Vec<u8>) -> R,
+    ) -> R {
+        let slots = &mut Slots { mine: &mut self.mine, theirs: &mut self.theirs };
+        f(&mut self.link, slots, &mut self.output.bytes)
+    }
+
+    #[inline]
+    fn place(&mut self, handle: Handle) -> Option<&mut CellId> {
+        let cells = if self.link.is_mine(handle) { &mut self.mine_cells } else { &mut self.theirs_cells };
+        cells.get_mut(handle.index())
+    }
+
+    #[inline]
+    pub(crate) fn cell_of(&mut self, handle: Handle) -> Option<(CellId, &mut Cell)> {
+        let id = *self.place(handle)?;
+        self.cells.get(id).map(|cell| (id, cell))
+    }
+
+    /// The handle is no longer ours to use.
+    pub(crate) fn forget(&mut self, id: CellId) {
+        let Some(cell) = self.cells.get(id) else { return };
+        if let Some(handle) = cell.handle.take()
+            && let Some(place) = self.place(handle)
+        {
+            *place = NO_CELL;
+        }
+    }
+
+    fn bind(&mut self, handle: Handle, cell: Cell) -> CellId {
+        let id = self.cells.insert(Cell { handle: Some(handle), ..cell });
+        let index = handle.index();
+        let cells = if self.link.is_mine(handle) { &mut self.mine_cells } else { &mut self.theirs_cells };
+        if cells.len() <= index {
+            cells.resize(index + 1, NO_CELL);
+        }
+        cells[index] = id;
+        id
+    }
+
+    /// Opens a circuit and gives it a cell.
+    pub(crate) fn open(&mut self, open: &Open<'_>, cell: Cell) -> Result<CellId, Blocked> {
+        loop {
+            match self.proto_out(|link, slots, out| link.open(slots, open, out)) {
+                Ok(handle) => return Ok(self.bind(handle, cell)),
+                Err(Blocked::NoSlot { theirs: false }) => grow(&mut self.mine, u32::MAX),
+                Err(blocked) => return Err(blocked),
+            }
+        }
+    }
+
+    /// The peer has opened a circuit: a cell for it, until the node has decided.
+    pub(crate) fn offered(&mut self, handle: Handle) -> CellId {
+        if handle.index() + 1 >= self.theirs.len() {
+            grow(&mut self.theirs, self.circuits);
+        }
+        self.bind(handle, Cell::default())
+    }
+
+    /// Reserves room for a circuit's floor.
+    pub(crate) fn reserve(&mut self, bytes: u32) -> bool {
+        let fits = self.budget.floors >= u64::from(bytes);
+        if fits {
+            self.budget.floors -= u64::from(bytes);
+        }
+        fits
+    }
+
+    /// Drops a cell and gives its reservation back.
+    pub(crate) fn remove(&mut self, id: CellId) {
+        self.forget(id);
+        if let Some(cell) = self.cells.remove(id) {
+            self.budget.floors += u64::from(cell.reserved);
+            self.budget.pool += u64::from(cell.window.saturating_sub(cell.reserved));
+        }
+    }
+
+    /// The program has taken what it took: credit goes back, and grows while there is a pool.
+    pub(crate) fn report(&mut self, id: CellId, charged: u32) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let Some(handle) = cell.handle else { return };
+        let total = proto::Total::new(cell.taken.get() as u32);
+        let (window, max) = (cell.window, cell.window_max);
+        // A circuit that drains half its window at once can use a larger one.
+        let more = if charged >= window / 2 { window.min(max - window) } else { 0 };
+        let more = if u64::from(more) <= self.budget.pool { more } else { 0 };
+        if more > 0 {
+            cell.window += more;
+            self.budget.pool -= u64::from(more);
+        }
+        self.proto(|link, slots| {
+            if more > 0 {
+                link.set_window(slots, handle, window + more);
+            }
+            link.taken(slots, handle, total, false);
+            link.consumed(slots, handle, charged);
+        });
+    }
+
+    /// Sends what was kept because there was no credit: the newest value, and what belongs
+    /// to calls.
+    pub(crate) fn send_waiting(&mut self, id: CellId) {
+        loop {
+            let Some(cell) = self.cells.get(id) else { return };
+            let (Some(handle), short) = (cell.handle, cell.backlog.front().map(Vec::len)) else { return };
+            let Some(len) = short.or_else(|| cell.unsent.as_ref().map(Vec::len)) else { return };
+            let Ok(start) = self.proto(|link, slots| link.start(slots, handle, len)) else { return };
+            let Some(cell) = self.cells.get(id) else { return };
+            let message = if short.is_some() { cell.backlog.pop_front() } else { cell.unsent.take() };
+            let Some(message) = message else { return };
+            cell.sent += 1;
+            match start {
+                Start::Straight(head) => self.write(&head, &message),
+                Start::Queued => cell.outbox = Some(Arc::new(message)),
+            }
+        }
+    }
+
+    /// Puts a message of the straight path into the outgoing buffer.
+    #[inline]
+    pub(crate) fn write(&mut self, head: &Head, message: &[u8]) {
+        let out = &mut self.output.bytes;
+        out.extend_from_slice(head.as_slice());
+        out.extend_from_slice(message);
+        if let Some(seed) = self.link.crc_seed() {
+            let crc = crc32c_append(crc32c_append(!seed, head.frame()), message);
+            self.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
+        }
+    }
+
+    /// All of it is taken and the program has been told of the end.
+    pub(crate) fn drained(&mut self, id: CellId) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let (Some(handle), done) = (cell.handle, cell.done) else { return };
+        let total = proto::Total::new(cell.taken.get() as u32);
+        self.proto(|link, slots| {
+            link.taken(slots, handle, total, false);
+            link.drained(slots, handle);
+        });
+        if done {
+            self.forget(id);
+        }
+    }
+
+    /// Gives a circuit up.
+    pub(crate) fn kill(&mut self, id: CellId, reason: Reason, detail: &'static str) {
+        let Some(cell) = self.cells.get(id) else { return };
+        cell.outbox = None;
+        let total = proto::Total::new(cell.taken.get() as u32);
+        if let Some(handle) = cell.handle {
+            self.proto(|link, slots| {
+                link.taken(slots, handle, total, false);
+                link.kill(slots, handle, Dead::here(reason), detail);
+            });
+        }
+        self.forget(id);
+    }
+}
+
+fn grow(slots: &mut Vec<Slot>, limit: u32) {
+    let len = (slots.len() * 2).max(8).min(limit as usize);
+    slots.resize(len.max(slots.len()), Slot::new());
+}
+
+impl LinkCell {
+    pub(crate) fn new(node: &Arc<NodeInner>, io: Io, config: LinkConfig, nonce: u64, budget: Budget) -> Self {
+        let mut theirs = Vec::new();
+        grow(&mut theirs, config.circuits);
+        let number = node.next_link();
+        Self {
+            state: Mutex::new(LinkState {
+                link: proto::Link::new(config, nonce, node.now()),
+                mine: Vec::new(),
+                theirs,
+                mine_cells: Vec::new(),
+                theirs_cells: Vec::new(),
+                cells: Cells::default(),
+                output: Output::new(),
+                up_wakers: Vec::new(),
+                down_wakers: Vec::new(),
+                peer: None,
+                down: None,
+                leave: None,
+                unsent: 0,
+                budget,
+                circuits: config.circuits,
+            }),
+            reader: Mutex::new(Reader::new()),
+            io,
+            node: Arc::downgrade(node),
+            number,
+            is_down: AtomicBool::new(false),
+            led: AtomicBool::new(false),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LinkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Acquire)
+    }
+
+    /// Ends the link: every circuit on it is dead, and everybody who waits is told. The
+    /// first cause stays.
+    pub(crate) fn fail(&self, error: LinkError) {
+        let mut effects = Effects::default();
+        let mut state = self.lock();
+        if state.down.is_some() {
+            return;
+        }
+        state.down = Some(error);
+        if state.is_draining() {
+            state.unsent = state.count_unsent();
+        }
+        // May be the last to hold the node, so not dropped under the lock.
+        let leave = state.leave.take();
+        let dead = error.dead();
+        let LinkState { cells, up_wakers, down_wakers, output, .. } = &mut *state;
+        for cell in cells.iter_mut() {
+            cell.handle = None;
+            cell.outbox = None;
+            // What has ended in order stays so; its queue is still delivered.
+            if !cell.done && !(cell.ended && cell.receives && cell.sent == cell.confirmed) {
+                cell.dead.get_or_insert(dead);
+            }
+            cell.wake_all(&mut effects.wakers);
+            if let Some(member) = &cell.member {
+                effects.hubs.push((member.clone(), Signal::Over));
+            }
+        }
+        effects.wakers.append(up_wakers);
+        effects.wakers.append(down_wakers);
+        output.wake_all(&mut effects.wakers);
+        state.mine_cells.clear();
+        state.theirs_cells.clear();
+        self.is_down.store(true, Ordering::Release);
+        drop(state);
+        self.io.stream().close();
+        effects.run(self);
+        if let Some(node) = self.node.upgrade() {
+            node.link_down(self.number, error);
+        }
+        drop(leave);
+    }
+
+    /// Why the link is down, if it is.
+    pub(crate) fn down(&self) -> Option<LinkError> {
+        if self.is_down() { self.lock().down } else { None }
+    }
+
+    /// The transport's end of stream or error.
+    pub(crate) fn io_ended(&self, result: &io::Result<usize>) {
+        match result {
+            Ok(_) => self.fail(LinkError::Closed),
+            Err(error) => self.fail(LinkError::Io(error.kind())),
+        }
+    }
+
+    /// Lets the protocol look at the clock.
+    pub(crate) fn tick(&self) {
+        let Some(node) = self.node.upgrade() else { return self.fail(LinkError::Local(Reason::Shutdown)) };
+        let mut state = self.lock();
+        if state.down.is_some() {
+            return;
+        }
+        let result = state.link.tick(node.now());
+        match result {
+            Ok(()) => self.flush(state),
+            Err(fault) => {
+                drop(state);
+                self.fail(LinkError::Fault(fault));
+            }
+        }
+    }
+
+    /// How often [`LinkCell::tick`] is to be called: often enough that a silent peer is
+    /// noticed within a quarter of the dead-time beyond it.
+    pub(crate) fn tick_every(&self) -> Duration {
+        let ms = match self.lock().link.dead_ms() {
+            0 => 1_000,
+            ms => ms,
+        };
+        Duration::from_millis(u64::from(ms / 16).max(5))
+    }
+
+    /// Blocks until bytes of `source` may have ended a wait. `false` where the thread cannot
+    /// read the link itself and has to park.
+    pub(crate) fn wait_on(source: Option<Source>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
+        source.is_some_and(|source| Self::lead(&source.0, parker, deadline))
+    }
+
+    /// Wakes the thread that reads this link in person although no bytes have come: asks
+    /// the peer for a sign of life, whose arrival ends the read.
+    pub(crate) fn interrupt(&self) {
+        let mut state = self.lock();
+        state.link.ping();
+        self.flush(state);
+    }
+}
+
+impl From<Fault> for LinkError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}

@@ -1,0 +1,153 @@
+//! A channel inside one process: same ends, no encoding.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::task::Waker;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::error::{RecvError, SendCause};
+use super::receiver::Receiver;
+use super::sender::{Account, Sender};
+use crate::message::Message;
+use crate::proto::{Dead, Reason};
+
+/// A channel inside this process with room for `capacity` values (at least 1). Values are
+/// moved, not encoded; everything else is as with an imported channel.
+pub fn channel<T: Message + Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Mutex::new(State {
+        queue: VecDeque::new(),
+        capacity: capacity.max(1),
+        tx_open: true,
+        rx_open: true,
+        sent: 0,
+        taken: 0,
+        send_waker: None,
+        recv_waker: None,
+    }));
+    (Sender::local(Tx { shared: Arc::clone(&shared) }), Receiver::local(Rx { shared }))
+}
+
+#[derive(Debug)]
+struct State<T> {
+    queue: VecDeque<T>,
+    capacity: usize,
+    tx_open: bool,
+    rx_open: bool,
+    sent: u64,
+    taken: u64,
+    send_waker: Option<Waker>,
+    recv_waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tx<T> {
+    shared: Arc<Mutex<State<T>>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Rx<T> {
+    shared: Arc<Mutex<State<T>>>,
+}
+
+fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Tx<T> {
+    pub(crate) fn send(&self, value: T, waker: Option<&Waker>) -> Result<(), (T, SendCause)> {
+        let mut state = lock(&self.shared);
+        if !state.rx_open {
+            return Err((value, SendCause::Dead(Dead::here(Reason::HungUp))));
+        }
+        if state.queue.len() >= state.capacity {
+            if let Some(waker) = waker {
+                state.send_waker = Some(waker.clone());
+            }
+            return Err((value, SendCause::Full));
+        }
+        state.queue.push_back(value);
+        state.sent += 1;
+        let waker = state.recv_waker.take();
+        drop(state);
+        wake(waker);
+        Ok(())
+    }
+
+    pub(crate) fn account(&self) -> Account {
+        let state = lock(&self.shared);
+        Account { confirmed: state.taken, in_doubt: state.sent - state.taken, ..Account::default() }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.shared).rx_open
+    }
+
+    pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
+        let mut state = lock(&self.shared);
+        if state.sent == state.taken {
+            return Ok(true);
+        }
+        if !state.rx_open {
+            return Err(Dead::here(Reason::HungUp));
+        }
+        state.send_waker = Some(waker.clone());
+        Ok(false)
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.shared);
+        state.tx_open = false;
+        let waker = state.recv_waker.take();
+        drop(state);
+        wake(waker);
+    }
+}
+
+impl<T> Rx<T> {
+    pub(crate) fn recv(&self, waker: Option<&Waker>) -> Result<T, RecvError> {
+        let mut state = lock(&self.shared);
+        if let Some(value) = state.queue.pop_front() {
+            state.taken += 1;
+            let waker = state.send_waker.take();
+            drop(state);
+            wake(waker);
+            return Ok(value);
+        }
+        if !state.tx_open {
+            return Err(RecvError::Closed);
+        }
+        if let Some(waker) = waker {
+            state.recv_waker = Some(waker.clone());
+        }
+        Err(RecvError::Empty)
+    }
+}
+
+impl<T> Rx<T> {
+    pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
+        let mut state = lock(&self.shared);
+        let ready = !state.queue.is_empty() || !state.tx_open;
+        if !ready {
+            state.recv_waker = Some(waker.clone());
+        }
+        ready
+    }
+}
+
+impl<T> Drop for Rx<T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.shared);
+        state.rx_open = false;
+        // Their drops may be the user's code: not under the lock.
+        let (queue, waker) = (core::mem::take(&mut state.queue), state.send_waker.take());
+        drop(state);
+        drop(queue);
+        wake(waker);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,489 @@
+//! A participant: what it exports, and its links.
+
+use alloc::string::{String, ToString};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Waker;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
+use std::time::{Duration, Instant};
+
+use super::circuit::Circuit;
+use super::error::{ExportError, LinkError};
+use super::events::{Events, LinkEvent};
+use super::hub::{Fanout, Hub};
+use super::input::Offer;
+use super::linger::{Closing, PARTING};
+use super::link::LinkCell;
+use super::peer::{PeerInfo, WINDOW_MAX};
+use super::spec::{ExportEnd, Exported};
+use super::timer;
+use super::wait::{Timeout, Wait};
+use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
+
+/// Most exports of one node.
+const EXPORTS_MAX: usize = 16 * 1024;
+/// Most opens of one link that may wait for an export.
+const WAITING_PER_LINK: usize = 64;
+
+/// How a node is to be. Every limit says what it costs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// A peer that is silent for this long is dead. 5 s by default, at least 250 ms.
+    pub dead_time: Duration,
+    /// How long dropping the last handle of a node waits for values that were sent to
+    /// reach their peers. 2 s by default.
+    pub linger: Duration,
+    /// How many channels a peer may have open on one link. 16384 by default; a channel
+    /// costs about half a KiB on each side, and what waits in it.
+    pub channels_per_link: u32,
+    /// What the receiving channels of one link may reserve in all, in bytes. 64 MiB by default.
+    pub reserve_per_link: u64,
+    /// What may be lent beyond that to channels that are busy, in bytes. 64 MiB by default.
+    pub lend_per_link: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dead_time: Duration::from_secs(5),
+            linger: Duration::from_secs(2),
+            channels_per_link: 16 * 1024,
+            reserve_per_link: 64 << 20,
+            lend_per_link: 64 << 20,
+        }
+    }
+}
+
+/// One participant: it exports channels and imports those of its peers.
+///
+/// Cloning gives another handle to the same node. When the last one is dropped the node
+/// shuts down: values that were sent are still delivered for as long as
+/// [`linger`](Config::linger) says, then the links end with a goodbye. Ends that outlive
+/// the node are dead, with reason `Shutdown`.
+///
+/// That drop waits for the links that threads drive, and never for those that async tasks
+/// drive: these leave in the background, if their runtime goes on. A program that ends
+/// its runtime next calls [`Node::close`] and awaits it, before it drops the node.
+#[derive(Clone)]
+pub struct Node {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    inner: Arc<NodeInner>,
+}
+
+/// What links refer back to.
+pub(crate) struct NodeInner {
+    pub(crate) identity: Identity,
+    pub(crate) config: Config,
+    epoch: Instant,
+    next_link: AtomicU64,
+    tables: Mutex<Tables>,
+    pub(crate) events: Events,
+    own: Weak<Self>,
+}
+
+#[derive(Default)]
+struct Tables {
+    exports: HashMap<String, Arc<Hub>>,
+    waiting: Vec<Waiting>,
+    links: HashMap<u64, Arc<LinkCell>>,
+    /// Stops what feeds the node with links.
+    listeners: Vec<Weak<dyn Fn() + Send + Sync>>,
+    is_shut: bool,
+}
+
+/// An open whose export is not there yet.
+struct Waiting {
+    link: Weak<LinkCell>,
+    offer: Offer,
+    until: Instant,
+    _timer: timer::Entry,
+}
+
+/// Looks for those who have waited long enough.
+struct Expiry(Weak<NodeInner>);
+
+impl Wake for Expiry {
+    fn wake(self: Arc<Self>) {
+        if let Some(node) = self.0.upgrade() {
+            node.expire_waiting();
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.name()).finish()
+    }
+}
+
+impl Node {
+    /// A node with this name: 1 to 32 characters of `a-z 0-9 . _ -`.
+    ///
+    /// # Panics
+    ///
+    /// When the name cannot be one; [`Node::with_config`] returns an error instead.
+    pub fn new(name: &str) -> Self {
+        match Self::with_config(name, Config::default()) {
+            Ok(node) => node,
+            Err(error) => panic!("{name:?}: {error}"),
+        }
+    }
+
+    /// A node with this name and configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] when the name cannot be one.
+    pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
+        let identity = Identity { name: Name::new(name)?, uid: random(), boot: random() };
+        let inner = Arc::new_cyclic(|own| NodeInner {
+            identity,
+            config,
+            epoch: Instant::now(),
+            next_link: AtomicU64::new(1),
+            tables: Mutex::default(),
+            events: Events::new(),
+            own: Weak::clone(own),
+        });
+        Ok(Self { handle: Arc::new(Handle { inner }) })
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        self.inner().identity.name.as_str()
+    }
+
+    /// Publishes a channel; the turbofish names what *you* hold:
+    /// `node.export::<Sender<Tick>>("ticks")`.
+    ///
+    /// The export lives until the returned end is dropped, through any number of sessions
+    /// and importers. Values go to one importer each ([`Fanout::WorkQueue`]); see
+    /// [`Node::export_with`] for others.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError`] when the name is taken or cannot be one.
+    pub fn export<E: ExportEnd>(&self, name: &str) -> Result<E, ExportError> {
+        self.export_with(name, ExportOptions::default())
+    }
+
+    /// As [`Node::export`], with options.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError`].
+    pub fn export_with<E: ExportEnd>(&self, name: &str, options: ExportOptions) -> Result<E, ExportError> {
+        if !proto::is_export_name(name) || name.is_empty() || name.contains('$') {
+            return Err(ExportError::BadName);
+        }
+        let spec = E::spec();
+        // Two programs cannot both hold the other end of one conversation.
+        let exclusive = spec.flags.has(OpenFlags::BOTH) && !spec.flags.has(OpenFlags::CALLS);
+        let fanout = if exclusive { Fanout::Exclusive } else { options.fanout };
+        let hub = Arc::new(Hub::new(name.to_string(), spec, fanout, options.limit));
+        let inner = self.inner();
+        let mut tables = inner.lock();
+        if tables.is_shut {
+            return Err(ExportError::Shutdown);
+        }
+        if tables.exports.contains_key(name) {
+            return Err(ExportError::Taken);
+        }
+        if tables.exports.len() >= EXPORTS_MAX {
+            return Err(ExportError::Full);
+        }
+        tables.exports.insert(name.to_string(), Arc::clone(&hub));
+        let waiting = tables.waiting.extract_if(.., |waiting| waiting.offer.name == name);
+        let waiting: Vec<_> = waiting.collect();
+        drop(tables);
+        let (weak, name) = (Arc::downgrade(inner), name.to_string());
+        hub.set_on_close(move || {
+            if let Some(node) = weak.upgrade() {
+                node.lock().exports.remove(&name);
+            }
+        });
+        for waiting in waiting {
+            if let Some(link) = waiting.link.upgrade() {
+                inner.answer(&link, &hub, &waiting.offer);
+            }
+        }
+        Ok(E::exported(Exported { hub }))
+    }
+
+    /// What happens to this node's links: up, down, and why. At most 256 events are kept;
+    /// those that did not fit are counted, and harm nothing.
+    pub fn next_event(&self) -> Option<LinkEvent> {
+        self.inner().events.pop()
+    }
+
+    /// How many events did not fit.
+    pub fn events_lost(&self) -> u64 {
+        self.inner().events.lost()
+    }
+
+    /// Shuts the node down now, with `linger` for values that were sent. Returns how many
+    /// values could not be delivered to the peers in that time.
+    ///
+    /// Blocks for at most `linger` and a little; [`Node::close`] does not.
+    pub fn shutdown(&self, linger: Duration) -> u64 {
+        self.close(linger).wait()
+    }
+
+    /// Shuts the node down, with `linger` for values that were sent, and waits until its
+    /// links have ended, for at most `linger` and about a second. Yields how many values
+    /// could not be delivered.
+    ///
+    /// In async programs this, awaited, is the way to leave with nothing lost. Dropping
+    /// the operation half-way stops only the waiting.
+    pub fn close(&self, linger: Duration) -> Timeout<Closing> {
+        Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger + 3 * PARTING)
+    }
+
+    /// A handle that does not keep the node alive.
+    pub fn downgrade(&self) -> WeakNode {
+        WeakNode { handle: Arc::downgrade(&self.handle) }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<NodeInner> {
+        &self.handle.inner
+    }
+}
+
+/// A handle to a node that does not keep it alive; from [`Node::downgrade`].
+#[derive(Clone)]
+pub struct WeakNode {
+    handle: Weak<Handle>,
+}
+
+impl fmt::Debug for WeakNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakNode")
+    }
+}
+
+impl WeakNode {
+    /// The node, if it still lives.
+    pub fn upgrade(&self) -> Option<Node> {
+        self.handle.upgrade().map(|handle| Node { handle })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let linger = self.inner.config.linger;
+        // What tasks drive is not waited for: this may be the thread that has to run them.
+        Wait::new(Closing::new(&self.inner, linger, false)).timeout(linger + 3 * PARTING).wait();
+    }
+}
+
+/// What an export does beyond the default.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// Who gets a value.
+    pub fanout: Fanout,
+    /// The longest message that a receiving end takes, in bytes, for types without a bound
+    /// of their own; 64 KiB by default.
+    pub limit: Option<u32>,
+}
+
+impl ExportOptions {
+    /// With this fan-out.
+    pub const fn fanout(fanout: Fanout) -> Self {
+        Self { fanout, limit: None }
+    }
+}
+
+impl NodeInner {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_link(&self) -> u64 {
+        self.next_link.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn now(&self) -> proto::Instant {
+        proto::Instant::ZERO + self.epoch.elapsed()
+    }
+
+    /// Takes a new link in; `false` when the node is shut.
+    pub(crate) fn add_link(&self, link: &Arc<LinkCell>) -> bool {
+        let mut tables = self.lock();
+        if !tables.is_shut {
+            tables.links.insert(link.number, Arc::clone(link));
+        }
+        !tables.is_shut
+    }
+
+    /// Registers what stops a listener when the node is shut.
+    pub(crate) fn add_listener(&self, stop: &Arc<dyn Fn() + Send + Sync>) -> bool {
+        let mut tables = self.lock();
+        tables.listeners.retain(|listener| listener.strong_count() > 0);
+        tables.listeners.push(Arc::downgrade(stop));
+        !tables.is_shut
+    }
+
+    pub(crate) fn link_up(&self, number: u64, info: PeerInfo) {
+        self.events.push(LinkEvent::Up { link: number, peer: info });
+    }
+
+    pub(crate) fn link_down(&self, number: u64, error: LinkError) {
+        let link = {
+            let mut tables = self.lock();
+            tables.waiting.retain(|waiting| waiting.link.upgrade().is_some_and(|link| link.number != number));
+            tables.links.remove(&number)
+        };
+        // The last reference may go here, so with no lock held.
+        drop(link);
+        self.events.push(LinkEvent::Down { link: number, error });
+    }
+
+    /// A peer wants to import: decided with no link locked.
+    pub(crate) fn offered(&self, link: &LinkCell, offer: Offer) {
+        let Some(link) = self.lock().links.get(&link.number).cloned() else { return };
+        let mut tables = self.lock();
+        if let Some(hub) = tables.exports.get(&offer.name).cloned() {
+            drop(tables);
+            return self.answer(&link, &hub, &offer);
+        }
+        let of_link =
+            tables.waiting.iter().filter(|waiting| waiting.link.as_ptr() == Arc::as_ptr(&link)).count();
+        if tables.is_shut {
+            drop(tables);
+            return refuse(&link, &offer, Reason::Shutdown, "");
+        }
+        if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
+            let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
+            let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
+            let timer = timer::Entry::new(until, &waker);
+            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
+            return;
+        }
+        drop(tables);
+        let reason = if offer.wait_ms > 0 { Reason::NoResources } else { Reason::NoName };
+        refuse(&link, &offer, reason, "");
+    }
+
+    /// Answers those who have waited long enough for an export.
+    pub(crate) fn expire_waiting(&self) {
+        let now = Instant::now();
+        let late: Vec<_> = {
+            let mut tables = self.lock();
+            if tables.waiting.is_empty() {
+                return;
+            }
+            tables.waiting.extract_if(.., |waiting| waiting.until <= now).collect()
+        };
+        for waiting in late {
+            if let Some(link) = waiting.link.upgrade() {
+                refuse(&link, &waiting.offer, Reason::NoName, "");
+            }
+        }
+    }
+
+    fn answer(&self, link: &Arc<LinkCell>, hub: &Arc<Hub>, offer: &Offer) {
+        let spec = &hub.spec;
+        if offer.flags != spec.flags.flipped() {
+            return refuse(link, offer, Reason::WrongDirection, "");
+        }
+        // A receiver takes its older versions too; a sender sends only its own.
+        let sends_only = !spec.flags.has(OpenFlags::RECEIVES);
+        let ours = match &spec.mirrored {
+            Some(mirrored) => core::slice::from_ref(mirrored),
+            None if sends_only => &spec.fingerprints[..1],
+            None => &spec.fingerprints[..],
+        };
+        let chosen = ours.iter().enumerate().find_map(|(own, fingerprint)| {
+            let theirs = offer.fingerprints.iter().position(|other| other == fingerprint)?;
+            Some((own as u8, theirs as u8))
+        });
+        let Some((own, theirs)) = chosen else {
+            return refuse(link, offer, Reason::TypeDiffers, spec.type_name);
+        };
+        let (limit, floor) = spec.room(hub.limit);
+        let joined = hub.join(own, |member| {
+            let mut state = link.lock();
+            if !state.reserve(floor) {
+                return Err(Reason::NoResources);
+            }
+            let Some(cell) = state.cells.get(offer.cell) else { return Err(Reason::Cancelled) };
+            let Some(handle) = cell.handle.filter(|_| cell.dead.is_none()) else {
+                return Err(Reason::Cancelled);
+            };
+            cell.opened = true;
+            cell.member = Some(member);
+            cell.window = floor;
+            cell.window_max = WINDOW_MAX.max(floor);
+            cell.reserved = floor;
+            cell.receives = spec.flags.has(OpenFlags::RECEIVES);
+            cell.sends = spec.flags.has(OpenFlags::SENDS);
+            cell.is_latest = spec.flags.has(OpenFlags::LATEST);
+            state.proto_out(|link, slots, out| {
+                link.accept(slots, handle, theirs, floor, limit);
+                // Into the buffer at once, so that no value can come before it.
+                link.control(slots, out);
+            });
+            Ok(Arc::new(Circuit::new(link, &mut state, offer.cell)))
+        });
+        match joined {
+            Ok(()) => {
+                link.flush(link.lock());
+                if let Some(newest) = hub.newest() {
+                    hub.send_newest(&newest);
+                }
+            }
+            Err(reason) => refuse(link, offer, reason, ""),
+        }
+    }
+
+    /// Takes in nothing new: the links and exports that there were, the first time.
+    pub(crate) fn withdraw(&self) -> Option<(Vec<Arc<LinkCell>>, Vec<Arc<Hub>>)> {
+        let (links, hubs, listeners) = {
+            let mut tables = self.lock();
+            if core::mem::replace(&mut tables.is_shut, true) {
+                return None;
+            }
+            tables.waiting.clear();
+            let hubs: Vec<_> = tables.exports.drain().map(|(_, hub)| hub).collect();
+            let links: Vec<_> = tables.links.values().cloned().collect();
+            (links, hubs, core::mem::take(&mut tables.listeners))
+        };
+        for listener in listeners {
+            if let Some(stop) = listener.upgrade() {
+                stop();
+            }
+        }
+        Some((links, hubs))
+    }
+}
+
+impl fmt::Debug for NodeInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NodeInner").field(&self.identity.name).finish()
+    }
+}
+
+fn refuse(link: &LinkCell, offer: &Offer, reason: Reason, detail: &'static str) {
+    let mut state = link.lock();
+    state.kill(offer.cell, reason, detail);
+    state.remove(offer.cell);
+    link.flush(state);
+}
+
+/// A number that differs from run to run and node to node. Not for secrets.
+pub(crate) fn random() -> u64 {
+    use core::hash::{BuildHasher, Hasher};
+    // The standard library's own seed, which comes from the system's random numbers.
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}

@@ -1,0 +1,349 @@
+//! From the ends to bytes: who finds the writer idle writes at once, and whoever comes
+//! meanwhile is carried along.
+//!
+//! A lone message is written by the thread that sends it. In a burst a write for each
+//! message would cost more than all the rest, so a message that follows another one
+//! closely, with nothing heard from the peer in between, is left to the flusher (the
+//! link's writing thread or task), together with all that gather until it runs. A thread
+//! that is about to wait writes what is left first. No timer is involved.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::task::Waker;
+use std::io::{self, IoSlice};
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
+
+use super::error::LinkError;
+use super::hub::Signal;
+use super::input::Effects;
+use super::link::{LinkCell, LinkState};
+use crate::proto::crc32c_append;
+
+/// Two writes closer than this, with nothing heard in between, are a burst.
+const BURST: Duration = Duration::from_micros(100);
+/// A sender that finds this much waiting writes it itself, in bytes.
+const WRITE_AT: usize = 64 * 1024;
+/// No more than this gathers in the outgoing buffer; senders wait, in bytes.
+const FULL_AT: usize = 128 * 1024;
+/// Parts of one vectored write.
+const SLICES: usize = 32;
+
+/// Whether bytes may wait for company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// By a sender: they may.
+    Burst,
+    /// Write now.
+    Now,
+}
+
+/// What waits to be written on one link.
+pub(crate) struct Output {
+    /// Frames of the straight path and control frames, in order.
+    pub(crate) bytes: Vec<u8>,
+    spare: Vec<u8>,
+    /// A thread is writing; it looks again before it leaves.
+    writing: bool,
+    /// What the stream did not take; the flusher goes on with it.
+    stuck: Option<Batch>,
+    /// The flusher was told.
+    flush_pending: bool,
+    /// Wakes the flusher.
+    pub(crate) flusher: Option<Waker>,
+    /// Something came from the peer since the last write.
+    pub(crate) heard: bool,
+    last_write: Option<Instant>,
+    room_wakers: Vec<Waker>,
+}
+
+/// Bytes of one write: gathered frames, with parts of large messages in between.
+#[derive(Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+    done: usize,
+}
+
+struct Piece {
+    /// Where in the gathered bytes the piece belongs.
+    at: usize,
+    message: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Output {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            spare: Vec::new(),
+            writing: false,
+            stuck: None,
+            flush_pending: false,
+            flusher: None,
+            heard: true,
+            last_write: None,
+            room_wakers: Vec::new(),
+        }
+    }
+
+    /// Whether a sender has to wait for room.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= FULL_AT
+    }
+
+    pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
+        if !self.room_wakers.iter().any(|other| other.will_wake(waker)) {
+            self.room_wakers.push(waker.clone());
+        }
+    }
+
+    pub(crate) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.append(&mut self.room_wakers);
+        wakers.extend(self.flusher.take());
+    }
+
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.bytes.is_empty() && self.stuck.is_none() && !self.writing
+    }
+
+    /// Whether the flusher has to wait for the stream to take more.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
+    }
+
+    /// The flusher has come.
+    pub(crate) fn take_flush_request(&mut self) -> bool {
+        core::mem::take(&mut self.flush_pending)
+    }
+
+    pub(crate) const fn has_flush_request(&self) -> bool {
+        self.flush_pending
+    }
+
+    pub(crate) fn take_stuck(&mut self) -> Option<Batch> {
+        let batch = self.stuck.take();
+        self.writing |= batch.is_some();
+        batch
+    }
+}
+
+impl Batch {
+    /// The bytes that are left, as slices.
+    pub(crate) fn slices<'b>(&'b self, into: &mut Vec<IoSlice<'b>>) {
+        into.clear();
+        let mut skip = self.done;
+        let mut from = 0;
+        let ends = core::iter::once((self.bytes.len(), None));
+        for (at, piece) in self.pieces.iter().map(|piece| (piece.at, Some(piece))).chain(ends) {
+            let inline = &self.bytes[from..at];
+            let shared = piece.map_or(&[][..], |piece| &piece.message[piece.range.clone()]);
+            from = at;
+            for part in [inline, shared] {
+                let skipped = skip.min(part.len());
+                skip -= skipped;
+                if skipped < part.len() && into.len() < SLICES {
+                    into.push(IoSlice::new(&part[skipped..]));
+                }
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() + self.pieces.iter().map(|piece| piece.range.len()).sum::<usize>()
+    }
+
+    /// Whether all of it is written, after `n` more bytes were.
+    pub(crate) fn advance(&mut self, n: usize) -> bool {
+        self.done += n;
+        self.done >= self.len()
+    }
+}
+
+impl LinkState {
+    /// Moves everything that may be written now into one batch.
+    fn gather(&mut self, effects: &mut Effects) -> Batch {
+        if self.link.has_control() {
+            self.proto_out(|link, slots, out| link.control(slots, out));
+        }
+        let mut pieces = Vec::new();
+        while let Some(part) = self.proto(|link, slots| link.fragment(slots)) {
+            let Some((id, cell)) = self.cell_of(part.handle) else { continue };
+            let Some(message) = &cell.outbox else { continue };
+            let (message, range) = (Arc::clone(message), part.offset..part.offset + part.len);
+            if part.last {
+                cell.outbox = None;
+                effects.wakers.extend(cell.send_waker.take());
+                effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Granted)));
+            }
+            self.output.bytes.extend_from_slice(part.head.as_slice());
+            if let Some(seed) = self.link.crc_seed() {
+                // The checksum stands behind the payload, so the payload stands in line.
+                self.output.bytes.extend_from_slice(&message[range.clone()]);
+                let crc = crc32c_append(crc32c_append(!seed, part.head.frame()), &message[range]);
+                self.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
+            } else {
+                pieces.push(Piece { at: self.output.bytes.len(), message, range });
+            }
+            if part.last {
+                self.send_waiting(id);
+            }
+            if pieces.len() * 2 + 1 >= SLICES {
+                break;
+            }
+        }
+        let spare = core::mem::take(&mut self.output.spare);
+        Batch { bytes: core::mem::replace(&mut self.output.bytes, spare), pieces, done: 0 }
+    }
+
+    fn has_output(&self) -> bool {
+        !self.output.bytes.is_empty() || self.link.has_control() || self.link.has_fragment()
+    }
+
+    /// Whether a sender should write now rather than leave it to the flusher.
+    fn writes_now(&self) -> bool {
+        let output = &self.output;
+        output.heard
+            || output.bytes.len() >= WRITE_AT
+            || output.flusher.is_none()
+            // Read only where nothing is pending yet: once a batch, not once a message.
+            || output.last_write.is_none_or(|at| at.elapsed() > BURST)
+    }
+}
+
+impl LinkCell {
+    /// Writes what is due, without waiting.
+    pub(crate) fn flush(&self, state: MutexGuard<'_, LinkState>) {
+        self.push(state, Urgency::Now);
+    }
+
+    /// Sees to it that what was added is written soon.
+    pub(crate) fn push(&self, mut state: MutexGuard<'_, LinkState>, urgency: Urgency) {
+        let output = &state.output;
+        if output.writing || output.stuck.is_some() {
+            return;
+        }
+        if urgency == Urgency::Burst && output.flush_pending && output.bytes.len() < WRITE_AT {
+            return;
+        }
+        if !state.has_output() || state.down.is_some() {
+            return;
+        }
+        if urgency == Urgency::Burst && !state.writes_now() {
+            state.output.flush_pending = true;
+            let waker = state.output.flusher.clone();
+            drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            return;
+        }
+        state.output.writing = true;
+        self.write_out(state);
+    }
+
+    /// Writes until nothing is left or the stream takes no more. `writing` is set.
+    fn write_out<'a>(&'a self, mut state: MutexGuard<'a, LinkState>) {
+        let mut effects = Effects::new();
+        let error = loop {
+            let mut batch = state.gather(&mut effects);
+            if batch.len() == 0 {
+                state.output.spare = batch.bytes;
+                break None;
+            }
+            drop(state);
+            let result = write_batch(&mut batch, |slices| self.io.stream().try_write(slices));
+            state = self.lock();
+            state.output.heard = false;
+            state.output.last_write = Some(Instant::now());
+            match result {
+                Ok(true) => state.output.recycle(batch),
+                Ok(false) => {
+                    state.output.stuck = Some(batch);
+                    effects.wakers.extend(state.output.flusher.clone());
+                    break None;
+                }
+                Err(error) => break Some(error),
+            }
+        };
+        state.output.writing = false;
+        if !state.output.is_full() {
+            effects.wakers.append(&mut state.output.room_wakers);
+        }
+        if state.leave.is_some() {
+            effects.wakers.extend(state.output.flusher.clone());
+        }
+        drop(state);
+        effects.run(self);
+        if let Some(error) = error {
+            self.fail(LinkError::Io(error.kind()));
+        }
+    }
+
+    /// The flusher goes on with what the stream did not take: `Ok(false)` if it takes no
+    /// more now.
+    pub(crate) fn write_stuck(
+        &self,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        let Some(mut batch) = self.lock().output.take_stuck() else { return Ok(true) };
+        let result = write_batch(&mut batch, write);
+        let mut state = self.lock();
+        match result {
+            Ok(true) => {
+                state.output.recycle(batch);
+                // Still `writing`: goes on with what has gathered.
+                self.write_out(state);
+                Ok(true)
+            }
+            Ok(false) => {
+                state.output.stuck = Some(batch);
+                state.output.writing = false;
+                Ok(false)
+            }
+            Err(error) => {
+                state.output.writing = false;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Output {
+    fn recycle(&mut self, batch: Batch) {
+        let mut bytes = batch.bytes;
+        bytes.clear();
+        if bytes.capacity() <= 2 * FULL_AT {
+            self.spare = bytes;
+        }
+    }
+}
+
+/// Whether all of the batch was written.
+fn write_batch(
+    batch: &mut Batch,
+    mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<bool> {
+    loop {
+        let result = if batch.pieces.is_empty() {
+            write(&[IoSlice::new(&batch.bytes[batch.done..])])
+        } else {
+            let mut slices = Vec::new();
+            batch.slices(&mut slices);
+            write(&slices)
+        };
+        match result {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) if batch.advance(n) => return Ok(true),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The receiving end.
+
+use alloc::sync::Arc;
+use core::task::{Context, Poll, Waker};
+
+use super::cell::{Inbox, Message as Arrived};
+use super::circuit::{Arrival, Circuit};
+use super::error::RecvError;
+use super::hub::{Hub, HubArrival};
+use super::local;
+use super::select::is_something;
+use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::wait::{Source, Wait, Waiting};
+use crate::message::{DecodeError, Message};
+use crate::proto::{Dead, OpenFlags, Reason};
+
+/// Receives values of type `T`.
+///
+/// Dropping it hangs up: the sender is told, and values that were not received are counted
+/// as in doubt at its end.
+#[derive(Debug)]
+pub struct Receiver<T: Message> {
+    port: Port<T>,
+}
+
+#[derive(Debug)]
+enum Port<T> {
+    Remote(Inflow),
+    Local(local::Rx<T>),
+}
+
+/// Encoded messages from one circuit or from all importers of an export, taken one by one.
+#[derive(Debug)]
+pub(crate) struct Inflow {
+    from: From,
+    inbox: Inbox,
+    /// Where the present messages come from, and how they decode.
+    member: Option<(usize, Arc<Circuit>, u8)>,
+    over: Option<RecvError>,
+}
+
+#[derive(Debug)]
+enum From {
+    Circuit(Arc<Circuit>),
+    Hub(Arc<Hub>),
+}
+
+impl Inflow {
+    pub(crate) fn circuit(circuit: Arc<Circuit>, which: u8) -> Self {
+        let member = Some((0, Arc::clone(&circuit), which));
+        Self { from: From::Circuit(circuit), inbox: Inbox::default(), member, over: None }
+    }
+
+    pub(crate) fn hub(hub: Arc<Hub>) -> Self {
+        Self { from: From::Hub(hub), inbox: Inbox::default(), member: None, over: None }
+    }
+
+    /// Makes sure that a message is there, or says why none is.
+    #[inline]
+    fn fill(&mut self, waker: Option<&Waker>) -> Result<(), RecvError> {
+        if !self.inbox.is_empty() { Ok(()) } else { self.refill(waker) }
+    }
+
+    fn refill(&mut self, waker: Option<&Waker>) -> Result<(), RecvError> {
+        if let Some(over) = self.over {
+            return Err(over);
+        }
+        let arrival = match &self.from {
+            From::Circuit(circuit) => circuit.receive(&mut self.inbox, waker),
+            From::Hub(hub) => {
+                if let Some((index, circuit, _)) = self.member.take() {
+                    // Gives back the credit of what was taken, and sees what else is there.
+                    hub.look_again(index);
+                    drop(circuit);
+                }
+                match hub.receive(&mut self.inbox, waker) {
+                    HubArrival::Messages { index, circuit, which } => {
+                        self.member = Some((index, circuit, which));
+                        Arrival::Messages
+                    }
+                    HubArrival::Nothing => Arrival::Nothing,
+                    HubArrival::Closed => Arrival::Dead(Dead::here(Reason::Shutdown)),
+                }
+            }
+        };
+        let over = match arrival {
+            Arrival::Messages => return Ok(()),
+            Arrival::Nothing => return Err(RecvError::Empty),
+            Arrival::Closed => RecvError::Closed,
+            Arrival::Dead(dead) => RecvError::Dead(dead),
+        };
+        self.over = Some(over);
+        Err(over)
+    }
+
+    /// Takes the next message: `f` gets it, where it is from, and how it decodes.
+    #[inline]
+    pub(crate) fn next<R>(
+        &mut self,
+        waker: Option<&Waker>,
+        f: impl FnOnce(Arrived<'_>, &Arc<Circuit>, u8) -> Result<R, DecodeError>,
+    ) -> Result<R, RecvError> {
+        self.fill(waker)?;
+        let Self { inbox, member, .. } = self;
+        let (Some((_, circuit, which)), Some(message)) = (member, inbox.next()) else {
+            return Err(RecvError::Empty);
+        };
+        match f(message, circuit, *which) {
+            Ok(value) => {
+                circuit.count_taken(inbox);
+                Ok(value)
+            }
+            Err(error) => {
+                // The value ends its circuit, and nothing else: other importers go on.
+                circuit.kill(Reason::DecodeFailed, "");
+                inbox.recycle();
+                if matches!(self.from, From::Circuit(_)) {
+                    self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
+                }
+                Err(RecvError::Decode(error))
+            }
+        }
+    }
+
+    pub(crate) fn source(&self) -> Option<Source> {
+        match &self.from {
+            From::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
+            From::Hub(hub) => hub.only_link().map(Source),
+        }
+    }
+
+    pub(crate) const fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+}
+
+impl Drop for Inflow {
+    fn drop(&mut self) {
+        match &self.from {
+            From::Circuit(circuit) => circuit.drop_rx(&self.inbox),
+            From::Hub(hub) => {
+                if let Some((_, circuit, _)) = self.member.take()
+                    && !self.inbox.is_empty()
+                {
+                    circuit.drop_rx(&self.inbox);
+                }
+                hub.close();
+            }
+        }
+    }
+}
+
+pub(crate) fn decode<T: Message>(message: Arrived<'_>, which: u8) -> Result<T, DecodeError> {
+    match (which, message) {
+        (0, Arrived::Small(bytes)) => T::decode(bytes),
+        (0, Arrived::Owned(bytes)) => T::decode_owned(bytes),
+        (older, message) => {
+            let bytes = match &message {
+                Arrived::Small(bytes) => bytes,
+                Arrived::Owned(bytes) => bytes.as_slice(),
+            };
+            let version = T::ACCEPTED.get(usize::from(older) - 1).expect("the version was in our own list");
+            (version.decode)(bytes)
+        }
+    }
+}
+
+impl<T: Message + Send> Receiver<T> {
+    pub(crate) const fn local(rx: local::Rx<T>) -> Self {
+        Self { port: Port::Local(rx) }
+    }
+
+    pub(crate) fn on(circuit: Arc<Circuit>, which: u8) -> Self {
+        Self { port: Port::Remote(Inflow::circuit(circuit, which)) }
+    }
+
+    /// Receives the next value.
+    ///
+    /// Dropping the operation loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] at the orderly end, [`RecvError::Dead`] at a loss; both come
+    /// after all values that are complete, and for ever.
+    #[inline]
+    pub fn recv(&mut self) -> Wait<Receiving<'_, T>> {
+        Wait::new(Receiving { receiver: self })
+    }
+
+    /// Receives the next value, `None` at the orderly end: for loops,
+    /// `while let Some(tick) = ticks.next().await`.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] at a loss, for ever.
+    pub fn next(&mut self) -> Wait<Next<'_, T>> {
+        Wait::new(Next { receiver: self })
+    }
+
+    /// Receives a value if one is there.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] if none is, else as [`Receiver::recv`].
+    pub fn try_recv(&mut self) -> Result<T, RecvError> {
+        self.take(None)
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
+        match &mut self.port {
+            Port::Remote(inflow) => inflow.next(waker, |message, _, which| decode::<T>(message, which)),
+            Port::Local(rx) => rx.recv(waker),
+        }
+    }
+
+    pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
+        match &mut self.port {
+            Port::Remote(inflow) => is_something(inflow.fill(Some(waker))),
+            Port::Local(rx) => rx.is_ready(waker),
+        }
+    }
+
+    pub(crate) fn source(&self) -> Option<Source> {
+        match &self.port {
+            Port::Remote(inflow) => inflow.source(),
+            Port::Local(_) => None,
+        }
+    }
+}
+
+impl<T: Message + Send> End for Receiver<T> {
+    fn spec() -> Spec {
+        Spec::receives::<T>(OpenFlags::NONE)
+    }
+
+    fn imported(end: Imported) -> Self {
+        Self::on(end.circuit, end.which)
+    }
+}
+
+impl<T: Message + Send> ExportEnd for Receiver<T> {
+    fn exported(end: Exported) -> Self {
+        Self { port: Port::Remote(Inflow::hub(end.hub)) }
+    }
+}
+
+/// Blocks for each value; ends at the orderly end, and yields a loss as an error for ever.
+impl<T: Message + Send> Iterator for Receiver<T> {
+    type Item = Result<T, Dead>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Self::next(self).wait()
+    }
+}
+
+/// A value being received.
+#[derive(Debug)]
+pub struct Receiving<'r, T: Message> {
+    receiver: &'r mut Receiver<T>,
+}
+
+impl<T: Message + Send> Waiting for Receiving<'_, T> {
+    type Output = Result<T, RecvError>;
+
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.receiver.take(Some(cx.waker())) {
+            Err(RecvError::Empty) => Poll::Pending,
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        Err(RecvError::Deadline)
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.receiver.source()
+    }
+}
+
+/// As [`Receiving`], for loops.
+#[derive(Debug)]
+pub struct Next<'r, T: Message> {
+    receiver: &'r mut Receiver<T>,
+}
+
+impl<T: Message + Send> Waiting for Next<'_, T> {
+    type Output = Option<Result<T, Dead>>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match self.receiver.take(Some(cx.waker())) {
+            Ok(value) => Some(Ok(value)),
+            Err(RecvError::Empty) => return Poll::Pending,
+            Err(RecvError::Closed) => None,
+            Err(RecvError::Dead(dead)) => Some(Err(dead)),
+            Err(RecvError::Decode(_)) => Some(Err(Dead::here(Reason::DecodeFailed))),
+            Err(RecvError::Deadline) => self.expire(),
+        })
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        Some(Err(Dead::here(Reason::Deadline)))
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.receiver.source()
+    }
+}

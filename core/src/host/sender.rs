@@ -1,0 +1,374 @@
+//! The sending end.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+
+use super::circuit::{Circuit, Refusal};
+use super::error::{SendCause, SendError};
+use super::hub::{Hub, HubRefusal};
+use super::local;
+use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::wait::{Source, Wait, Waiting};
+use crate::message::Message;
+use crate::proto::{Dead, OpenFlags};
+
+/// Sends values of type `T`.
+///
+/// Dropping it is the orderly end: values that were sent are still delivered, then the
+/// receiver gets `Closed`.
+#[derive(Debug)]
+pub struct Sender<T: Message> {
+    port: Port<T>,
+    scratch: Vec<u8>,
+    /// How many values may still be sent, where the import said so.
+    left: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Port<T> {
+    Circuit(Arc<Circuit>),
+    Hub(Arc<Hub>),
+    Local(local::Tx<T>),
+}
+
+/// What became of the values that a sender has sent. The four add up to all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Account {
+    /// Taken by the far end's program.
+    pub confirmed: u64,
+    /// Written, and not known to be taken.
+    pub in_doubt: u64,
+    /// Not written yet.
+    pub unsent: u64,
+    /// Left out, where loss was asked for: broadcast to an importer without room, latest value.
+    pub dropped: u64,
+}
+
+impl Account {
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            confirmed: self.confirmed + other.confirmed,
+            in_doubt: self.in_doubt + other.in_doubt,
+            unsent: self.unsent + other.unsent,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+
+    /// How many were sent.
+    pub const fn sent(&self) -> u64 {
+        self.confirmed + self.in_doubt + self.unsent + self.dropped
+    }
+}
+
+/// A value on its way into a buffer.
+#[derive(Debug)]
+pub(crate) enum Outgoing<T> {
+    Value(T),
+    /// Encoded; the value is kept to be given back.
+    Encoded(T),
+    /// The value was its encoding.
+    Moved,
+    Sent,
+}
+
+impl<T: Message> Outgoing<T> {
+    pub(crate) fn encode(&mut self, into: &mut Vec<u8>) -> Result<(), SendError<T>> {
+        match core::mem::replace(self, Self::Sent) {
+            Self::Value(value) => match value.into_owned_bytes() {
+                Ok(bytes) => {
+                    *into = bytes;
+                    *self = Self::Moved;
+                }
+                Err(value) => {
+                    into.clear();
+                    if let Err(error) = value.encode_to(into) {
+                        return Err(SendError::new(Some(value), SendCause::Encode(error)));
+                    }
+                    *self = Self::Encoded(value);
+                }
+            },
+            other => *self = other,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn give_back(&mut self, from: &mut Vec<u8>) -> Option<T> {
+        match core::mem::replace(self, Self::Sent) {
+            Self::Value(value) | Self::Encoded(value) => Some(value),
+            Self::Moved => T::decode_owned(core::mem::take(from)).ok(),
+            Self::Sent => None,
+        }
+    }
+}
+
+impl<T: Message + Send> Sender<T> {
+    pub(crate) const fn local(tx: local::Tx<T>) -> Self {
+        Self { port: Port::Local(tx), scratch: Vec::new(), left: None }
+    }
+
+    pub(crate) const fn on(circuit: Arc<Circuit>, left: Option<u64>) -> Self {
+        Self { port: Port::Circuit(circuit), scratch: Vec::new(), left }
+    }
+
+    /// Sends a value as soon as there is credit for it.
+    ///
+    /// Into an export without importers it waits for one. Ready means accepted: the value
+    /// goes out before anything that is sent later, and [`Sender::drain`] tells when it was
+    /// taken. Dropping the operation before it is ready means that the value is not sent;
+    /// [`Sender::reserve`] keeps it out of the operation.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value.
+    #[inline]
+    pub fn send(&mut self, value: T) -> Wait<Sending<'_, T>> {
+        Wait::new(Sending { sender: self, value: Outgoing::Value(value), pending: false })
+    }
+
+    /// Sends a value if that is possible right now.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value; its cause is `Full` or `NoImporter` where trying again
+    /// may help.
+    pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
+        if self.left == Some(0) {
+            return Err(SendError::new(Some(value), SendCause::Closed));
+        }
+        let mut value = match &self.port {
+            Port::Local(tx) => {
+                return tx.send(value, None).map_err(|(value, cause)| SendError::new(Some(value), cause));
+            }
+            _ => Outgoing::Value(value),
+        };
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes)?;
+        self.put(&mut bytes, None)
+            .map_err(|cause| SendError::new(value.give_back(&mut bytes), cause.unwrap_or(SendCause::Full)))
+    }
+
+    /// Waits until everything sent so far was taken by the programs at the far ends.
+    ///
+    /// # Errors
+    ///
+    /// [`DrainError`] says what is missing, when the deadline passes or the channel dies.
+    pub fn drain(&mut self) -> Wait<Draining<'_, T>> {
+        Wait::new(Draining { sender: self })
+    }
+
+    /// What became of the values sent so far.
+    pub fn account(&self) -> Account {
+        match &self.port {
+            Port::Circuit(circuit) => circuit.account(),
+            Port::Hub(hub) => hub.account(),
+            Port::Local(tx) => tx.account(),
+        }
+    }
+
+    /// How many have imported the channel now; 1 for an imported or local end that is alive.
+    pub fn importers(&self) -> usize {
+        match &self.port {
+            Port::Circuit(circuit) => usize::from(circuit.dead().is_none()),
+            Port::Hub(hub) => hub.importers(),
+            Port::Local(tx) => usize::from(tx.is_open()),
+        }
+    }
+
+    /// Sends encoded bytes; `Err(None)` has the waker registered.
+    #[inline]
+    fn put(&self, bytes: &mut Vec<u8>, waker: Option<&Waker>) -> Result<(), Option<SendCause>> {
+        match &self.port {
+            Port::Circuit(circuit) => circuit.send(bytes, waker).map_err(|refusal| match refusal {
+                Refusal::Wait => None,
+                Refusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
+                Refusal::Dead(dead) => Some(SendCause::Dead(dead)),
+            }),
+            Port::Hub(hub) => hub.send(bytes, waker).map_err(|refusal| match refusal {
+                HubRefusal::Wait => None,
+                HubRefusal::NoImporter if waker.is_some() => None,
+                HubRefusal::NoImporter => Some(SendCause::NoImporter),
+                HubRefusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
+                HubRefusal::Closed => Some(SendCause::Dead(Dead::here(crate::proto::Reason::Shutdown))),
+            }),
+            Port::Local(_) => Err(Some(SendCause::Closed)),
+        }
+    }
+
+    fn source(&self) -> Option<Source> {
+        match &self.port {
+            Port::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Message> Drop for Sender<T> {
+    fn drop(&mut self) {
+        match &self.port {
+            Port::Circuit(circuit) => circuit.drop_tx(),
+            Port::Hub(hub) => hub.close(),
+            Port::Local(tx) => tx.close(),
+        }
+    }
+}
+
+impl<T: Message + Send> End for Sender<T> {
+    fn spec() -> Spec {
+        Spec::sends::<T>(OpenFlags::NONE)
+    }
+
+    fn imported(end: Imported) -> Self {
+        Self::on(end.circuit, end.values)
+    }
+}
+
+impl<T: Message + Send> ExportEnd for Sender<T> {
+    fn exported(end: Exported) -> Self {
+        Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None }
+    }
+}
+
+/// A value being sent.
+#[derive(Debug)]
+pub struct Sending<'s, T: Message + Send> {
+    sender: &'s mut Sender<T>,
+    value: Outgoing<T>,
+    pending: bool,
+}
+
+impl<T: Message + Send> Unpin for Sending<'_, T> {}
+
+impl<T: Message + Send> Waiting for Sending<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.sender.left == Some(0) {
+            let value = self.value.give_back(&mut self.sender.scratch);
+            return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));
+        }
+        if let Port::Local(tx) = &self.sender.port {
+            let Outgoing::Value(value) = core::mem::replace(&mut self.value, Outgoing::Sent) else {
+                return Poll::Ready(Ok(()));
+            };
+            return match tx.send(value, Some(cx.waker())) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err((value, SendCause::Full)) => {
+                    self.value = Outgoing::Value(value);
+                    Poll::Pending
+                }
+                Err((value, cause)) => Poll::Ready(Err(SendError::new(Some(value), cause))),
+            };
+        }
+        let mut bytes = core::mem::take(&mut self.sender.scratch);
+        let encoded = self.value.encode(&mut bytes);
+        let result = encoded.and_then(|()| match self.sender.put(&mut bytes, Some(cx.waker())) {
+            Ok(()) => Ok(true),
+            Err(None) => Ok(false),
+            Err(Some(cause)) => Err(SendError::new(self.value.give_back(&mut bytes), cause)),
+        });
+        self.sender.scratch = bytes;
+        match result {
+            Ok(true) => {
+                self.pending = false;
+                self.value = Outgoing::Sent;
+                if let Some(left) = &mut self.sender.left {
+                    *left -= 1;
+                    if *left == 0
+                        && let Port::Circuit(circuit) = &self.sender.port
+                    {
+                        circuit.drop_tx();
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            Ok(false) => {
+                self.pending = true;
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        let cause = match &self.sender.port {
+            Port::Hub(hub) if hub.importers() == 0 => SendCause::NoImporter,
+            Port::Hub(hub) if hub.drop_slow() => {
+                self.pending = false;
+                return Ok(());
+            }
+            _ => SendCause::Deadline,
+        };
+        Err(SendError::new(self.value.give_back(&mut self.sender.scratch), cause))
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.sender.source()
+    }
+}
+
+impl<T: Message + Send> Drop for Sending<'_, T> {
+    fn drop(&mut self) {
+        if self.pending
+            && let Port::Hub(hub) = &self.sender.port
+        {
+            hub.abandon();
+        }
+    }
+}
+
+/// What is missing: a drain that did not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainError {
+    /// What became of the values.
+    pub account: Account,
+    /// Why no more will be confirmed; `None` when the deadline passed.
+    pub dead: Option<Dead>,
+}
+
+impl core::fmt::Display for DrainError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Account { in_doubt, unsent, .. } = self.account;
+        write!(f, "not drained: {in_doubt} values in doubt, {unsent} unsent, ")?;
+        match self.dead {
+            Some(dead) => write!(f, "{dead}"),
+            None => f.write_str("the deadline passed"),
+        }
+    }
+}
+
+impl core::error::Error for DrainError {}
+
+/// Waits for confirmation.
+#[derive(Debug)]
+pub struct Draining<'s, T: Message + Send> {
+    sender: &'s mut Sender<T>,
+}
+
+impl<T: Message + Send> Waiting for Draining<'_, T> {
+    type Output = Result<(), DrainError>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let drained = match &self.sender.port {
+            Port::Circuit(circuit) => circuit.drained(cx.waker()),
+            Port::Hub(hub) => hub.drained(cx.waker()),
+            Port::Local(tx) => tx.drained(cx.waker()),
+        };
+        match drained {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => Poll::Pending,
+            Err(dead) => Poll::Ready(Err(DrainError { account: self.sender.account(), dead: Some(dead) })),
+        }
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        Err(DrainError { account: self.sender.account(), dead: None })
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.sender.source()
+    }
+}

@@ -1,0 +1,120 @@
+//! What an end asks for, as the protocol says it: direction, kind, fingerprints, limits.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::circuit::Circuit;
+use super::hub::Hub;
+use crate::message::{Fingerprint, Message, Shape};
+use crate::proto::{Link, OpenFlags};
+
+/// Longest message of a type without a bound, unless the export or import says more, in bytes.
+pub(crate) const LIMIT_DEFAULT: u32 = 64 * 1024;
+/// The least room that a receiving circuit reserves, in bytes.
+const FLOOR_MIN: u32 = 4 * 1024;
+
+/// An end that can be imported: `Sender<T>`, `Receiver<T>` and the others. This crate
+/// implements it; the turbofish names what the caller holds.
+pub trait End: Sized + Send + 'static {
+    #[doc(hidden)]
+    fn spec() -> Spec;
+    #[doc(hidden)]
+    fn imported(circuit: Imported) -> Self;
+}
+
+/// An end that can be exported: all but `Client`, which would not know whom to ask.
+pub trait ExportEnd: End {
+    #[doc(hidden)]
+    fn exported(hub: Exported) -> Self;
+}
+
+/// A circuit that was accepted.
+#[derive(Debug)]
+pub struct Imported {
+    pub(crate) circuit: Arc<Circuit>,
+    /// Which of the spec's fingerprints the exporter chose.
+    pub(crate) which: u8,
+    /// How many values may pass, if that is limited.
+    pub(crate) values: Option<u64>,
+}
+
+/// A hub that was published.
+#[derive(Debug)]
+pub struct Exported {
+    pub(crate) hub: Arc<Hub>,
+}
+
+/// What an end asks for, as its own side sees it.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// `SENDS` and `RECEIVES` from this end's own point of view, and the kind.
+    pub(crate) flags: OpenFlags,
+    /// Own fingerprint first, then older ones that a receiver takes.
+    pub(crate) fingerprints: Vec<u64>,
+    /// What an opener has to offer, in its own view, where both directions count.
+    pub(crate) mirrored: Option<u64>,
+    pub(crate) type_name: &'static str,
+    /// Longest message that this end receives, where the type has a bound.
+    pub(crate) longest: Option<u32>,
+}
+
+impl Spec {
+    /// For an end that sends `T`.
+    pub(crate) fn sends<T: Message>(kind: OpenFlags) -> Self {
+        Self {
+            flags: OpenFlags::SENDS.with(kind),
+            fingerprints: [T::FINGERPRINT.get()].to_vec(),
+            mirrored: None,
+            type_name: T::NAME,
+            longest: Some(0),
+        }
+    }
+
+    /// For an end that receives `T`.
+    pub(crate) fn receives<T: Message>(kind: OpenFlags) -> Self {
+        let older = T::ACCEPTED.iter().map(|old| old.fingerprint.get());
+        let bounds = T::ACCEPTED.iter().map(|old| old.max_len).chain([T::MAX_LEN]);
+        Self {
+            flags: OpenFlags::RECEIVES.with(kind),
+            fingerprints: [T::FINGERPRINT.get()].into_iter().chain(older).collect(),
+            mirrored: None,
+            type_name: T::NAME,
+            longest: bounds.reduce(|a, b| Some(a?.max(b?))).flatten().and_then(|len| u32::try_from(len).ok()),
+        }
+    }
+
+    /// For an end that does both. The other side sees them the other way round.
+    pub(crate) fn both<In: Message, Out: Message>(
+        kind: OpenFlags,
+        name: &'static str,
+        longest: Option<usize>,
+    ) -> Self {
+        let what = if kind.has(OpenFlags::CALLS) { "call" } else { "duplex" };
+        let of = |list: &[Fingerprint]| Shape::end(what, list, 0).fingerprint().get();
+        Self {
+            flags: OpenFlags::BOTH.with(kind),
+            fingerprints: [of(&[In::FINGERPRINT, Out::FINGERPRINT])].to_vec(),
+            mirrored: Some(of(&[Out::FINGERPRINT, In::FINGERPRINT])),
+            type_name: name,
+            longest: longest.and_then(|len| u32::try_from(len).ok()),
+        }
+    }
+
+    /// Longest message and floor of the receiving half, in bytes.
+    pub(crate) fn room(&self, limit: Option<u32>) -> (u32, u32) {
+        if !self.flags.has(OpenFlags::RECEIVES) {
+            return (0, 0);
+        }
+        let limit = self.longest.or(limit).unwrap_or(LIMIT_DEFAULT).min(1 << 28);
+        let longest = Link::charge(limit);
+        if self.flags.has(OpenFlags::LATEST) {
+            return (limit, longest);
+        }
+        if self.flags.has(OpenFlags::CALLS) {
+            // Room for the replies of all calls that may be under way.
+            return (limit, (16 * longest).clamp(FLOOR_MIN, 256 * 1024).max(2 * longest));
+        }
+        // Two of the longest, so that there is always credit for one when half is taken.
+        (limit, (2 * longest).max(FLOOR_MIN))
+    }
+}

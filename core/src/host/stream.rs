@@ -1,0 +1,39 @@
+//! What a transport gives the host runtime: a reliable duplex stream of bytes.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+/// Writing without waiting, and ending. Every transport of the host has it.
+///
+/// All methods are called from several threads at a time, but never two writes at once.
+pub trait Stream: Send + Sync + 'static {
+    /// Writes what fits now.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing fits; any other error ends the link.
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// No more bytes will be written; what was written is still delivered.
+    fn finish(&self);
+
+    /// Ends both directions: blocked reads and writes return.
+    fn close(&self);
+}
+
+/// A stream whose reads and writes may block a thread, for at most a given time.
+pub trait BlockingStream: Stream {
+    /// Reads at least one byte; `Ok(0)` is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when the time is over.
+    fn read(&self, into: &mut [u8], limit: Duration) -> io::Result<usize>;
+
+    /// Writes at least one byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`BlockingStream::read`].
+    fn write(&self, bytes: &[IoSlice<'_>], limit: Duration) -> io::Result<usize>;
+}

@@ -1,0 +1,146 @@
+//! The one waiting form: `.await`, `.wait()`, `.timeout(d)`.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::link::LinkCell;
+use super::parker::Parker;
+use super::timer;
+
+/// What a [`Wait`] waits for. Implemented by this crate's operations.
+pub trait Waiting: Unpin {
+    /// What it yields.
+    type Output;
+
+    /// Goes as far as it can, and registers the waker where it cannot.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output>;
+
+    /// The deadline has passed: what the caller gets. Nothing stays registered.
+    fn expire(&mut self) -> Self::Output;
+
+    /// The wait has a deadline; called before the first poll.
+    fn deadline(&mut self, at: Instant) {
+        let _ = at;
+    }
+
+    /// The link whose bytes alone can end the wait, if there is one: the waiting thread
+    /// may then read it in person.
+    #[doc(hidden)]
+    fn source(&self) -> Option<Source> {
+        None
+    }
+}
+
+/// Where the answer to a wait will come from.
+#[derive(Clone)]
+pub struct Source(pub(crate) Arc<LinkCell>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+/// An operation that waits: a future, and a blocking call with [`wait`](Wait::wait).
+///
+/// Nothing happens before it is polled or waited for. Dropping it before it is ready
+/// loses nothing, except where the method that returned it says so.
+#[must_use = "nothing happens until it is awaited, or `.wait()` is called"]
+#[derive(Debug)]
+pub struct Wait<W> {
+    what: W,
+}
+
+impl<W: Waiting> Wait<W> {
+    pub(crate) const fn new(what: W) -> Self {
+        Self { what }
+    }
+
+    /// Blocks this thread until the operation is ready.
+    ///
+    /// May read the link in person, so it must not be called on the threads of an async
+    /// runtime.
+    pub fn wait(mut self) -> W::Output {
+        Parker::with(|parker, waker| {
+            let mut cx = Context::from_waker(waker);
+            loop {
+                if let Poll::Ready(output) = self.what.poll(&mut cx) {
+                    return output;
+                }
+                if !LinkCell::wait_on(self.what.source(), parker, None) {
+                    parker.park(None);
+                }
+            }
+        })
+    }
+
+    /// Gives up after `limit`: the operation then yields its deadline error. netchan keeps
+    /// the time itself, so this works under any runtime and under none.
+    pub fn timeout(mut self, limit: Duration) -> Timeout<W> {
+        let now = Instant::now();
+        // A deadline that no clock can reach is none.
+        let at = now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
+        self.what.deadline(at);
+        Timeout { what: self.what, at, timer: None }
+    }
+}
+
+impl<W: Waiting> Future for Wait<W> {
+    type Output = W::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
+        self.what.poll(cx)
+    }
+}
+
+/// An operation with a deadline.
+#[must_use = "nothing happens until it is awaited, or `.wait()` is called"]
+#[derive(Debug)]
+pub struct Timeout<W> {
+    what: W,
+    at: Instant,
+    timer: Option<timer::Entry>,
+}
+
+impl<W: Waiting> Timeout<W> {
+    /// Blocks this thread until the operation is ready or its time is over.
+    pub fn wait(mut self) -> W::Output {
+        Parker::with(|parker, waker| {
+            let mut cx = Context::from_waker(waker);
+            loop {
+                if let Poll::Ready(output) = self.what.poll(&mut cx) {
+                    return output;
+                }
+                if Instant::now() >= self.at {
+                    return self.what.expire();
+                }
+                if !LinkCell::wait_on(self.what.source(), parker, Some(self.at)) {
+                    parker.park(Some(self.at));
+                }
+            }
+        })
+    }
+}
+
+impl<W: Waiting> Future for Timeout<W> {
+    type Output = W::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
+        let this = &mut *self;
+        if let Poll::Ready(output) = this.what.poll(cx) {
+            return Poll::Ready(output);
+        }
+        if Instant::now() >= this.at {
+            return Poll::Ready(this.what.expire());
+        }
+        match &this.timer {
+            Some(entry) => entry.refresh(cx.waker()),
+            None => this.timer = Some(timer::Entry::new(this.at, cx.waker())),
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,68 @@
+//! The encoding: postcard's wire format, read strictly and within a budget.
+//!
+//! Own code and not the postcard crate, because decoding has to refuse padded numbers and to bound depth
+//! and memory, neither of which can be put around that crate from outside. A test compares the two.
+
+mod decoder;
+mod encoder;
+mod varint;
+
+pub use self::decoder::DecodeError;
+pub use self::encoder::EncodeError;
+
+use self::decoder::Decoder;
+use self::encoder::Encoder;
+use super::Message;
+
+/// Heap bytes that decoding may spend on anything, however few bytes arrived: lists of a few large elements.
+const BUDGET_FLOOR: usize = 4096;
+
+/// Heap bytes that decoding may spend for each byte that arrived. Enough for lists of any numbers and
+/// strings and of options of these, whose elements take up to 24 bytes of memory for one on the wire.
+const BUDGET_FACTOR: usize = 32;
+
+const fn budget(len: usize) -> usize {
+    len.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_FLOOR)
+}
+
+pub(super) fn encode<T: Message>(value: &T, out: &mut [u8]) -> Result<usize, EncodeError> {
+    let mut encoder = Encoder::new(encoder::Slice::new(out));
+    value.serialize(&mut encoder)?;
+    let (sink, parts) = encoder.finish();
+    let encoded = sink.written();
+    fits_a_budget::<T>(parts, encoded)?;
+    Ok(encoded.len())
+}
+
+#[cfg(feature = "alloc")]
+pub(super) fn encode_to<T: Message>(value: &T, out: &mut alloc::vec::Vec<u8>) -> Result<(), EncodeError> {
+    let start = out.len();
+    let mut encoder = Encoder::new(&mut *out);
+    let result = value.serialize(&mut encoder);
+    let (_, parts) = encoder.finish();
+    let result = result.and_then(|()| fits_a_budget::<T>(parts, out.get(start..).unwrap_or_default()));
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+pub(super) fn decode<T: Message>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let mut decoder = Decoder::new(bytes, budget(bytes.len()), T::SHAPE.element(), size_of::<T>());
+    let value = T::deserialize(&mut decoder)?;
+    decoder.finish()?;
+    Ok(value)
+}
+
+/// Refuses at the sender what every receiver would refuse.
+///
+/// `parts` counts what decoding may charge, none of it more than the type's largest element. Where even
+/// that fits, as almost always, this is one multiplication, and nothing for types without lists. Else only
+/// decoding gives the exact answer.
+fn fits_a_budget<T: Message>(parts: usize, encoded: &[u8]) -> Result<(), EncodeError> {
+    let most = parts.saturating_mul(T::SHAPE.element());
+    if most > budget(encoded.len()) && matches!(decode::<T>(encoded), Err(DecodeError::Budget)) {
+        return Err(EncodeError::Budget);
+    }
+    Ok(())
+}
