@@ -120,6 +120,11 @@ impl Output {
         core::mem::take(&mut self.flush_pending)
     }
 
+    /// Whether it does no harm to let more gather.
+    pub(crate) fn may_gather(&self) -> bool {
+        !self.bytes.is_empty() && self.bytes.len() < WRITE_AT && self.room_wakers.is_empty()
+    }
+
     pub(crate) const fn has_flush_request(&self) -> bool {
         self.flush_pending
     }
