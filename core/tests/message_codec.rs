@@ -30,11 +30,7 @@ enum Event<T> {
     Idle,
     One(Id),
     Two(T, u8),
-    Named {
-        ticks: Vec<T>,
-        r#type: Option<String>,
-        unit: Unit,
-    },
+    Named { ticks: Vec<T>, r#type: Option<String>, unit: Unit },
 }
 
 #[derive(Serialize, Deserialize, Message, Debug, Clone, PartialEq)]
@@ -65,15 +61,8 @@ fn event() -> impl Strategy<Value = Event<Option<i16>>> {
         Just(Event::Idle),
         any::<u32>().prop_map(|id| Event::One(Id(id))),
         any::<(Option<i16>, u8)>().prop_map(|(a, b)| Event::Two(a, b)),
-        (
-            prop::collection::vec(any::<Option<i16>>(), 0..5),
-            prop::option::of(".{0,6}")
-        )
-            .prop_map(|(ticks, r#type)| Event::Named {
-                ticks,
-                r#type,
-                unit: Unit
-            }),
+        (prop::collection::vec(any::<Option<i16>>(), 0..5), prop::option::of(".{0,6}"))
+            .prop_map(|(ticks, r#type)| Event::Named { ticks, r#type, unit: Unit }),
     ]
 }
 
@@ -93,9 +82,7 @@ prop_compose! {
 
 fn encoded<T: Message>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    value
-        .encode_to(&mut bytes)
-        .expect("the value can be encoded");
+    value.encode_to(&mut bytes).expect("the value can be encoded");
     bytes
 }
 
@@ -167,27 +154,13 @@ proptest! {
 #[test]
 fn a_padded_or_oversized_number_is_refused() {
     assert_eq!(u16::decode(&[0x80, 0x00]), Err(DecodeError::Varint));
-    assert_eq!(
-        u16::decode(&[0xff, 0xff, 0x04]),
-        Err(DecodeError::Varint),
-        "17 bits"
-    );
-    assert_eq!(
-        u16::decode(&[0xff, 0xff, 0x83, 0x00]),
-        Err(DecodeError::Varint)
-    );
+    assert_eq!(u16::decode(&[0xff, 0xff, 0x04]), Err(DecodeError::Varint), "17 bits");
+    assert_eq!(u16::decode(&[0xff, 0xff, 0x83, 0x00]), Err(DecodeError::Varint));
     assert_eq!(u32::decode(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Ok(u32::MAX));
-    assert_eq!(
-        u32::decode(&[0xff, 0xff, 0xff, 0xff, 0x1f]),
-        Err(DecodeError::Varint)
-    );
+    assert_eq!(u32::decode(&[0xff, 0xff, 0xff, 0xff, 0x1f]), Err(DecodeError::Varint));
     assert_eq!(u64::decode(&[0xff; 10]), Err(DecodeError::Varint));
     assert_eq!(u64::decode(&[0xff; 9]), Err(DecodeError::Truncated));
-    assert_eq!(
-        String::decode(&[0x81, 0x00, b'a']),
-        Err(DecodeError::Varint),
-        "lengths too"
-    );
+    assert_eq!(String::decode(&[0x81, 0x00, b'a']), Err(DecodeError::Varint), "lengths too");
 }
 
 #[test]
@@ -198,23 +171,14 @@ fn a_value_that_the_type_does_not_have_is_refused() {
     assert_eq!(char::decode(&[2, b'a', b'b']), Err(DecodeError::Value));
     assert_eq!(char::decode(&[0]), Err(DecodeError::Value));
     assert_eq!(String::decode(&[1, 0xff]), Err(DecodeError::Utf8));
-    assert_eq!(
-        Text::<2>::decode(&[3, b'a', b'b', b'c']),
-        Err(DecodeError::TooLong)
-    );
-    assert_eq!(
-        <(Blob<2>,)>::decode(&[3, 1, 2, 3]),
-        Err(DecodeError::TooLong)
-    );
+    assert_eq!(Text::<2>::decode(&[3, b'a', b'b', b'c']), Err(DecodeError::TooLong));
+    assert_eq!(<(Blob<2>,)>::decode(&[3, 1, 2, 3]), Err(DecodeError::TooLong));
 }
 
 #[test]
 fn bytes_of_one_struct_are_not_taken_for_another_of_other_numbers() {
     // postcard alone reads the first as {599, 2, true} of (u16, u8, bool).
-    assert_ne!(
-        <(i16, u8, bool)>::FINGERPRINT,
-        <(u16, u8, bool)>::FINGERPRINT
-    );
+    assert_ne!(<(i16, u8, bool)>::FINGERPRINT, <(u16, u8, bool)>::FINGERPRINT);
 }
 
 #[test]
@@ -271,26 +235,17 @@ struct Reading {
 
 impl From<ReadingV1> for Reading {
     fn from(old: ReadingV1) -> Self {
-        Self {
-            millikelvin: ((i32::from(old.celsius) * 1000) + 273_150) as u32,
-        }
+        Self { millikelvin: ((i32::from(old.celsius) * 1000) + 273_150) as u32 }
     }
 }
 
 #[test]
 fn an_older_version_is_decoded_and_converted() {
-    let [older]: &[Accepted<Reading>] = Reading::ACCEPTED else {
-        panic!("one older version")
-    };
+    let [older]: &[Accepted<Reading>] = Reading::ACCEPTED else { panic!("one older version") };
     assert_eq!(older.fingerprint, ReadingV1::FINGERPRINT);
     assert_eq!((older.name, older.max_len), ("Reading", Some(3)));
     let bytes = encoded(&ReadingV1 { celsius: 20 });
-    assert_eq!(
-        (older.decode)(&bytes),
-        Ok(Reading {
-            millikelvin: 293_150
-        })
-    );
+    assert_eq!((older.decode)(&bytes), Ok(Reading { millikelvin: 293_150 }));
 }
 
 /// Stands for a channel end: an ordinal on the wire.
@@ -309,12 +264,7 @@ impl Message for End {
 #[derive(Serialize, Deserialize, Message, Debug, PartialEq)]
 enum Offer {
     None,
-    Some {
-        name: String,
-        ends: (End, Option<End>),
-        more: Vec<End>,
-        by_name: BTreeMap<u8, [End; 2]>,
-    },
+    Some { name: String, ends: (End, Option<End>), more: Vec<End>, by_name: BTreeMap<u8, [End; 2]> },
     Last(Result<End, Box<End>>),
 }
 
@@ -326,11 +276,7 @@ fn ends_are_visited_in_the_order_of_the_fields() {
             let end = end.downcast_mut::<End>().ok_or(EndError::Refused)?;
             *end = End(self.0);
             self.0 += 1;
-            if self.0 > 6 {
-                Err(EndError::TooMany)
-            } else {
-                Ok(())
-            }
+            if self.0 > 6 { Err(EndError::TooMany) } else { Ok(()) }
         }
     }
     let end = || End(99);
@@ -352,12 +298,7 @@ fn ends_are_visited_in_the_order_of_the_fields() {
             by_name: BTreeMap::from([(1, [End(3), End(4)])]),
         }
     );
-    Offer::Last(Err(Box::new(end())))
-        .visit_ends(&mut visitor)
-        .unwrap();
-    assert_eq!(
-        Offer::Last(Ok(end())).visit_ends(&mut visitor),
-        Err(EndError::TooMany)
-    );
+    Offer::Last(Err(Box::new(end()))).visit_ends(&mut visitor).unwrap();
+    assert_eq!(Offer::Last(Ok(end())).visit_ends(&mut visitor), Err(EndError::TooMany));
     Offer::None.visit_ends(&mut visitor).unwrap();
 }

@@ -17,12 +17,7 @@ fn bound(len: usize) -> u64 {
 fn decode<T: Message>(bytes: &[u8]) -> Option<DecodeError> {
     let mut error = None;
     let used = measure(|| error = T::decode(bytes).err()).bytes_max;
-    assert!(
-        used <= bound(bytes.len()),
-        "{used} bytes held while decoding {} into {}",
-        bytes.len(),
-        T::NAME
-    );
+    assert!(used <= bound(bytes.len()), "{used} bytes held while decoding {} into {}", bytes.len(), T::NAME);
     error
 }
 
@@ -37,6 +32,7 @@ fn zeros(count: u32) -> Vec<u8> {
 type Sparse = Option<[u64; 16]>;
 
 #[derive(Serialize, Deserialize, Message, Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "so large that a list of them is refused")]
 enum Large {
     Idle,
     Full([[u64; 32]; 8]),
@@ -47,24 +43,10 @@ fn sparse_lists_are_refused_before_they_are_large() {
     let bytes = zeros(64 * 1024);
     assert_eq!(decode::<Vec<Sparse>>(&bytes), Some(DecodeError::Budget));
     assert_eq!(decode::<Vec<Large>>(&bytes), Some(DecodeError::Budget));
-    assert_eq!(
-        decode::<Vec<Box<Large>>>(&bytes),
-        Some(DecodeError::Budget),
-        "boxes count"
-    );
-    assert_eq!(
-        decode::<Vec<Option<Box<Large>>>>(&bytes),
-        None,
-        "absent boxes do not"
-    );
-    assert_eq!(
-        decode::<Vec<(u8, Box<(u8, Large)>)>>(&bytes),
-        Some(DecodeError::Budget)
-    );
-    assert_eq!(
-        decode::<BTreeMap<u8, Large>>(&bytes),
-        Some(DecodeError::Budget)
-    );
+    assert_eq!(decode::<Vec<Box<Large>>>(&bytes), Some(DecodeError::Budget), "boxes count");
+    assert_eq!(decode::<Vec<Option<Box<Large>>>>(&bytes), None, "absent boxes do not");
+    assert_eq!(decode::<Vec<(u8, Box<(u8, Large)>)>>(&bytes), Some(DecodeError::Budget));
+    assert_eq!(decode::<BTreeMap<u8, Large>>(&bytes), Some(DecodeError::Budget));
 }
 
 #[test]
@@ -92,33 +74,17 @@ fn lists_of_small_things_are_taken_however_small_they_were() {
     assert_eq!(decode::<Vec<Option<Bytes>>>(&bytes), None);
     assert_eq!(decode::<Vec<Vec<u8>>>(&bytes), None);
     assert_eq!(decode::<Vec<()>>(&[100]), None);
-    assert_eq!(
-        decode::<Vec<Sparse>>(&zeros(30)),
-        None,
-        "a few large ones are always taken"
-    );
+    assert_eq!(decode::<Vec<Sparse>>(&zeros(30)), None, "a few large ones are always taken");
 }
 
 #[test]
 fn what_would_be_refused_is_not_sent() {
     let mut out = Vec::new();
-    assert_eq!(
-        vec![Sparse::None; 1000].encode_to(&mut out),
-        Err(EncodeError::Budget)
-    );
-    assert_eq!(
-        vec![(); 10_000].encode_to(&mut out),
-        Err(EncodeError::Budget)
-    );
-    assert_eq!(
-        vec![Box::new(Large::Idle); 1000].encode_to(&mut out),
-        Err(EncodeError::Budget)
-    );
+    assert_eq!(vec![Sparse::None; 1000].encode_to(&mut out), Err(EncodeError::Budget));
+    assert_eq!(vec![(); 10_000].encode_to(&mut out), Err(EncodeError::Budget));
+    assert_eq!(vec![Box::new(Large::Idle); 1000].encode_to(&mut out), Err(EncodeError::Budget));
     assert!(out.is_empty());
-    assert_eq!(
-        vec![Some([1u64 << 40; 16]); 1000].encode_to(&mut out),
-        Ok(())
-    );
+    assert_eq!(vec![Some([1u64 << 40; 16]); 1000].encode_to(&mut out), Ok(()));
     assert_eq!(decode::<Vec<Sparse>>(&out), None);
     out.clear();
     // Each of these is charged less than the largest, so the estimate alone would refuse them.
@@ -131,9 +97,7 @@ fn what_would_be_refused_is_not_sent() {
 fn a_flat_struct_allocates_nothing() {
     let mut out = Vec::with_capacity(64);
     let used = measure(|| {
-        (1u64, u64::MAX, Some(1.5f32), 'x')
-            .encode_to(&mut out)
-            .unwrap();
+        (1u64, u64::MAX, Some(1.5f32), 'x').encode_to(&mut out).unwrap();
         assert!(<(u64, u64, Option<f32>, char)>::decode(&out).is_ok());
     });
     assert_eq!(used.count_total, 0);

@@ -47,10 +47,7 @@ fn print<T: Message>() -> u64 {
 
 #[test]
 fn a_field_inside_the_items_is_not_a_field_beside_them() {
-    assert_ne!(
-        print::<inner_only_x::Frame>(),
-        print::<inner_x_and_hz::Frame>()
-    );
+    assert_ne!(print::<inner_only_x::Frame>(), print::<inner_x_and_hz::Frame>());
     assert_ne!(print::<pair_first::A>(), print::<pair_last::A>());
 }
 
@@ -128,10 +125,7 @@ fn what_only_this_machine_sees_does_not_count() {
 
 fn assert_all_differ(all: &[u64]) {
     for (at, one) in all.iter().enumerate() {
-        assert!(
-            !all[..at].contains(one),
-            "number {at} has the fingerprint of an earlier one"
-        );
+        assert!(!all[..at].contains(one), "number {at} has the fingerprint of an earlier one");
     }
 }
 
@@ -228,10 +222,7 @@ fn vectors() -> String {
 #[test]
 fn the_vectors_of_the_specification_hold() {
     let file = include_str!("../../spec/types.txt");
-    let specified: Vec<_> = file
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .collect();
+    let specified: Vec<_> = file.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
     let ours = vectors();
     for (at, line) in ours.lines().enumerate() {
         assert_eq!(specified.get(at), Some(&line), "\nthis code has:\n{ours}");
@@ -245,11 +236,7 @@ fn limits_are_exact() {
     assert_eq!(Command::MAX_LEN, Some(1 + 13 + 1));
     assert_eq!(Log::MAX_LEN, None);
     assert_eq!(<Option<Text<128>>>::MAX_LEN, Some(1 + 2 + 128));
-    assert_eq!(
-        Blob::<128>::MAX_LEN,
-        Some(128),
-        "as a message of its own it has no length before it"
-    );
+    assert_eq!(Blob::<128>::MAX_LEN, Some(128), "as a message of its own it has no length before it");
     assert_eq!(Log::SHAPE.depth(), 4, "struct, list, struct, option");
-    assert!(!Log::HAS_ENDS);
+    const { assert!(!Log::HAS_ENDS) };
 }

@@ -146,7 +146,9 @@ impl<S: TaskStream> Driver<S> {
         let mut at = self.next_tick;
         if let Some(leave) = self.link.leave_step(now) {
             at = at.min(leave.at);
-            if leave.finished && let Poll::Ready(result) = self.stream.poll_finish(cx) {
+            if leave.finished
+                && let Poll::Ready(result) = self.stream.poll_finish(cx)
+            {
                 result?;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::receiver::{Receiver, Receiving};
 use super::sender::{Sender, Sending};
-use super::spec::{End, Exported, Imported, Spec};
+use super::spec::{End, ExportEnd, Exported, Imported, Spec};
 use super::wait::Wait;
 use crate::message::Message;
 use crate::proto::OpenFlags;
@@ -56,14 +56,16 @@ impl<In: Message + Send, Out: Message + Send> Duplex<In, Out> {
 
 impl<In: Message + Send, Out: Message + Send> End for Duplex<In, Out> {
     fn spec() -> Spec {
-        Spec::both(&[In::FINGERPRINT, Out::FINGERPRINT], OpenFlags::NONE, In::NAME, In::MAX_LEN)
+        Spec::both::<In, Out>(OpenFlags::NONE, In::NAME, In::MAX_LEN)
     }
 
     fn imported(end: Imported) -> Self {
         let receiver = Receiver::on(end.circuit.clone(), 0);
         Self { sender: Sender::on(end.circuit, end.values), receiver }
     }
+}
 
+impl<In: Message + Send, Out: Message + Send> ExportEnd for Duplex<In, Out> {
     fn exported(end: Exported) -> Self {
         end.hub.add_handle();
         let hub = end.hub.clone();

@@ -10,7 +10,7 @@ use super::hub::{Member, Signal};
 use super::link::{LinkCell, LinkState};
 use super::peer::PeerInfo;
 use crate::proto::framing::{self, Step};
-use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason};
+use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
@@ -166,6 +166,9 @@ impl LinkState {
             return;
         }
         match (part, &mut cell.partial) {
+            (Part::Whole, _) if cell.is_latest => {
+                self.take_newest(id, bytes.to_vec());
+            }
             (Part::Whole, _) => cell.inbox.push(bytes),
             (Part::First(len), partial) => {
                 // Within the credit that was granted, so the peer has not chosen this size alone.
@@ -181,10 +184,17 @@ impl LinkState {
                 }
                 let message = core::mem::take(message);
                 cell.partial = None;
-                if message.len() > BIG { cell.inbox.push_big(message) } else { cell.inbox.push(&message) }
+                if cell.is_latest {
+                    self.take_newest(id, message);
+                } else if message.len() > BIG {
+                    cell.inbox.push_big(message);
+                } else {
+                    cell.inbox.push(&message);
+                }
             }
             (Part::More, None) => return,
         }
+        let Some(cell) = self.cells.get(id) else { return };
         if let Some(waker) = cell.recv_waker.take() {
             effects.wakers.push(waker);
         }
@@ -223,7 +233,12 @@ impl LinkState {
                 }
                 (handle, Signal::Received)
             }
-            Event::Granted(handle) => (handle, Signal::Granted),
+            Event::Granted(handle) => {
+                if let Some((id, _)) = self.cell_of(handle) {
+                    self.send_waiting(id);
+                }
+                (handle, Signal::Granted)
+            }
             Event::Taken(handle, total) => {
                 if let Some((_, cell)) = self.cell_of(handle) {
                     cell.confirm(total);
@@ -233,7 +248,10 @@ impl LinkState {
             Event::Asked(handle, total) => {
                 let Some((id, cell)) = self.cell_of(handle) else { return };
                 cell.ask = Some(total);
-                cell.taken.set_asked();
+                // How far it is now, and again when it is there: a drain that gives up can
+                // then say what is missing.
+                let now = Total::new(cell.taken.set_asked() as u32);
+                self.proto(|link, slots| link.taken(slots, handle, now, true));
                 self.answer_ask(id);
                 return;
             }
@@ -301,11 +319,21 @@ impl LinkState {
         effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
     }
 
+    /// The newest value replaces the one before, and its room is free at once.
+    fn take_newest(&mut self, id: CellId, message: Vec<u8>) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let charged = crate::proto::Link::charge(message.len() as u32);
+        cell.newest = Some(message);
+        cell.taken.count();
+        self.report(id, charged);
+        self.answer_ask(id);
+    }
+
     /// Reports what the program has taken, if that is what the peer asked for.
     pub(crate) fn answer_ask(&mut self, id: CellId) {
         let Some(cell) = self.cells.get(id) else { return };
         let (Some(handle), Some(ask)) = (cell.handle, cell.ask) else { return };
-        let total = crate::proto::Total::new(cell.taken.get() as u32);
+        let total = Total::new(cell.taken.get() as u32);
         if total.at_least(ask) {
             cell.ask = None;
             cell.taken.clear_asked();

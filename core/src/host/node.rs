@@ -5,8 +5,10 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Waker;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 use std::time::{Duration, Instant};
 
 use super::circuit::Circuit;
@@ -14,10 +16,11 @@ use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent};
 use super::hub::{Fanout, Hub};
 use super::input::Offer;
-use super::link::LinkCell;
 use super::linger::{Closing, PARTING};
+use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
-use super::spec::{End, Exported};
+use super::spec::{ExportEnd, Exported};
+use super::timer;
 use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
 
@@ -83,6 +86,7 @@ pub(crate) struct NodeInner {
     next_link: AtomicU64,
     tables: Mutex<Tables>,
     pub(crate) events: Events,
+    own: Weak<Self>,
 }
 
 #[derive(Default)]
@@ -100,6 +104,18 @@ struct Waiting {
     link: Weak<LinkCell>,
     offer: Offer,
     until: Instant,
+    _timer: timer::Entry,
+}
+
+/// Looks for those who have waited long enough.
+struct Expiry(Weak<NodeInner>);
+
+impl Wake for Expiry {
+    fn wake(self: Arc<Self>) {
+        if let Some(node) = self.0.upgrade() {
+            node.expire_waiting();
+        }
+    }
 }
 
 impl fmt::Debug for Node {
@@ -128,13 +144,14 @@ impl Node {
     /// [`NameError`] when the name cannot be one.
     pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
         let identity = Identity { name: Name::new(name)?, uid: random(), boot: random() };
-        let inner = Arc::new(NodeInner {
+        let inner = Arc::new_cyclic(|own| NodeInner {
             identity,
             config,
             epoch: Instant::now(),
             next_link: AtomicU64::new(1),
             tables: Mutex::default(),
             events: Events::new(),
+            own: Weak::clone(own),
         });
         Ok(Self { handle: Arc::new(Handle { inner }) })
     }
@@ -154,7 +171,7 @@ impl Node {
     /// # Errors
     ///
     /// [`ExportError`] when the name is taken or cannot be one.
-    pub fn export<E: End>(&self, name: &str) -> Result<E, ExportError> {
+    pub fn export<E: ExportEnd>(&self, name: &str) -> Result<E, ExportError> {
         self.export_with(name, ExportOptions::default())
     }
 
@@ -163,7 +180,7 @@ impl Node {
     /// # Errors
     ///
     /// [`ExportError`].
-    pub fn export_with<E: End>(&self, name: &str, options: ExportOptions) -> Result<E, ExportError> {
+    pub fn export_with<E: ExportEnd>(&self, name: &str, options: ExportOptions) -> Result<E, ExportError> {
         if !proto::is_export_name(name) || name.is_empty() || name.contains('$') {
             return Err(ExportError::BadName);
         }
@@ -346,7 +363,9 @@ impl NodeInner {
         }
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
             let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
-            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until });
+            let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
+            let timer = timer::Entry::new(until, &waker);
+            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
             return;
         }
         drop(tables);
@@ -354,7 +373,7 @@ impl NodeInner {
         refuse(&link, &offer, reason, "");
     }
 
-    /// Answers those who have waited long enough for an export. Called by the links' ticks.
+    /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
         let now = Instant::now();
         let late: Vec<_> = {
@@ -378,7 +397,11 @@ impl NodeInner {
         }
         // A receiver takes its older versions too; a sender sends only its own.
         let sends_only = !spec.flags.has(OpenFlags::RECEIVES);
-        let ours = if sends_only { &spec.fingerprints[..1] } else { &spec.fingerprints[..] };
+        let ours = match &spec.mirrored {
+            Some(mirrored) => core::slice::from_ref(mirrored),
+            None if sends_only => &spec.fingerprints[..1],
+            None => &spec.fingerprints[..],
+        };
         let chosen = ours.iter().enumerate().find_map(|(own, fingerprint)| {
             let theirs = offer.fingerprints.iter().position(|other| other == fingerprint)?;
             Some((own as u8, theirs as u8))
@@ -403,11 +426,21 @@ impl NodeInner {
             cell.reserved = floor;
             cell.receives = spec.flags.has(OpenFlags::RECEIVES);
             cell.sends = spec.flags.has(OpenFlags::SENDS);
-            state.proto(|link, slots| link.accept(slots, handle, theirs, floor, limit));
+            cell.is_latest = spec.flags.has(OpenFlags::LATEST);
+            state.proto_out(|link, slots, out| {
+                link.accept(slots, handle, theirs, floor, limit);
+                // Into the buffer at once, so that no value can come before it.
+                link.control(slots, out);
+            });
             Ok(Arc::new(Circuit::new(link, &mut state, offer.cell)))
         });
         match joined {
-            Ok(()) => link.flush(link.lock()),
+            Ok(()) => {
+                link.flush(link.lock());
+                if let Some(newest) = hub.newest() {
+                    hub.send_newest(&newest);
+                }
+            }
             Err(reason) => refuse(link, offer, reason, ""),
         }
     }

@@ -120,6 +120,11 @@ impl Output {
         core::mem::take(&mut self.flush_pending)
     }
 
+    /// Whether it does no harm to let more gather.
+    pub(crate) fn may_gather(&self) -> bool {
+        !self.bytes.is_empty() && self.bytes.len() < WRITE_AT && self.room_wakers.is_empty()
+    }
+
     pub(crate) const fn has_flush_request(&self) -> bool {
         self.flush_pending
     }
@@ -171,7 +176,7 @@ impl LinkState {
         }
         let mut pieces = Vec::new();
         while let Some(part) = self.proto(|link, slots| link.fragment(slots)) {
-            let Some((_, cell)) = self.cell_of(part.handle) else { continue };
+            let Some((id, cell)) = self.cell_of(part.handle) else { continue };
             let Some(message) = &cell.outbox else { continue };
             let (message, range) = (Arc::clone(message), part.offset..part.offset + part.len);
             if part.last {
@@ -187,6 +192,9 @@ impl LinkState {
                 self.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
             } else {
                 pieces.push(Piece { at: self.output.bytes.len(), message, range });
+            }
+            if part.last {
+                self.send_waiting(id);
             }
             if pieces.len() * 2 + 1 >= SLICES {
                 break;

@@ -41,9 +41,7 @@ impl fmt::Display for DecodeError {
             Self::TooLong => "text or bytes longer than their capacity",
             Self::Trailing => "bytes left over after the value",
             Self::Truncated => "bytes end before the value does",
-            Self::Unsupported => {
-                "the type deserializes in a way that this encoding does not support"
-            }
+            Self::Unsupported => "the type deserializes in a way that this encoding does not support",
             Self::Utf8 => "text is not UTF-8",
             Self::Value => "no such value in this type",
             Self::Varint => "number padded or too large for its type",
@@ -83,23 +81,12 @@ impl<'de> Decoder<'de> {
     /// A decoder of one value that takes `size` bytes in place.
     #[inline]
     pub(super) fn new(input: &'de [u8], budget: usize, element: usize, size: usize) -> Self {
-        Self {
-            input,
-            depth: MAX_DEPTH,
-            budget,
-            cover: size,
-            ahead: budget,
-            element,
-        }
+        Self { input, depth: MAX_DEPTH, budget, cover: size, ahead: budget, element }
     }
 
     #[inline]
     pub(super) fn finish(self) -> Result<(), DecodeError> {
-        if self.input.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::Trailing)
-        }
+        if self.input.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
     }
 
     #[inline]
@@ -111,10 +98,7 @@ impl<'de> Decoder<'de> {
 
     #[inline]
     fn take_array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (&bytes, rest) = self
-            .input
-            .split_first_chunk()
-            .ok_or(DecodeError::Truncated)?;
+        let (&bytes, rest) = self.input.split_first_chunk().ok_or(DecodeError::Truncated)?;
         self.input = rest;
         Ok(bytes)
     }
@@ -129,10 +113,7 @@ impl<'de> Decoder<'de> {
     #[inline]
     fn take_bytes(&mut self) -> Result<&'de [u8], DecodeError> {
         let len = self.take_len()?;
-        let (bytes, rest) = self
-            .input
-            .split_at_checked(len)
-            .ok_or(DecodeError::Truncated)?;
+        let (bytes, rest) = self.input.split_at_checked(len).ok_or(DecodeError::Truncated)?;
         self.input = rest;
         Ok(bytes)
     }
@@ -158,10 +139,7 @@ impl<'de> Decoder<'de> {
 
     /// Decodes a value of type `T` that has parts, one level down.
     #[inline]
-    fn nest<T>(
-        &mut self,
-        parts: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<T, DecodeError> {
+    fn nest<T>(&mut self, parts: impl FnOnce(&mut Self) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
         self.place::<T>()?;
         self.depth = self.depth.checked_sub(1).ok_or(DecodeError::Depth)?;
         let cover = core::mem::replace(&mut self.cover, size_of::<T>());
@@ -318,21 +296,12 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         self.nest(|decoder| {
             let left = decoder.take_len()?;
             let planned = decoder.plan(left)?;
-            visitor.visit_seq(Elements {
-                decoder,
-                left,
-                planned,
-                paid: 0,
-            })
+            visitor.visit_seq(Elements { decoder, left, planned, paid: 0 })
         })
     }
 
     #[inline]
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, DecodeError> {
         self.nest(|decoder| visitor.visit_seq(Fields { decoder, left: len }))
     }
 
@@ -351,12 +320,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         self.nest(|decoder| {
             let left = decoder.take_len()?;
             let planned = decoder.plan(left)?;
-            visitor.visit_map(Elements {
-                decoder,
-                left,
-                planned,
-                paid: 0,
-            })
+            visitor.visit_map(Elements { decoder, left, planned, paid: 0 })
         })
     }
 
@@ -420,16 +384,11 @@ struct Elements<'a, 'de> {
 impl<'de> Elements<'_, 'de> {
     /// Decodes an element, one of `count` that are still to come.
     #[inline]
-    fn element<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-        count: usize,
-    ) -> Result<S::Value, DecodeError> {
+    fn element<S: DeserializeSeed<'de>>(&mut self, seed: S, count: usize) -> Result<S::Value, DecodeError> {
         // At least one, so that a list of what takes neither memory nor bytes is not endless.
         let size = size_of::<S::Value>().max(1);
         if size > self.paid {
-            self.decoder
-                .charge(count.saturating_mul(size - self.paid))?;
+            self.decoder.charge(count.saturating_mul(size - self.paid))?;
             self.paid = size;
         }
         self.decoder.cover = size;
@@ -462,10 +421,7 @@ impl<'de> de::MapAccess<'de> for Elements<'_, 'de> {
     type Error = DecodeError;
 
     #[inline]
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, DecodeError> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
         let Some(left) = self.left.checked_sub(1) else {
             return Ok(None);
         };
@@ -476,10 +432,7 @@ impl<'de> de::MapAccess<'de> for Elements<'_, 'de> {
     }
 
     #[inline]
-    fn next_value_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<S::Value, DecodeError> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
         self.paid = 0;
         self.element(seed, 1)
     }
@@ -500,10 +453,7 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
     type Variant = Self;
 
     #[inline]
-    fn variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<(S::Value, Self), DecodeError> {
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), DecodeError> {
         let index = varint::take_u32(&mut self.decoder.input)?;
         let name = seed.deserialize(IntoDeserializer::<DecodeError>::into_deserializer(index))?;
         Ok((name, self))
@@ -519,24 +469,14 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
     }
 
     #[inline]
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<S::Value, DecodeError> {
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, DecodeError> {
         seed.deserialize(self.decoder)
     }
 
     // The parts belong to the enum's own level and lie in its own bytes.
     #[inline]
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
-        visitor.visit_seq(Fields {
-            decoder: self.decoder,
-            left: len,
-        })
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_seq(Fields { decoder: self.decoder, left: len })
     }
 
     #[inline]
