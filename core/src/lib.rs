@@ -23,7 +23,10 @@ pub use netchan_derive::Message;
 
 #[cfg(feature = "std")]
 pub use host::{
-    Account, Config, DrainError, ExportError, ExportOptions, Fanout, ImportError, LinkError, LinkEvent, Node,
-    Peer, PeerInfo, Receiver, RecvError, SendCause, SendError, Sender, channel,
+    Account, ByteReader, ByteWriter, CallError, Client, Config, DrainError, Duplex, ExportError,
+    ExportOptions, Fanout, ImportError, Latest, LinkError, LinkEvent, Node, Peer, PeerInfo, Receiver,
+    RecvError, Request, SelectError, SendCause, SendError, Sender, Server, Watch, channel, select,
 };
 pub use proto::{Dead, Place, Reason};
+#[cfg(feature = "testing-bare")]
+pub mod testing;

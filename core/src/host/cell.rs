@@ -93,6 +93,23 @@ impl Inbox {
         self.bytes.get(from..self.at).map(Message::Small)
     }
 
+    /// Whether one of the small messages is like this.
+    pub(crate) fn any(&self, mut is: impl FnMut(&[u8]) -> bool) -> bool {
+        let mut at = self.at;
+        while let Some(header) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
+            let header = u32::from_le_bytes(*header);
+            at += HEADER_LEN;
+            if header & BIG_FLAG == 0 {
+                let end = at + header as usize;
+                if self.bytes.get(at..end).is_some_and(&mut is) {
+                    return true;
+                }
+                at = end;
+            }
+        }
+        false
+    }
+
     /// Empties it, and keeps its buffer unless that has grown large.
     pub(crate) fn recycle(&mut self) {
         self.at = 0;
@@ -139,6 +156,13 @@ pub(crate) struct Cell {
     pub(crate) window_max: u32,
     /// Bytes of the link's budget that this circuit holds.
     pub(crate) reserved: u32,
+    pub(crate) is_latest: bool,
+    /// The newest value received, of a latest-value circuit.
+    pub(crate) newest: Option<Vec<u8>>,
+    /// The newest value to be sent, of a latest-value circuit.
+    pub(crate) unsent: Option<Vec<u8>>,
+    /// Short messages of calls that could not be sent at once: at most one for each call.
+    pub(crate) backlog: VecDeque<Vec<u8>>,
     pub(crate) receives: bool,
     pub(crate) sends: bool,
     /// The program has dropped its sending half.

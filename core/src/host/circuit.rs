@@ -10,7 +10,7 @@ use super::cell::{CellId, Inbox, TakenWord};
 use super::link::{LinkCell, LinkState};
 use super::output::Urgency;
 use super::sender::Account;
-use crate::proto::{Blocked, Dead, Place, Reason, Start, Total, crc32c_append};
+use crate::proto::{Blocked, Dead, Place, Reason, Start, Total};
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
 const REPORT_EVERY: u32 = 32 * 1024;
@@ -72,13 +72,7 @@ impl Circuit {
         }
         match state.proto(|link, slots| link.start(slots, handle, message.len())) {
             Ok(Start::Straight(head)) => {
-                let out = &mut state.output.bytes;
-                out.extend_from_slice(head.as_slice());
-                out.extend_from_slice(message);
-                if let Some(seed) = state.link.crc_seed() {
-                    let crc = crc32c_append(crc32c_append(!seed, head.frame()), message);
-                    state.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
-                }
+                state.write(&head, message);
                 if let Some(cell) = state.cells.get(self.id) {
                     cell.sent += 1;
                 }
@@ -103,6 +97,69 @@ impl Circuit {
             Err(Blocked::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
             Err(_) => Err(Refusal::Dead(Dead::here(Reason::Closed))),
         }
+    }
+
+    /// Sends the newest value: one that could not go out before is dropped for it.
+    pub(crate) fn send_newest(&self, message: Vec<u8>) -> Result<(), Refusal> {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let Some(cell) = state.cells.get(self.id) else { return Err(Refusal::Dead(gone())) };
+        if let Some(dead) = cell.dead {
+            return Err(Refusal::Dead(dead));
+        }
+        let handle = cell.handle.ok_or(Refusal::Dead(gone()))?;
+        cell.dropped += u64::from(cell.unsent.replace(message).is_some());
+        let len = cell.unsent.as_ref().map_or(0, Vec::len);
+        let limit = state.proto(|link, slots| link.limit(slots, handle));
+        if len > limit as usize {
+            if let Some(cell) = state.cells.get(self.id) {
+                cell.unsent = None;
+            }
+            return Err(Refusal::TooLarge(limit));
+        }
+        state.send_waiting(self.id);
+        self.link.push(guard, Urgency::Burst);
+        Ok(())
+    }
+
+    /// The newest value, once.
+    pub(crate) fn receive_newest(&self, waker: Option<&Waker>) -> Result<Vec<u8>, Arrival> {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return Err(Arrival::Dead(gone())) };
+        cell.announced = false;
+        if let Some(newest) = cell.newest.take() {
+            return Ok(newest);
+        }
+        if let Some(dead) = cell.dead {
+            return Err(Arrival::Dead(dead));
+        }
+        if cell.ended {
+            state.drained(self.id);
+            self.link.flush(state);
+            return Err(Arrival::Closed);
+        }
+        if let Some(waker) = waker {
+            set(&mut cell.recv_waker, waker);
+        }
+        self.link.flush(state);
+        Err(Arrival::Nothing)
+    }
+
+    /// Sends a short message now or as soon as there is room, without a wait. Its room at
+    /// the other side was reserved.
+    pub(crate) fn send_short(&self, message: Vec<u8>) {
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return };
+        if cell.dead.is_none() && cell.handle.is_some() {
+            cell.backlog.push_back(message);
+            state.send_waiting(self.id);
+        }
+        self.link.flush(state);
+    }
+
+    /// Whether a message that is here and not yet taken is like this.
+    pub(crate) fn any(&self, is: impl FnMut(&[u8]) -> bool) -> bool {
+        self.with(|cell| cell.inbox.any(is)).unwrap_or(false)
     }
 
     /// One value of this circuit was taken by the program.

@@ -70,6 +70,10 @@ struct State {
     /// Number of the value that a broadcast is sending.
     turn: u64,
     closed: bool,
+    /// Of a latest-value export: for those who join later.
+    newest: Option<Vec<u8>>,
+    /// How many ends of this node hold the export.
+    handles: usize,
     /// Of those who have left.
     past: Account,
 }
@@ -106,6 +110,62 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more end of this node holds the export: it closes with the last one.
+    pub(crate) fn add_handle(&self) {
+        self.lock().handles += 1;
+    }
+
+    /// The newest value of a latest-value export.
+    pub(crate) fn newest(&self) -> Option<Vec<u8>> {
+        self.lock().newest.clone()
+    }
+
+    pub(crate) fn set_newest(&self, message: Vec<u8>) -> bool {
+        let mut state = self.lock();
+        let open = !state.closed;
+        state.newest = Some(message);
+        open
+    }
+
+    /// Offers the newest value to every importer; one that has no room gets the next.
+    pub(crate) fn send_newest(&self, message: &[u8]) {
+        let len = self.lock().members.len();
+        for index in 0..len {
+            if let Some(circuit) = self.member(index) {
+                // One that died is told and removed by its own signal.
+                let _ = circuit.send_newest(message.to_vec());
+            }
+        }
+    }
+
+    /// Takes the newest value of some importer.
+    pub(crate) fn receive_newest(&self, waker: Option<&Waker>) -> Result<(Vec<u8>, u8), HubArrival> {
+        loop {
+            let (index, circuit, which) = {
+                let mut state = self.lock();
+                if state.closed {
+                    return Err(HubArrival::Closed);
+                }
+                let Some(index) = state.ready.pop_front() else {
+                    if let Some(waker) = waker {
+                        state.recv_waker = Some(waker.clone());
+                    }
+                    return Err(HubArrival::Nothing);
+                };
+                let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
+                (index, Arc::clone(&entry.circuit), entry.which)
+            };
+            match circuit.receive_newest(None) {
+                Ok(newest) => {
+                    self.look_again(index);
+                    return Ok((newest, which));
+                }
+                Err(Arrival::Closed | Arrival::Dead(_)) => self.remove(index, &circuit),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Adds an importer: `accept` binds its circuit, told the member's index; it may not
@@ -176,6 +236,13 @@ impl Hub {
             state.past = state.past.plus(account);
             let waker = state.send_waker.take();
             drop(state);
+            // Whoever has ended its half has left.
+            if self.spec.flags.has(crate::proto::OpenFlags::SENDS) {
+                circuit.drop_tx();
+            }
+            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+                circuit.drop_rx(&Inbox::default());
+            }
             // Its drop locks the link, so not under the hub's lock.
             drop(entry);
             if let Some(waker) = waker {
@@ -394,6 +461,10 @@ impl Hub {
     pub(crate) fn close(&self) {
         let members = {
             let mut state = self.lock();
+            if state.handles > 0 {
+                state.handles -= 1;
+                return;
+            }
             state.closed = true;
             core::mem::take(&mut state.members)
         };

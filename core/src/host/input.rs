@@ -163,6 +163,9 @@ impl LinkState {
             return;
         }
         match (part, &mut cell.partial) {
+            (Part::Whole, _) if cell.is_latest => {
+                self.take_newest(id, bytes.to_vec());
+            }
             (Part::Whole, _) => cell.inbox.push(bytes),
             (Part::First(len), partial) => {
                 // Within the credit that was granted, so the peer has not chosen this size alone.
@@ -178,10 +181,17 @@ impl LinkState {
                 }
                 let message = core::mem::take(message);
                 cell.partial = None;
-                if message.len() > BIG { cell.inbox.push_big(message) } else { cell.inbox.push(&message) }
+                if cell.is_latest {
+                    self.take_newest(id, message);
+                } else if message.len() > BIG {
+                    cell.inbox.push_big(message);
+                } else {
+                    cell.inbox.push(&message);
+                }
             }
             (Part::More, None) => return,
         }
+        let Some(cell) = self.cells.get(id) else { return };
         if let Some(waker) = cell.recv_waker.take() {
             effects.wakers.push(waker);
         }
@@ -220,7 +230,12 @@ impl LinkState {
                 }
                 (handle, Signal::Received)
             }
-            Event::Granted(handle) => (handle, Signal::Granted),
+            Event::Granted(handle) => {
+                if let Some((id, _)) = self.cell_of(handle) {
+                    self.send_waiting(id);
+                }
+                (handle, Signal::Granted)
+            }
             Event::Taken(handle, total) => {
                 if let Some((_, cell)) = self.cell_of(handle) {
                     cell.confirm(total);
@@ -296,6 +311,16 @@ impl LinkState {
             effects.wakers.extend(cell.recv_waker.take());
         }
         effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
+    }
+
+    /// The newest value replaces the one before, and its room is free at once.
+    fn take_newest(&mut self, id: CellId, message: Vec<u8>) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let charged = crate::proto::Link::charge(message.len() as u32);
+        cell.newest = Some(message);
+        cell.taken.count();
+        self.report(id, charged);
+        self.answer_ask(id);
     }
 
     /// Reports what the program has taken, if that is what the peer asked for.

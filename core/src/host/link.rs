@@ -19,7 +19,9 @@ use super::parker::Parker;
 use super::peer::PeerInfo;
 use super::stream::{BlockingStream, Stream};
 use super::wait::Source;
-use crate::proto::{self, Blocked, Dead, Fault, Handle, LinkConfig, Open, Reason, Slot, Slots};
+use crate::proto::{
+    self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Slot, Slots, Start, crc32c_append,
+};
 
 const NO_CELL: CellId = CellId::MAX;
 
@@ -186,6 +188,37 @@ impl LinkState {
             link.taken(slots, handle, total, false);
             link.consumed(slots, handle, charged);
         });
+    }
+
+    /// Sends what was kept because there was no credit: the newest value, and what belongs
+    /// to calls.
+    pub(crate) fn send_waiting(&mut self, id: CellId) {
+        loop {
+            let Some(cell) = self.cells.get(id) else { return };
+            let (Some(handle), short) = (cell.handle, cell.backlog.front().map(Vec::len)) else { return };
+            let Some(len) = short.or_else(|| cell.unsent.as_ref().map(Vec::len)) else { return };
+            let Ok(start) = self.proto(|link, slots| link.start(slots, handle, len)) else { return };
+            let Some(cell) = self.cells.get(id) else { return };
+            let message = if short.is_some() { cell.backlog.pop_front() } else { cell.unsent.take() };
+            let Some(message) = message else { return };
+            cell.sent += 1;
+            match start {
+                Start::Straight(head) => self.write(&head, &message),
+                Start::Queued => cell.outbox = Some(Arc::new(message)),
+            }
+        }
+    }
+
+    /// Puts a message of the straight path into the outgoing buffer.
+    #[inline]
+    pub(crate) fn write(&mut self, head: &Head, message: &[u8]) {
+        let out = &mut self.output.bytes;
+        out.extend_from_slice(head.as_slice());
+        out.extend_from_slice(message);
+        if let Some(seed) = self.link.crc_seed() {
+            let crc = crc32c_append(crc32c_append(!seed, head.frame()), message);
+            self.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
+        }
     }
 
     /// All of it is taken and the program has been told of the end.

@@ -123,6 +123,17 @@ impl<T> Rx<T> {
     }
 }
 
+impl<T> Rx<T> {
+    pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
+        let mut state = lock(&self.shared);
+        let ready = !state.queue.is_empty() || !state.tx_open;
+        if !ready {
+            state.recv_waker = Some(waker.clone());
+        }
+        ready
+    }
+}
+
 impl<T> Drop for Rx<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);

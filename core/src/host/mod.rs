@@ -3,12 +3,16 @@
 //! Lock order: node tables and hubs, then one link, then leaves (a thread's parker, a
 //! timer). Never two links at once. Wakers and hubs are told with no lock held.
 
+mod bytes_io;
+mod call;
 mod cell;
 mod circuit;
+mod duplex;
 mod error;
 mod events;
 mod hub;
 mod input;
+mod latest;
 mod lead;
 mod linger;
 mod link;
@@ -18,6 +22,7 @@ mod output;
 mod parker;
 mod peer;
 mod receiver;
+mod select;
 mod sender;
 mod spec;
 mod stream;
@@ -25,14 +30,19 @@ mod timer;
 pub mod transport;
 mod wait;
 
+pub use bytes_io::{ByteReader, ByteWriter};
+pub use call::{CallError, Calling, Client, Replying, Request, Server, Serving};
+pub use duplex::Duplex;
 pub use error::{ExportError, ImportError, LinkError, RecvError, SendCause, SendError};
 pub use events::LinkEvent;
 pub use hub::Fanout;
+pub use latest::{Changing, Latest, Watch};
 pub use local::channel;
 pub use node::{Config, ExportOptions, Node, WeakNode};
 pub use peer::{Down, Import, Importing, Peer, PeerInfo};
 pub use receiver::{Next, Receiver, Receiving};
+pub use select::{SelectError, Selectable, Selecting, select};
 pub use sender::{Account, DrainError, Draining, Sender, Sending};
-pub use spec::{End, Exported, Imported, Spec};
+pub use spec::{End, ExportEnd, Exported, Imported, Spec};
 pub use stream::{BlockingStream, Stream};
 pub use wait::{Source, Timeout, Wait, Waiting};

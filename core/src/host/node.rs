@@ -16,7 +16,7 @@ use super::hub::{Fanout, Hub};
 use super::input::Offer;
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
-use super::spec::{End, Exported};
+use super::spec::{ExportEnd, Exported};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
 
 /// Most exports of one node.
@@ -148,7 +148,7 @@ impl Node {
     /// # Errors
     ///
     /// [`ExportError`] when the name is taken or cannot be one.
-    pub fn export<E: End>(&self, name: &str) -> Result<E, ExportError> {
+    pub fn export<E: ExportEnd>(&self, name: &str) -> Result<E, ExportError> {
         self.export_with(name, ExportOptions::default())
     }
 
@@ -157,7 +157,7 @@ impl Node {
     /// # Errors
     ///
     /// [`ExportError`].
-    pub fn export_with<E: End>(&self, name: &str, options: ExportOptions) -> Result<E, ExportError> {
+    pub fn export_with<E: ExportEnd>(&self, name: &str, options: ExportOptions) -> Result<E, ExportError> {
         if !proto::is_export_name(name) || name.is_empty() || name.contains('$') {
             return Err(ExportError::BadName);
         }
@@ -356,7 +356,11 @@ impl NodeInner {
         }
         // A receiver takes its older versions too; a sender sends only its own.
         let sends_only = !spec.flags.has(OpenFlags::RECEIVES);
-        let ours = if sends_only { &spec.fingerprints[..1] } else { &spec.fingerprints[..] };
+        let ours = match &spec.mirrored {
+            Some(mirrored) => core::slice::from_ref(mirrored),
+            None if sends_only => &spec.fingerprints[..1],
+            None => &spec.fingerprints[..],
+        };
         let chosen = ours.iter().enumerate().find_map(|(own, fingerprint)| {
             let theirs = offer.fingerprints.iter().position(|other| other == fingerprint)?;
             Some((own as u8, theirs as u8))
@@ -381,11 +385,17 @@ impl NodeInner {
             cell.reserved = floor;
             cell.receives = spec.flags.has(OpenFlags::RECEIVES);
             cell.sends = spec.flags.has(OpenFlags::SENDS);
+            cell.is_latest = spec.flags.has(OpenFlags::LATEST);
             state.proto(|link, slots| link.accept(slots, handle, theirs, floor, limit));
             Ok(Arc::new(Circuit::new(link, &mut state, offer.cell)))
         });
         match joined {
-            Ok(()) => link.flush(link.lock()),
+            Ok(()) => {
+                link.flush(link.lock());
+                if let Some(newest) = hub.newest() {
+                    hub.send_newest(&newest);
+                }
+            }
             Err(reason) => refuse(link, offer, reason, ""),
         }
     }

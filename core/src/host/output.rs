@@ -171,7 +171,7 @@ impl LinkState {
         }
         let mut pieces = Vec::new();
         while let Some(part) = self.proto(|link, slots| link.fragment(slots)) {
-            let Some((_, cell)) = self.cell_of(part.handle) else { continue };
+            let Some((id, cell)) = self.cell_of(part.handle) else { continue };
             let Some(message) = &cell.outbox else { continue };
             let (message, range) = (Arc::clone(message), part.offset..part.offset + part.len);
             if part.last {
@@ -187,6 +187,9 @@ impl LinkState {
                 self.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
             } else {
                 pieces.push(Piece { at: self.output.bytes.len(), message, range });
+            }
+            if part.last {
+                self.send_waiting(id);
             }
             if pieces.len() * 2 + 1 >= SLICES {
                 break;

@@ -199,6 +199,7 @@ impl<E: End> Importing<E> {
             reserved: floor,
             receives: spec.flags.has(crate::proto::OpenFlags::RECEIVES),
             sends: spec.flags.has(crate::proto::OpenFlags::SENDS),
+            is_latest: spec.flags.has(crate::proto::OpenFlags::LATEST),
             ..Cell::default()
         };
         let id = state.open(&open, cell).map_err(ImportError::blocked)?;

@@ -8,7 +8,8 @@ use super::circuit::{Arrival, Circuit};
 use super::error::RecvError;
 use super::hub::{Hub, HubArrival};
 use super::local;
-use super::spec::{End, Exported, Imported, Spec};
+use super::select::is_something;
+use super::spec::{End, ExportEnd, Exported, Imported, Spec};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, Message};
 use crate::proto::{Dead, OpenFlags, Reason};
@@ -213,6 +214,13 @@ impl<T: Message + Send> Receiver<T> {
         }
     }
 
+    pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
+        match &mut self.port {
+            Port::Remote(inflow) => is_something(inflow.fill(Some(waker))),
+            Port::Local(rx) => rx.is_ready(waker),
+        }
+    }
+
     pub(crate) fn source(&self) -> Option<Source> {
         match &self.port {
             Port::Remote(inflow) => inflow.source(),
@@ -229,7 +237,9 @@ impl<T: Message + Send> End for Receiver<T> {
     fn imported(end: Imported) -> Self {
         Self::on(end.circuit, end.which)
     }
+}
 
+impl<T: Message + Send> ExportEnd for Receiver<T> {
     fn exported(end: Exported) -> Self {
         Self { port: Port::Remote(Inflow::hub(end.hub)) }
     }

@@ -8,7 +8,7 @@ use super::circuit::{Circuit, Refusal};
 use super::error::{SendCause, SendError};
 use super::hub::{Hub, HubRefusal};
 use super::local;
-use super::spec::{End, Exported, Imported, Spec};
+use super::spec::{End, ExportEnd, Exported, Imported, Spec};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::Message;
 use crate::proto::{Dead, OpenFlags};
@@ -222,7 +222,9 @@ impl<T: Message + Send> End for Sender<T> {
     fn imported(end: Imported) -> Self {
         Self::on(end.circuit, end.values)
     }
+}
 
+impl<T: Message + Send> ExportEnd for Sender<T> {
     fn exported(end: Exported) -> Self {
         Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None }
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::circuit::Circuit;
 use super::hub::Hub;
-use crate::message::{Message, Shape};
+use crate::message::{Fingerprint, Message, Shape};
 use crate::proto::{Link, OpenFlags};
 
 /// Longest message of a type without a bound, unless the export or import says more, in bytes.
@@ -13,13 +13,17 @@ pub(crate) const LIMIT_DEFAULT: u32 = 64 * 1024;
 /// The least room that a receiving circuit reserves, in bytes.
 const FLOOR_MIN: u32 = 4 * 1024;
 
-/// An end that can be exported and imported: `Sender<T>`, `Receiver<T>` and the others.
-/// This crate implements it; the turbofish names what the caller holds.
+/// An end that can be imported: `Sender<T>`, `Receiver<T>` and the others. This crate
+/// implements it; the turbofish names what the caller holds.
 pub trait End: Sized + Send + 'static {
     #[doc(hidden)]
     fn spec() -> Spec;
     #[doc(hidden)]
     fn imported(circuit: Imported) -> Self;
+}
+
+/// An end that can be exported: all but `Client`, which would not know whom to ask.
+pub trait ExportEnd: End {
     #[doc(hidden)]
     fn exported(hub: Exported) -> Self;
 }
@@ -47,6 +51,8 @@ pub struct Spec {
     pub(crate) flags: OpenFlags,
     /// Own fingerprint first, then older ones that a receiver takes.
     pub(crate) fingerprints: Vec<u64>,
+    /// What an opener has to offer, in its own view, where both directions count.
+    pub(crate) mirrored: Option<u64>,
     pub(crate) type_name: &'static str,
     /// Longest message that this end receives, where the type has a bound.
     pub(crate) longest: Option<u32>,
@@ -58,6 +64,7 @@ impl Spec {
         Self {
             flags: OpenFlags::SENDS.with(kind),
             fingerprints: [T::FINGERPRINT.get()].to_vec(),
+            mirrored: None,
             type_name: T::NAME,
             longest: Some(0),
         }
@@ -70,25 +77,26 @@ impl Spec {
         Self {
             flags: OpenFlags::RECEIVES.with(kind),
             fingerprints: [T::FINGERPRINT.get()].into_iter().chain(older).collect(),
+            mirrored: None,
             type_name: T::NAME,
             longest: bounds.reduce(|a, b| Some(a?.max(b?))).flatten().and_then(|len| u32::try_from(len).ok()),
         }
     }
 
-    /// For an end that sends `Out` and receives `In`; `Up` goes to the exporter, `Down` from it.
-    pub(crate) fn both<Up: Message, Down: Message>(
+    /// For an end that does both. The other side sees them the other way round.
+    pub(crate) fn both<In: Message, Out: Message>(
         kind: OpenFlags,
         name: &'static str,
         longest: Option<usize>,
-        extra: u32,
     ) -> Self {
         let what = if kind.has(OpenFlags::CALLS) { "call" } else { "duplex" };
-        let shape = Shape::end(what, &[Up::FINGERPRINT, Down::FINGERPRINT], 0);
+        let of = |list: &[Fingerprint]| Shape::end(what, list, 0).fingerprint().get();
         Self {
             flags: OpenFlags::BOTH.with(kind),
-            fingerprints: [shape.fingerprint().get()].to_vec(),
+            fingerprints: [of(&[In::FINGERPRINT, Out::FINGERPRINT])].to_vec(),
+            mirrored: Some(of(&[Out::FINGERPRINT, In::FINGERPRINT])),
             type_name: name,
-            longest: longest.and_then(|len| u32::try_from(len).ok()).map(|len| len.saturating_add(extra)),
+            longest: longest.and_then(|len| u32::try_from(len).ok()),
         }
     }
 
@@ -98,10 +106,15 @@ impl Spec {
             return (0, 0);
         }
         let limit = self.longest.or(limit).unwrap_or(LIMIT_DEFAULT).min(1 << 28);
+        let longest = Link::charge(limit);
         if self.flags.has(OpenFlags::LATEST) {
-            return (limit, Link::charge(limit));
+            return (limit, longest);
+        }
+        if self.flags.has(OpenFlags::CALLS) {
+            // Room for the replies of all calls that may be under way.
+            return (limit, (16 * longest).clamp(FLOOR_MIN, 256 * 1024).max(2 * longest));
         }
         // Two of the longest, so that there is always credit for one when half is taken.
-        (limit, (2 * Link::charge(limit)).max(FLOOR_MIN))
+        (limit, (2 * longest).max(FLOOR_MIN))
     }
 }

@@ -22,6 +22,11 @@ pub trait Waiting: Unpin {
     /// The deadline has passed: what the caller gets. Nothing stays registered.
     fn expire(&mut self) -> Self::Output;
 
+    /// The wait has a deadline; called before the first poll.
+    fn deadline(&mut self, at: Instant) {
+        let _ = at;
+    }
+
     /// The link whose bytes alone can end the wait, if there is one: the waiting thread
     /// may then read it in person.
     #[doc(hidden)]
@@ -75,15 +80,12 @@ impl<W: Waiting> Wait<W> {
 
     /// Gives up after `limit`: the operation then yields its deadline error. netchan keeps
     /// the time itself, so this works under any runtime and under none.
-    pub fn timeout(self, limit: Duration) -> Timeout<W> {
+    pub fn timeout(mut self, limit: Duration) -> Timeout<W> {
         let now = Instant::now();
         // A deadline that no clock can reach is none.
         let at = now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
+        self.what.deadline(at);
         Timeout { what: self.what, at, timer: None }
-    }
-
-    pub(crate) fn what_mut(&mut self) -> &mut W {
-        &mut self.what
     }
 }
 

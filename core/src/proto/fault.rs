@@ -5,7 +5,7 @@ use core::fmt;
 use super::{FrameError, Reason};
 
 /// Why a link ended. Every circuit on it is dead, with [`Fault::reason`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
     /// A frame could not be parsed.
@@ -34,8 +34,10 @@ pub enum Fault {
     Loopback,
     /// No hello within the time for it.
     NoHello,
-    /// A frame before the bring-up was complete, or a hello after it.
+    /// A frame before the bring-up was complete.
     OutOfTurn,
+    /// A hello after the bring-up: the peer has started anew, its program or only the link.
+    Restarted(Reason),
     /// A frame for a handle that nobody opened.
     UnknownHandle,
     /// A frame that the state of its circuit does not allow.
@@ -59,7 +61,7 @@ impl Fault {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Unresponsive | Self::NoHello => Reason::Unresponsive,
-            Self::Goodbye(reason) => reason,
+            Self::Goodbye(reason) | Self::Restarted(reason) => reason,
             _ => Reason::Protocol,
         }
     }
@@ -83,6 +85,7 @@ impl fmt::Display for Fault {
             Self::Loopback => f.write_str("our own hello came back: the line is looped"),
             Self::NoHello => f.write_str("no hello from the other side"),
             Self::OutOfTurn => f.write_str("frame out of turn in the bring-up"),
+            Self::Restarted(reason) => write!(f, "a hello after the bring-up: {reason}"),
             Self::UnknownHandle => f.write_str("frame for a handle that nobody opened"),
             Self::WrongState => f.write_str("frame that its circuit's state does not allow"),
             Self::BadOpen => f.write_str("open for a handle that cannot be opened"),

@@ -257,7 +257,7 @@ pub struct DeadFrame<'a> {
 }
 
 /// Why bytes are not a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FrameError {
     /// It ends too early.
@@ -342,6 +342,9 @@ impl<'a> Frame<'a> {
                 CONTROL_OPEN => return Ok(Self::Open(handle, r.open()?)),
                 CONTROL_ACCEPT => {
                     let which = r.byte()?;
+                    if usize::from(which) >= FINGERPRINTS_MAX {
+                        return Err(FrameError::Value);
+                    }
                     return Ok(Self::Accept(
                         handle,
                         Accept { which, credit: r.number()?, limit: r.number()? },
@@ -561,7 +564,9 @@ impl Writer<'_> {
             Place::Node(id) => id,
         };
         self.byte(dead.dead.reason.get())?.number(place)?.number(dead.taken.get())?;
-        self.text(cut(dead.detail, TYPE_NAME_MAX), TYPE_NAME_MAX)
+        // A notice always goes out; a text that cannot is left out.
+        let detail = if dead.detail.chars().any(char::is_control) { "" } else { dead.detail };
+        self.text(cut(detail, TYPE_NAME_MAX), TYPE_NAME_MAX)
     }
 }
 

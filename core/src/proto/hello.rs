@@ -16,7 +16,7 @@ const CRC_LEN: usize = 4;
 const CRC_SEED: u32 = 0x6e63_686e;
 
 /// What kind of link a node wants to its neighbour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkKind {
     /// Both neighbours see each other's exports, and nothing behind.
@@ -28,7 +28,7 @@ pub enum LinkKind {
 }
 
 /// A node's readable name: 1 to 32 bytes of `[a-z0-9._-]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name {
     bytes: [u8; Self::MAX_LEN],
     len: u8,
@@ -91,7 +91,7 @@ impl fmt::Display for Name {
 }
 
 /// Who a node is. Nothing of it is defaulted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a board must state all of it")]
 pub struct Identity {
     /// Readable name.

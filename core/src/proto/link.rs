@@ -1,6 +1,6 @@
 //! One link: bring-up, the table of circuits, liveness, and what is to be written next.
 
-use super::circuit::{Final, Phase, Slot, Slots, charge, due};
+use super::circuit::{Final, Phase, Slot, Slots, charge, due, limit_in};
 use super::control::{Sink, put_frame};
 use super::crc::crc32c;
 use super::frame::{Accept, DeadFrame, Frame, Handle, Head, Open, Part};
@@ -21,6 +21,7 @@ const HEAD_ROOM: u32 = Head::MAX_LEN as u32;
 
 /// How a link is to be.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 #[expect(clippy::exhaustive_structs, reason = "every field is a decision; `LinkConfig::stream` has defaults")]
 pub struct LinkConfig {
     /// Who we are.
@@ -39,7 +40,8 @@ pub struct LinkConfig {
     pub hello_ms: u32,
     /// Want a checksum on every packet.
     pub crc: bool,
-    /// Payload bytes that may be written ahead of the peer's acknowledgement.
+    /// Payload bytes that may be written ahead of the peer's acknowledgement, at least
+    /// 32 KiB: acknowledgements come no more often.
     pub flight: u32,
     /// Say hello first; a passive side waits for the peer's hello and answers it.
     pub active: bool,
@@ -64,7 +66,7 @@ impl LinkConfig {
 }
 
 /// Where a link is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkState {
     /// Waiting for the peer's hello.
@@ -161,6 +163,7 @@ pub struct Fragment {
 /// The sans-I/O state of one link. It knows no other link, holds no payload, and is driven
 /// by one owner at a time.
 #[derive(Debug)]
+#[cfg_attr(any(test, feature = "testing"), derive(Clone, Hash))]
 pub struct Link {
     config: LinkConfig,
     state: LinkState,
@@ -193,6 +196,7 @@ pub struct Link {
 
 /// What the peer's hello said.
 #[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 struct Peer {
     nonce: u64,
     boot: u64,
@@ -205,6 +209,7 @@ struct Peer {
 
 /// A queue of slots, linked through them.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 struct Queue {
     head: Handle,
     tail: Handle,
@@ -253,18 +258,18 @@ impl Link {
     /// [`Fault`] for whatever an honest peer never sends, and for a goodbye.
     #[inline]
     pub fn handle<'i>(&mut self, slots: &mut Slots<'_>, frame: &'i [u8]) -> Result<Event<'i>, Fault> {
+        if let LinkState::Down(fault) = self.state {
+            return Err(fault);
+        }
         let event = match Frame::parse(frame) {
             Ok(Frame::Data(handle, part, bytes)) if self.is_up() => self.on_data(slots, handle, part, bytes),
             Ok(frame) => self.on_frame(slots, frame),
-            Err(error) if self.state == LinkState::Hello && frame.first() != Some(&0) => {
-                let _ = error;
-                Err(Fault::NotNetchan)
-            }
+            Err(_) if self.state == LinkState::Hello && frame.first() != Some(&0) => Err(Fault::NotNetchan),
             Err(error) => Err(error.into()),
         };
         self.heard = true;
         if let Err(fault) = event {
-            self.state = LinkState::Down(fault);
+            self.fail(fault);
         }
         event
     }
@@ -275,7 +280,8 @@ impl Link {
     ///
     /// [`Fault::Unresponsive`] or [`Fault::NoHello`]; the link is down then.
     pub fn tick(&mut self, now: Instant) -> Result<(), Fault> {
-        if core::mem::take(&mut self.heard) {
+        // The bring-up has one deadline; chatter does not move it.
+        if core::mem::take(&mut self.heard) && self.state != LinkState::Hello {
             self.last_heard = now;
         }
         if core::mem::take(&mut self.sent) {
@@ -294,14 +300,26 @@ impl Link {
                 return Ok(());
             }
         };
-        self.state = LinkState::Down(fault);
+        self.fail(fault);
         Err(fault)
+    }
+
+    /// Takes the link down for what the framing below found. Where the link was up,
+    /// [`Link::control`] then has one goodbye to write, so that the peer hears why.
+    pub fn fail(&mut self, fault: Fault) {
+        if matches!(self.state, LinkState::Down(_)) {
+            return;
+        }
+        let left = self.is_left() || matches!(fault, Fault::Goodbye(_));
+        self.bye_due = if self.is_up() && !left { Some(fault.reason()) } else { None };
+        self.state = LinkState::Down(fault);
     }
 
     /// When to call [`Link::tick`] at the latest.
     pub fn deadline(&self) -> Instant {
         match self.state {
             LinkState::Hello => self.last_heard.plus_millis(self.config.hello_ms),
+            LinkState::Down(_) => Instant::NEVER,
             _ => {
                 let dead = self.last_heard.plus_millis(self.peer.dead_ms);
                 dead.min(self.last_sent.plus_millis(self.beat_ms()))
@@ -310,7 +328,7 @@ impl Link {
     }
 
     /// Opens a circuit: writes the `OPEN` and returns its handle. The `credit` and `limit`
-    /// of `open` are what this side promises to take.
+    /// of `open` are what this side promises to take; the limit is cut to what the credit holds.
     ///
     /// # Errors
     ///
@@ -322,14 +340,14 @@ impl Link {
         open: &Open<'_>,
         sink: &mut dyn Sink,
     ) -> Result<Handle, Blocked> {
-        self.open_frame(slots, open, sink, |handle| Frame::Open(handle, *open))
+        self.open_frame(slots, open, sink, Frame::Open)
     }
 
     /// Opens a circuit for a channel end that travels in the next message of `carrier`.
     ///
     /// # Errors
     ///
-    /// As [`Link::open`].
+    /// As [`Link::open`]; [`Blocked::Busy`] while an earlier message is still being written.
     pub fn attach(
         &mut self,
         slots: &mut Slots<'_>,
@@ -338,21 +356,29 @@ impl Link {
         open: &Open<'_>,
         sink: &mut dyn Sink,
     ) -> Result<Handle, Blocked> {
-        self.open_frame(slots, open, sink, |handle| Frame::Attach(carrier, handle, ordinal, *open))
+        let slot = self.slot(slots, carrier).ok_or(Blocked::NotOpen)?;
+        if !slot.can_send() {
+            return Err(Blocked::NotOpen);
+        }
+        if slot.is_busy() {
+            return Err(Blocked::Busy);
+        }
+        self.open_frame(slots, open, sink, |handle, open| Frame::Attach(carrier, handle, ordinal, open))
     }
 
     /// Accepts an offered circuit: promises to take `window` bytes, in messages of at most
-    /// `limit` bytes (both 0 where this side only sends).
+    /// `limit` bytes (both 0 where this side only sends). The limit is cut to what the
+    /// window holds.
     pub fn accept(&mut self, slots: &mut Slots<'_>, handle: Handle, which: u8, window: u32, limit: u32) {
         let Some(slot) = self.slot(slots, handle) else { return };
-        if slot.phase != Phase::Offered || slot.theirs || slot.killed {
+        if slot.phase != Phase::Offered || slot.is_final() || slot.killed {
             return;
         }
         slot.phase = Phase::Open;
         slot.which = which;
-        slot.window = window;
-        slot.limit_in = limit;
-        slot.promised = Total::new(window);
+        slot.window = window.min(Total::MAX_DISTANCE);
+        slot.limit_in = limit_in(slot.window, limit);
+        slot.promised = Total::new(slot.window);
         slot.due |= due::ACCEPT;
         self.mark(slots, handle);
     }
@@ -364,79 +390,69 @@ impl Link {
     /// [`Blocked`]; nothing has changed then.
     #[inline]
     pub fn start(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<Start, Blocked> {
-        let up = self.state == LinkState::Up;
-        let (straight_max, trailer) = (self.quantum().min(STRAIGHT_MAX), self.trailer());
-        let slot = self.slot(slots, handle).ok_or(Blocked::NotOpen)?;
-        if !up || slot.phase != Phase::Open || !slot.direction.sends() {
-            return Err(Blocked::NotOpen);
-        }
-        if slot.ending || slot.killed || slot.theirs {
-            return Err(Blocked::NotOpen);
-        }
-        if len > slot.limit_out as usize {
-            return Err(Blocked::TooLarge(slot.limit_out));
-        }
-        if slot.out_left > 0 || slot.due & due::ACCEPT != 0 {
-            return Err(Blocked::Busy);
-        }
-        let len = len as u32;
-        let cost = charge(len);
-        // One lossy value at a time is under way: it takes the whole window.
-        let needed = if slot.latest { charge(slot.limit_out) } else { cost };
-        if slot.granted.ahead_of(slot.sent) < needed {
-            return Err(Blocked::Credit);
-        }
-        slot.sent = slot.sent.plus(cost);
-        slot.values_out = slot.values_out.plus(1);
-        let last = slot.values_left == 1;
-        slot.values_left = slot.values_left.saturating_sub(1);
-        if last {
-            slot.ending = true;
-            slot.due |= due::END;
-        }
-        if len <= straight_max {
+        let straight_max = self.quantum().min(STRAIGHT_MAX) as usize;
+        let (len, last) = self.charge_message(slots, handle, len)?;
+        if len as usize <= straight_max {
             if last {
                 self.mark(slots, handle);
             }
             self.bytes_out = self.bytes_out.plus(len);
             self.sent = true;
-            return Ok(Start::Straight(Head::new(handle, Part::Whole, len as usize, trailer)));
+            return Ok(Start::Straight(Head::new(handle, Part::Whole, len as usize, self.trailer())));
         }
-        slot.out_total = len;
-        slot.out_left = len;
-        if !slot.in_ready {
-            slot.in_ready = true;
-            self.push_ready(slots, handle);
-        }
+        self.queue(slots, handle, len, len);
         Ok(Start::Queued)
     }
 
+    /// Begins a message of `len` bytes, at least one, that the caller does not hold yet:
+    /// [`Link::supply`] says how many bytes have come, and [`Link::fragment`] asks for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`]; nothing has changed then.
+    pub fn relay(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        if len == 0 {
+            return Err(Blocked::Invalid);
+        }
+        let (len, _) = self.charge_message(slots, handle, len)?;
+        self.queue(slots, handle, len, 0);
+        Ok(())
+    }
+
+    /// `more` bytes of the message that [`Link::relay`] began have come.
+    pub fn supply(&mut self, slots: &mut Slots<'_>, handle: Handle, more: usize) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        let missing = (slot.out_left - slot.out_have) as usize;
+        slot.out_have += more.min(missing) as u32;
+        self.push_ready(slots, handle);
+    }
+
     /// The next part of a queued message that is to be written, in turn among circuits;
-    /// `None` when there is none, or too much is unacknowledged.
+    /// `None` when there is none, or too much is unacknowledged. What is returned must be
+    /// written before anything else is asked of the link.
     pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
         let (quantum, trailer) = (self.quantum(), self.trailer());
-        while self.bytes_out.ahead_of(self.bytes_out_acked) < self.config.flight {
+        let flight = self.config.flight.max(ACK_EVERY);
+        while self.bytes_out.ahead_of(self.bytes_out_acked) < flight {
             let handle = self.pop_ready(slots)?;
             let slot = self.slot(slots, handle)?;
-            slot.in_ready = false;
-            if slot.out_left == 0 {
-                self.free_if_over(slots, handle);
+            if slot.out_have == 0 {
                 continue;
             }
             let (total, offset) = (slot.out_total, slot.out_total - slot.out_left);
-            let len = slot.out_left.min(quantum);
+            let len = slot.out_have.min(quantum);
             let part = match offset {
                 0 if len == total => Part::Whole,
                 0 => Part::First(total),
                 _ => Part::More,
             };
             slot.out_left -= len;
+            slot.out_have -= len;
             let last = slot.out_left == 0;
-            if !last {
-                slot.in_ready = true;
-                self.push_ready(slots, handle);
-            } else if slot.due & due::END != 0 {
+            if last {
                 self.mark(slots, handle);
+            } else {
+                self.push_ready(slots, handle);
             }
             self.bytes_out = self.bytes_out.plus(len);
             self.sent = true;
@@ -449,17 +465,19 @@ impl Link {
     /// Whether [`Link::control`] has something to write.
     #[inline]
     pub fn has_control(&self) -> bool {
-        self.dirty.head != Handle::NONE
-            || self.hello_due
-            || self.ack_due
-            || self.beat_due
-            || self.bye_due.is_some()
+        let last_words = self.hello_due || self.bye_due.is_some();
+        match self.state {
+            LinkState::Down(_) => last_words,
+            LinkState::Leaving if self.bye_due.is_none() => false,
+            _ => last_words || self.dirty.head != Handle::NONE || self.ack_due || self.beat_due,
+        }
     }
 
-    /// Writes the control frames that are due, as many as fit.
+    /// Writes the control frames that are due, as many as fit. On a link that is down these
+    /// are its last words: the hello that says which versions we speak, or a goodbye.
     pub fn control(&mut self, slots: &mut Slots<'_>, sink: &mut dyn Sink) {
         if self.has_control() && self.link_frames(sink) {
-            while self.dirty.head != Handle::NONE {
+            while self.dirty.head != Handle::NONE && self.is_up() {
                 if !self.circuit_frames(slots, sink) {
                     return;
                 }
@@ -475,26 +493,18 @@ impl Link {
 
     /// Messages of `charged` bytes of credit in all have left the inbox: their room is free.
     pub fn consumed(&mut self, slots: &mut Slots<'_>, handle: Handle, charged: u32) {
-        let up = self.is_up();
-        let Some(slot) = self.slot(slots, handle) else { return };
-        slot.consumed = slot.consumed.plus(charged);
-        let promise = slot.consumed.plus(slot.window);
-        let news = promise.ahead_of(slot.promised);
-        if !up || slot.theirs || slot.killed || slot.in_ended || news == 0 || news < slot.window / 2 {
-            return;
+        if let Some(slot) = self.slot(slots, handle) {
+            slot.consumed = slot.consumed.plus(charged);
+            self.grant(slots, handle);
         }
-        slot.promised = promise;
-        slot.due |= due::CREDIT;
-        if slot.taken != slot.taken_told {
-            slot.due |= due::TAKEN;
-        }
-        self.mark(slots, handle);
     }
 
-    /// Changes how many bytes are promised ahead; what was promised stays so.
+    /// Changes how many bytes are promised ahead; what was promised stays so, and a message
+    /// of the limit still fits.
     pub fn set_window(&mut self, slots: &mut Slots<'_>, handle: Handle, window: u32) {
         if let Some(slot) = self.slot(slots, handle) {
-            slot.window = window.min(Total::MAX_DISTANCE);
+            slot.window = window.max(charge(slot.limit_in)).min(Total::MAX_DISTANCE);
+            self.grant(slots, handle);
         }
     }
 
@@ -502,11 +512,13 @@ impl Link {
     /// the next grant, as an answer to [`Event::Asked`].
     pub fn taken(&mut self, slots: &mut Slots<'_>, handle: Handle, total: Total, now: bool) {
         let Some(slot) = self.slot(slots, handle) else { return };
-        if slot.phase != Phase::Open || !total.at_least(slot.taken) {
+        if slot.phase != Phase::Open || !slot.direction.receives() || !total.at_least(slot.taken) {
             return;
         }
         slot.taken = total;
-        if now && slot.taken != slot.taken_told && !slot.theirs && !slot.killed && slot.mine == Final::None {
+        // A peer that has said `DONE` still waits for this; one that has said `DEAD` does not.
+        let wanted = slot.theirs != Final::Dead && slot.mine == Final::None;
+        if now && wanted && slot.taken != slot.taken_told {
             slot.due |= due::TAKEN;
             self.mark(slots, handle);
         }
@@ -516,7 +528,7 @@ impl Link {
     pub fn ask(&mut self, slots: &mut Slots<'_>, handle: Handle, total: Total) {
         let Some(slot) = self.slot(slots, handle) else { return };
         // After our `DONE` nothing may follow; the peer's own `DONE` brings the total.
-        if slot.phase != Phase::Open || slot.theirs || slot.killed || slot.ended || slot.ending {
+        if !slot.can_send() {
             return;
         }
         slot.ask = total;
@@ -527,7 +539,7 @@ impl Link {
     /// No more values from this side. Those begun are still written.
     pub fn end(&mut self, slots: &mut Slots<'_>, handle: Handle) {
         let Some(slot) = self.slot(slots, handle) else { return };
-        if slot.phase != Phase::Open || slot.ending || slot.theirs || slot.killed || !slot.direction.sends() {
+        if !slot.can_send() {
             return;
         }
         slot.ending = true;
@@ -539,7 +551,7 @@ impl Link {
     /// the program has been told.
     pub fn drained(&mut self, slots: &mut Slots<'_>, handle: Handle) {
         let Some(slot) = self.slot(slots, handle) else { return };
-        if !slot.in_ended && !slot.theirs {
+        if !slot.in_ended && !slot.is_final() {
             return;
         }
         slot.in_drained = true;
@@ -577,13 +589,45 @@ impl Link {
         self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < self.config.flight
     }
 
-    /// Ends the link in order: control frames that are due go first.
+    /// As [`Link::kill`], with a text of the caller's that is written at once. Where it finds
+    /// no room the notice follows without it.
+    pub fn refuse(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        dead: Dead,
+        detail: &str,
+        sink: &mut dyn Sink,
+    ) {
+        let (up, crc) = (self.is_up(), self.crc_seed());
+        let Some(slot) = self.slot(slots, handle) else { return };
+        if slot.phase == Phase::Free || slot.killed {
+            return;
+        }
+        slot.kill(dead, "");
+        if slot.mine == Final::Dead && !slot.in_dirty && up {
+            let frame = DeadFrame { dead: sent_place(dead), taken: slot.taken, detail };
+            if put_frame(sink, &Frame::Dead(handle, frame), crc) {
+                slot.mine = Final::Sent;
+                self.sent = true;
+            }
+        }
+        self.mark(slots, handle);
+        self.free_if_over(slots, handle);
+    }
+
+    /// Ends the link in order: control frames that are due go first, and nothing follows.
     pub fn goodbye(&mut self, reason: Reason) {
-        if self.is_up() {
-            self.state = LinkState::Leaving;
-            self.bye_due = Some(reason);
-        } else {
-            self.state = LinkState::Down(Fault::Goodbye(reason));
+        match self.state {
+            LinkState::Up => {
+                self.state = LinkState::Leaving;
+                self.bye_due = Some(reason);
+            }
+            LinkState::Hello => {
+                self.hello_due = false;
+                self.state = LinkState::Down(Fault::Goodbye(reason));
+            }
+            LinkState::Leaving | LinkState::Down(_) => {}
         }
     }
 
@@ -646,7 +690,7 @@ impl Link {
     }
 
     fn beat_ms(&self) -> u32 {
-        self.config.hear_ms / 2
+        (self.config.hear_ms / 2).max(1)
     }
 
     #[inline]
@@ -663,6 +707,76 @@ impl Link {
     fn slot<'s>(&self, slots: &'s mut Slots<'_>, handle: Handle) -> Option<&'s mut Slot> {
         let table = if handle.parity() == self.peer.parity { &mut *slots.theirs } else { &mut *slots.mine };
         table.get_mut(handle.index())
+    }
+
+    /// Takes the credit for a message that may begin now.
+    #[inline]
+    fn charge_message(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        len: usize,
+    ) -> Result<(u32, bool), Blocked> {
+        let up = self.state == LinkState::Up;
+        let slot = self.slot(slots, handle).ok_or(Blocked::NotOpen)?;
+        if !up || !slot.can_send() {
+            return Err(Blocked::NotOpen);
+        }
+        if len > slot.limit_out as usize {
+            return Err(Blocked::TooLarge(slot.limit_out));
+        }
+        if slot.is_busy() {
+            return Err(Blocked::Busy);
+        }
+        let cost = charge(len as u32);
+        // One lossy value at a time is under way: it takes the whole window.
+        let needed = if slot.latest { charge(slot.limit_out) } else { cost };
+        if slot.granted.ahead_of(slot.sent) < needed {
+            return Err(Blocked::Credit);
+        }
+        slot.sent = slot.sent.plus(cost);
+        slot.values_out = slot.values_out.plus(1);
+        let last = slot.values_left == 1;
+        slot.values_left = slot.values_left.saturating_sub(1);
+        if last {
+            // Not written before the message is: a queued one holds it back.
+            slot.ending = true;
+            slot.due |= due::END;
+        }
+        Ok((len as u32, last))
+    }
+
+    fn queue(&mut self, slots: &mut Slots<'_>, handle: Handle, len: u32, have: u32) {
+        if let Some(slot) = self.slot(slots, handle) {
+            slot.out_total = len;
+            slot.out_left = len;
+            slot.out_have = have;
+            self.push_ready(slots, handle);
+        }
+    }
+
+    /// Promises what has become free, unless it is too little to be worth a frame. An empty
+    /// inbox that a message of the limit would not fit always says so: its sender may wait.
+    fn grant(&mut self, slots: &mut Slots<'_>, handle: Handle) {
+        let up = self.is_up();
+        let Some(slot) = self.slot(slots, handle) else { return };
+        let promise = slot.consumed.plus(slot.window);
+        let wanted = slot.phase == Phase::Open && !slot.is_final() && !slot.killed && !slot.in_ended;
+        if !up || !wanted || !slot.direction.receives() || !promise.at_least(slot.promised) {
+            return;
+        }
+        let news = promise.ahead_of(slot.promised);
+        let left = slot.promised.ahead_of(slot.received);
+        let starving = slot.consumed == slot.received && left < charge(slot.limit_in);
+        if news == 0 || news < slot.window / 2 && !starving {
+            return;
+        }
+        slot.promised = promise;
+        slot.due |= due::CREDIT;
+        if slot.taken != slot.taken_told {
+            slot.due |= due::TAKEN;
+        }
+        self.mark(slots, handle);
     }
 
     #[inline]
@@ -705,7 +819,12 @@ impl Link {
             }
             Frame::Attach(carrier, handle, ordinal, open) => {
                 let carried = self.known(slots, carrier)?;
-                if carried.phase != Phase::Open || carried.theirs || !carried.direction.receives() {
+                if carried.phase != Phase::Open
+                    || carried.is_final()
+                    || carried.in_ended
+                    || carried.in_left != 0
+                    || !carried.direction.receives()
+                {
                     return Err(Fault::WrongState);
                 }
                 self.on_open(slots, handle, &open)?;
@@ -725,7 +844,7 @@ impl Link {
                 (handle, told(news, Event::Taken(handle, total)))
             }
             Frame::Ask(handle, total) => {
-                let news = self.known(slots, handle)?.on_ask(total)?;
+                let news = self.known(slots, handle)?.on_ask()?;
                 (handle, told(news, Event::Asked(handle, total)))
             }
             Frame::End(handle, total) => {
@@ -749,13 +868,17 @@ impl Link {
     fn on_hello<'i>(&mut self, hello: Hello<'i>) -> Result<Event<'i>, Fault> {
         if self.state != LinkState::Hello {
             return Err(if hello.boot == self.peer.boot {
-                Fault::OutOfTurn
+                Fault::Restarted(Reason::LinkReset)
             } else {
-                Fault::Goodbye(Reason::PeerRestarted)
+                Fault::Restarted(Reason::PeerRestarted)
             });
         }
         if hello.nonce == self.nonce {
             return Err(Fault::Loopback);
+        }
+        // Told even if it cannot be: the peer then knows as well why there is no link.
+        if !core::mem::replace(&mut self.echoed, true) {
+            self.hello_due = true;
         }
         if hello.oldest > PROTOCOL_VERSION || hello.newest < PROTOCOL_VERSION {
             return Err(Fault::Version { oldest: hello.oldest, newest: hello.newest });
@@ -763,8 +886,8 @@ impl Link {
         let again = self.peer.nonce != 0 && self.peer.nonce != hello.nonce;
         let silence = hello.hear_ms.saturating_mul(4).max(self.config.dead_ms);
         let kinds_fit = hello.kind as u8 & self.config.kind as u8 != 0;
-        if again || !kinds_fit || hello.packet < MAX_BEFORE_UP || hello.hear_ms == 0 || silence > DEAD_MS_MAX
-        {
+        let too_slow = hello.hear_ms == 0 || silence > DEAD_MS_MAX;
+        if again || !kinds_fit || hello.nonce == 0 || hello.packet < MAX_BEFORE_UP || too_slow {
             return Err(Fault::Hello);
         }
         if hello.echo != 0 && hello.echo != self.nonce {
@@ -781,9 +904,6 @@ impl Link {
             parity,
             crc: hello.crc || self.config.crc,
         };
-        if !core::mem::replace(&mut self.echoed, true) {
-            self.hello_due = true;
-        }
         if hello.echo != self.nonce {
             return Ok(Event::Nothing);
         }
@@ -813,7 +933,7 @@ impl Link {
         if slot.phase != Phase::Free {
             return Err(Fault::BadOpen);
         }
-        *slot = Slot::offered(open)?;
+        slot.reset(Slot::offered(open)?);
         Ok(())
     }
 
@@ -827,9 +947,9 @@ impl Link {
     fn open_frame<'f>(
         &mut self,
         slots: &mut Slots<'_>,
-        open: &Open<'_>,
+        open: &Open<'f>,
         sink: &mut dyn Sink,
-        frame: impl FnOnce(Handle) -> Frame<'f>,
+        frame: impl FnOnce(Handle, Open<'f>) -> Frame<'f>,
     ) -> Result<Handle, Blocked> {
         if self.state != LinkState::Up || self.hello_due {
             return Err(Blocked::NotOpen);
@@ -847,7 +967,8 @@ impl Link {
         } else {
             Handle::from_index(self.fresh as usize, 1 - self.peer.parity)
         };
-        let frame = frame(handle);
+        let open = Open { limit: limit_in(open.credit, open.limit), ..*open };
+        let frame = frame(handle, open);
         if frame.write(&mut [0; super::frame::CONTROL_FRAME_MAX]).is_err() {
             return Err(Blocked::Invalid);
         }
@@ -861,7 +982,7 @@ impl Link {
         } else {
             self.fresh += 1;
         }
-        *slot = Slot::opening(open);
+        slot.reset(Slot::opening(&open));
         Ok(handle)
     }
 
@@ -893,7 +1014,10 @@ impl Link {
             self.hello_due = false;
             self.sent = true;
         }
-        if self.ack_due && self.is_up() {
+        if !self.is_up() {
+            return true;
+        }
+        if self.ack_due {
             if !put_frame(sink, &Frame::Ack(self.bytes_in), self.crc_seed()) {
                 return false;
             }
@@ -924,15 +1048,16 @@ impl Link {
     /// Writes what the first circuit in the queue owes: whether there was room for all.
     fn circuit_frames(&mut self, slots: &mut Slots<'_>, sink: &mut dyn Sink) -> bool {
         let (handle, crc) = (self.dirty.head, self.crc_seed());
-        let Some(slot) = self.slot(slots, handle) else { return true };
+        let Some(slot) = self.slot(slots, handle) else {
+            self.dirty = Queue::EMPTY;
+            return true;
+        };
         if slot.mine == Final::Dead {
-            let dead = Dead { reason: slot.dead.reason, at: sent_place(slot.dead.at) };
-            let frame = DeadFrame { dead, taken: slot.taken, detail: slot.detail };
+            let frame = DeadFrame { dead: sent_place(slot.dead), taken: slot.taken, detail: slot.detail };
             if !put_frame(sink, &Frame::Dead(handle, frame), crc) {
                 return false;
             }
             slot.mine = Final::Sent;
-            slot.due = 0;
         }
         for bit in [due::ACCEPT, due::CREDIT, due::TAKEN, due::ASK, due::END] {
             if slot.due & bit == 0 || bit == due::END && slot.out_left > 0 {
@@ -984,7 +1109,7 @@ impl Link {
         if slot.phase == Phase::Free || !slot.is_over() {
             return;
         }
-        *slot = Slot::new();
+        slot.reset(Slot::new());
         if ours {
             slot.next_dirty = self.free;
             self.free = handle;
@@ -1006,10 +1131,15 @@ impl Link {
         }
     }
 
+    /// Puts a circuit into the queue of those with message bytes to write, unless it is
+    /// there already or has none.
     fn push_ready(&mut self, slots: &mut Slots<'_>, handle: Handle) {
-        if let Some(slot) = self.slot(slots, handle) {
-            slot.next_ready = Handle::NONE;
+        let Some(slot) = self.slot(slots, handle) else { return };
+        if slot.in_ready || slot.out_have == 0 {
+            return;
         }
+        slot.in_ready = true;
+        slot.next_ready = Handle::NONE;
         let tail = core::mem::replace(&mut self.ready.tail, handle);
         match self.slot(slots, tail) {
             Some(last) if tail != Handle::NONE => last.next_ready = handle,
@@ -1022,7 +1152,9 @@ impl Link {
         if handle == Handle::NONE {
             return None;
         }
-        let next = self.slot(slots, handle)?.next_ready;
+        let slot = self.slot(slots, handle)?;
+        slot.in_ready = false;
+        let next = slot.next_ready;
         self.ready.head = next;
         if next == Handle::NONE {
             self.ready.tail = Handle::NONE;
@@ -1031,10 +1163,10 @@ impl Link {
     }
 }
 
-/// A place as the receiver of the frame sees it.
-const fn sent_place(at: Place) -> Place {
-    match at {
-        Place::Here => Place::Peer,
-        other => other,
+/// A notice as the receiver of the frame sees it.
+const fn sent_place(dead: Dead) -> Dead {
+    match dead.at {
+        Place::Here => Dead::peer(dead.reason),
+        _ => dead,
     }
 }

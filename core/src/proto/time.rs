@@ -5,12 +5,14 @@ use core::time::Duration;
 /// Microseconds since a moment that the caller chose and keeps for the life of the link.
 ///
 /// Monotonic by contract; a step back is treated as no time having passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Instant(u64);
 
 impl Instant {
     /// The caller's moment zero.
     pub const ZERO: Self = Self(0);
+    /// Later than any other.
+    pub const NEVER: Self = Self(u64::MAX);
 
     /// From microseconds.
     pub const fn from_micros(micros: u64) -> Self {

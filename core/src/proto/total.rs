@@ -5,7 +5,7 @@
 /// Two totals of one circuit never lie 2^31 or further apart, so their order is one
 /// subtraction. A repeated or old total changes nothing, and there is no sum that a peer
 /// could make overflow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Total(u32);
 
 impl Total {

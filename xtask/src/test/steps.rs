@@ -5,7 +5,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::Runner;
+use super::{Runner, boards};
 use crate::command::{Cmd, Result, root};
 use crate::{bench, demo, fuzz, tidy};
 
@@ -44,6 +44,10 @@ pub(super) fn all() -> Vec<Step> {
         let question = "does the demo end by itself, without a terminal?";
         steps.push(step("demo", question, demo_piped));
     }
+    steps.push(Step {
+        boards: true,
+        ..step("no-std", "does core build for boards, and run there without alloc and std?", boards::no_std)
+    });
     steps
 }
 

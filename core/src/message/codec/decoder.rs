@@ -149,18 +149,6 @@ impl<'de> Decoder<'de> {
         Ok(value)
     }
 
-    /// Decodes an element of a list, which lies on the heap.
-    #[inline]
-    fn element<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
-        let size = size_of::<S::Value>();
-        // At least one, so that a list of what takes neither memory nor bytes is not endless.
-        self.charge(size.max(1))?;
-        let cover = core::mem::replace(&mut self.cover, size);
-        let value = seed.deserialize(&mut *self)?;
-        self.cover = cover;
-        Ok(value)
-    }
-
     /// The start of a list of `len`: how many elements may be allocated for at once.
     fn plan(&mut self, len: usize) -> Result<usize, DecodeError> {
         if len > self.budget {
@@ -308,7 +296,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         self.nest(|decoder| {
             let left = decoder.take_len()?;
             let planned = decoder.plan(left)?;
-            visitor.visit_seq(Elements { decoder, left, planned })
+            visitor.visit_seq(Elements { decoder, left, planned, paid: 0 })
         })
     }
 
@@ -332,7 +320,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         self.nest(|decoder| {
             let left = decoder.take_len()?;
             let planned = decoder.plan(left)?;
-            visitor.visit_map(Elements { decoder, left, planned })
+            visitor.visit_map(Elements { decoder, left, planned, paid: 0 })
         })
     }
 
@@ -389,6 +377,23 @@ struct Elements<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
     left: usize,
     planned: usize,
+    /// The size that has been charged for each element, those to come included.
+    paid: usize,
+}
+
+impl<'de> Elements<'_, 'de> {
+    /// Decodes an element, one of `count` that are still to come.
+    #[inline]
+    fn element<S: DeserializeSeed<'de>>(&mut self, seed: S, count: usize) -> Result<S::Value, DecodeError> {
+        // At least one, so that a list of what takes neither memory nor bytes is not endless.
+        let size = size_of::<S::Value>().max(1);
+        if size > self.paid {
+            self.decoder.charge(count.saturating_mul(size - self.paid))?;
+            self.paid = size;
+        }
+        self.decoder.cover = size;
+        seed.deserialize(&mut *self.decoder)
+    }
 }
 
 impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
@@ -403,7 +408,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
             return Ok(None);
         };
         self.left = left;
-        self.decoder.element(seed).map(Some)
+        self.element(seed, left + 1).map(Some)
     }
 
     #[inline]
@@ -417,12 +422,19 @@ impl<'de> de::MapAccess<'de> for Elements<'_, 'de> {
 
     #[inline]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
-        de::SeqAccess::next_element_seed(self, seed)
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.left = left;
+        // Each entry pays for itself: keys and values differ in size.
+        self.paid = 0;
+        self.element(seed, 1).map(Some)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
-        self.decoder.element(seed)
+        self.paid = 0;
+        self.element(seed, 1)
     }
 
     #[inline]

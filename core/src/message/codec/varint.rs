@@ -25,17 +25,24 @@ macro_rules! varint {
             //# A decoder MUST refuse a number whose last byte is zero, unless it is the only one, and one
             //# that does not fit its type.
             const LAST: u8 = (<$number>::MAX >> (7 * ($max_len - 1))) as u8;
-            let mut value = 0;
-            for at in 0..$max_len {
-                let byte = *input.get(at).ok_or(DecodeError::Truncated)?;
+            let (&first, rest) = input.split_first().ok_or(DecodeError::Truncated)?;
+            if first < 0x80 {
+                *input = rest;
+                return Ok(first.into());
+            }
+            let mut value = <$number>::from(first & 0x7f);
+            for (at, &byte) in (1..$max_len).zip(rest) {
                 value |= <$number>::from(byte & 0x7f) << (7 * at);
                 if byte < 0x80 {
-                    if (byte == 0 && at > 0) || (at == $max_len - 1 && byte > LAST) {
+                    if byte == 0 || (at == $max_len - 1 && byte > LAST) {
                         return Err(DecodeError::Varint);
                     }
-                    *input = input.get(at + 1..).unwrap_or_default();
+                    *input = rest.get(at..).unwrap_or_default();
                     return Ok(value);
                 }
+            }
+            if input.len() < $max_len {
+                return Err(DecodeError::Truncated);
             }
             Err(DecodeError::Varint)
         }

@@ -1,0 +1,731 @@
+//! Methods: requests one way, replies the other, pipelined over one circuit.
+//!
+//! ```text
+//! request = varint id, 0, varint deadline in ms (0: none), message      cancel = varint id, 1
+//! reply   = varint id, 0, message                                       dead   = varint id, 1, reason
+//! ```
+//!
+//! Ids count up and are never used again, so a late reply never reaches another call. Room
+//! for the replies of all calls that may be under way is promised when the circuit opens.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::Wake;
+use std::time::{Duration, Instant};
+
+use super::cell::{Inbox, Message as Arrived};
+use super::circuit::{Arrival, Circuit, Refusal};
+use super::error::{RecvError, SendCause, SendError};
+use super::receiver::Inflow;
+use super::sender::Outgoing;
+use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::wait::{Source, Wait, Waiting};
+use crate::message::{DecodeError, EncodeError, Message};
+use crate::proto::{Dead, Link, OpenFlags, Place, Reason, varint};
+
+const KIND_MESSAGE: u8 = 0;
+const KIND_OTHER: u8 = 1;
+/// What stands before a message: id, kind, deadline.
+const HEADER_MAX: usize = 2 * varint::MAX_LEN + 1;
+
+/// Why a call has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// No reply will come: the handler is gone, the link is lost, and so on.
+    Dead(Dead),
+    /// The deadline passed first. The server is told, and a late reply is dropped.
+    Deadline,
+    /// The request is longer than the server's limit, in bytes.
+    TooLarge(u32),
+    /// The request cannot be encoded.
+    Encode(EncodeError),
+    /// The reply did not decode.
+    Decode(DecodeError),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dead(dead) => fmt::Display::fmt(dead, f),
+            Self::Deadline => f.write_str("the deadline passed before the reply came"),
+            Self::TooLarge(limit) => write!(f, "request longer than the server's limit of {limit} bytes"),
+            Self::Encode(error) => write!(f, "the request cannot be encoded: {error}"),
+            Self::Decode(error) => write!(f, "the reply did not decode: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+/// Calls a method: sends `Req`, gets `Rep`. Clones share one circuit.
+///
+/// Dropping the last one ends the circuit; calls that are under way keep it alive.
+pub struct Client<Req, Rep> {
+    core: Arc<Core>,
+    types: PhantomData<fn(Req) -> Rep>,
+}
+
+/// What the calls of one circuit share.
+struct Core {
+    circuit: Circuits,
+    calls: Mutex<Calls>,
+    /// Somebody found `calls` locked and wants it looked at again.
+    again: AtomicBool,
+}
+
+/// Keeps the circuit, and ends it in order with the last call.
+struct Circuits(Arc<Circuit>);
+
+impl Drop for Circuits {
+    fn drop(&mut self) {
+        self.0.drop_tx();
+        self.0.drop_rx(&Inbox::default());
+    }
+}
+
+#[derive(Default)]
+struct Calls {
+    next: u32,
+    most: usize,
+    pending: HashMap<u32, Pending>,
+    /// Calls that wait for credit, or for others to end.
+    room: Vec<Waker>,
+    inbox: Inbox,
+    dead: Option<Dead>,
+}
+
+enum Pending {
+    Waiting(Option<Waker>),
+    Replied(Result<Vec<u8>, Dead>),
+    /// Given up here; its place is kept until the server has answered.
+    Cancelled,
+}
+
+impl<Req, Rep> Clone for Client<Req, Rep> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core), types: PhantomData }
+    }
+}
+
+impl<Req, Rep> fmt::Debug for Client<Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> Client<Req, Rep> {
+    /// Calls the method. Calls run in the order in which they were first polled or waited
+    /// for; as many may be under way as replies fit into the window.
+    ///
+    /// Dropping the operation cancels the call: the server is told.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub fn call(&self, request: Req) -> Wait<Calling<Req, Rep>> {
+        Wait::new(Calling {
+            core: Arc::clone(&self.core),
+            state: State::Unsent(Outgoing::Value(request)),
+            deadline: None,
+            reply: PhantomData,
+        })
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> End for Client<Req, Rep> {
+    fn spec() -> Spec {
+        Spec::both::<Rep, Req>(OpenFlags::CALLS, Req::NAME, Rep::MAX_LEN.map(|len| len + HEADER_MAX))
+    }
+
+    fn imported(end: Imported) -> Self {
+        let (limit, floor) = Self::spec().room(None);
+        let most = (floor / Link::charge(limit)).max(1) as usize;
+        let calls = Mutex::new(Calls { most, ..Calls::default() });
+        let core = Core { circuit: Circuits(end.circuit), calls, again: AtomicBool::new(false) };
+        Self { core: Arc::new(core), types: PhantomData }
+    }
+}
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives what has come to the calls that wait for it.
+    fn pump(self: &Arc<Self>) {
+        let waker = Waker::from(Arc::clone(self));
+        loop {
+            self.again.store(false, Ordering::SeqCst);
+            let mut calls = match self.calls.try_lock() {
+                Ok(calls) => calls,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    // Who holds it looks at the flag after it has let go.
+                    self.again.store(true, Ordering::SeqCst);
+                    match self.calls.try_lock() {
+                        Ok(calls) => calls,
+                        Err(_) => return,
+                    }
+                }
+            };
+            let mut wakers = calls.take_replies(&self.circuit.0, &waker);
+            wakers.append(&mut calls.room);
+            drop(calls);
+            for waker in wakers {
+                waker.wake();
+            }
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    /// After `calls` was locked and let go: does what others could not.
+    fn settle(self: &Arc<Self>) {
+        if self.again.load(Ordering::SeqCst) {
+            self.pump();
+        }
+    }
+}
+
+/// Woken by the link when replies have come, with no lock held.
+impl Wake for Core {
+    fn wake(self: Arc<Self>) {
+        self.pump();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.pump();
+    }
+}
+
+impl Calls {
+    fn take_replies(&mut self, circuit: &Arc<Circuit>, waker: &Waker) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        loop {
+            while let Some(message) = self.inbox.next() {
+                let bytes = match message {
+                    Arrived::Small(bytes) => bytes.to_vec(),
+                    Arrived::Owned(bytes) => bytes,
+                };
+                if let Some(waker) = resolve(&mut self.pending, bytes) {
+                    wakers.push(waker);
+                }
+                circuit.count_taken(&mut self.inbox);
+            }
+            let dead = match circuit.receive(&mut self.inbox, Some(waker)) {
+                Arrival::Messages => continue,
+                Arrival::Nothing => return wakers,
+                Arrival::Closed => Dead { reason: Reason::Withdrawn, at: Place::Peer },
+                Arrival::Dead(dead) => dead,
+            };
+            self.dead.get_or_insert(dead);
+            for call in self.pending.values_mut() {
+                if let Pending::Waiting(waker) = call {
+                    wakers.extend(waker.take());
+                    *call = Pending::Replied(Err(dead));
+                }
+            }
+            return wakers;
+        }
+    }
+}
+
+/// Puts a reply to its call: the waker of whoever waits for it.
+fn resolve(pending: &mut HashMap<u32, Pending>, mut bytes: Vec<u8>) -> Option<Waker> {
+    let (id, used) = varint::get(&bytes).ok()?;
+    let reply = match bytes.get(used) {
+        Some(&KIND_MESSAGE) => {
+            bytes.drain(..=used);
+            Ok(bytes)
+        }
+        _ => {
+            let reason = bytes.get(used + 1).map_or(Reason::Protocol, |&reason| Reason::new(reason));
+            Err(Dead { reason, at: Place::Peer })
+        }
+    };
+    match pending.get_mut(&id)? {
+        Pending::Waiting(waker) => {
+            let waker = waker.take();
+            pending.insert(id, Pending::Replied(reply));
+            waker
+        }
+        Pending::Cancelled => {
+            pending.remove(&id);
+            None
+        }
+        Pending::Replied(_) => None,
+    }
+}
+
+/// A call under way.
+pub struct Calling<Req: Message, Rep> {
+    core: Arc<Core>,
+    state: State<Req>,
+    deadline: Option<Instant>,
+    reply: PhantomData<fn() -> Rep>,
+}
+
+enum State<Req> {
+    Unsent(Outgoing<Req>),
+    Sent(u32),
+    Over,
+}
+
+impl<Req: Message, Rep> Unpin for Calling<Req, Rep> {}
+
+impl<Req: Message, Rep> fmt::Debug for Calling<Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calling")
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
+    /// Sends the request, or registers the waker.
+    fn send(&mut self, waker: &Waker) -> Option<Result<u32, CallError>> {
+        let State::Unsent(request) = &mut self.state else { return None };
+        let mut calls = self.core.lock();
+        if let Some(dead) = calls.dead {
+            return Some(Err(CallError::Dead(dead)));
+        }
+        if calls.pending.len() >= calls.most {
+            calls.room.push(waker.clone());
+            return None;
+        }
+        let Some(next) = calls.next.checked_add(1) else {
+            return Some(Err(CallError::Dead(Dead::here(Reason::NoResources))));
+        };
+        let left = self.deadline.map_or(0, |at| {
+            let left = at.saturating_duration_since(Instant::now()).as_millis();
+            u32::try_from(left).unwrap_or(u32::MAX).max(1)
+        });
+        let mut head = [0; HEADER_MAX];
+        let mut at = varint::put(&mut head, 0, next);
+        head[at] = KIND_MESSAGE;
+        at = varint::put(&mut head, at + 1, left);
+        let mut bytes = Vec::new();
+        if let Err(error) = request.encode(&mut bytes) {
+            let SendCause::Encode(error) = error.cause() else { return None };
+            return Some(Err(CallError::Encode(error)));
+        }
+        bytes.splice(..0, head[..at].iter().copied());
+        // One waker for all calls of the circuit: it passes the word on to them.
+        let shared = Waker::from(Arc::clone(&self.core));
+        match self.core.circuit.0.send(&mut bytes, Some(&shared)) {
+            Ok(()) => {
+                calls.next = next;
+                calls.pending.insert(next, Pending::Waiting(Some(waker.clone())));
+                Some(Ok(next))
+            }
+            Err(refusal) => {
+                // Not sent: the value goes back to where the next attempt finds it.
+                bytes.drain(..at.min(bytes.len()));
+                if let Some(value) = request.give_back(&mut bytes) {
+                    *request = Outgoing::Value(value);
+                }
+                match refusal {
+                    Refusal::Wait => {
+                        calls.room.push(waker.clone());
+                        None
+                    }
+                    Refusal::TooLarge(limit) => Some(Err(CallError::TooLarge(limit))),
+                    Refusal::Dead(dead) => Some(Err(CallError::Dead(dead))),
+                }
+            }
+        }
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> Waiting for Calling<Req, Rep> {
+    type Output = Result<Rep, CallError>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if matches!(self.state, State::Unsent(_)) {
+            let sent = self.send(cx.waker());
+            self.core.settle();
+            match sent {
+                None => {
+                    self.core.pump_if_idle();
+                    return Poll::Pending;
+                }
+                Some(Err(error)) => {
+                    self.state = State::Over;
+                    return Poll::Ready(Err(error));
+                }
+                Some(Ok(id)) => {
+                    self.state = State::Sent(id);
+                    // Registers for the reply, and finds one that was faster.
+                    self.core.pump();
+                }
+            }
+        }
+        let State::Sent(id) = self.state else { return Poll::Pending };
+        let mut calls = self.core.lock();
+        let outcome = match calls.pending.get_mut(&id) {
+            Some(Pending::Waiting(waker)) => {
+                *waker = Some(cx.waker().clone());
+                None
+            }
+            Some(Pending::Replied(_)) => match calls.pending.remove(&id) {
+                Some(Pending::Replied(reply)) => Some(reply),
+                _ => None,
+            },
+            _ => Some(Err(Dead::here(Reason::Cancelled))),
+        };
+        let room = if outcome.is_some() { core::mem::take(&mut calls.room) } else { Vec::new() };
+        drop(calls);
+        for waker in room {
+            waker.wake();
+        }
+        self.core.settle();
+        let Some(reply) = outcome else { return Poll::Pending };
+        self.state = State::Over;
+        Poll::Ready(match reply {
+            Ok(bytes) => Rep::decode_owned(bytes).map_err(CallError::Decode),
+            Err(dead) => Err(CallError::Dead(dead)),
+        })
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        self.cancel();
+        Err(CallError::Deadline)
+    }
+
+    fn deadline(&mut self, at: Instant) {
+        self.deadline = Some(at);
+    }
+
+    fn source(&self) -> Option<Source> {
+        Some(Source(Arc::clone(&self.core.circuit.0.link)))
+    }
+}
+
+impl Core {
+    /// Registers for replies while a call waits for room.
+    fn pump_if_idle(self: &Arc<Self>) {
+        let calls = self.lock();
+        let waits_for_others = !calls.pending.is_empty();
+        drop(calls);
+        if waits_for_others {
+            let waker = Waker::from(Arc::clone(self));
+            let mut calls = self.lock();
+            let wakers = calls.take_replies(&self.circuit.0, &waker);
+            drop(calls);
+            for waker in wakers {
+                waker.wake();
+            }
+        }
+        self.settle();
+    }
+}
+
+impl<Req: Message, Rep> Calling<Req, Rep> {
+    fn cancel(&mut self) {
+        let State::Sent(id) = core::mem::replace(&mut self.state, State::Over) else { return };
+        let mut calls = self.core.lock();
+        if let Some(Pending::Waiting(_)) = calls.pending.get(&id) {
+            calls.pending.insert(id, Pending::Cancelled);
+            drop(calls);
+            self.core.circuit.0.send_short(short(id, &[KIND_OTHER]));
+        } else {
+            calls.pending.remove(&id);
+            drop(calls);
+        }
+        self.core.settle();
+    }
+}
+
+impl<Req: Message, Rep> Drop for Calling<Req, Rep> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+fn short(id: u32, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = [0; varint::MAX_LEN];
+    let len = varint::put(&mut bytes, 0, id);
+    [&bytes[..len], rest].concat()
+}
+
+/// Serves a method: gets `Req`, replies with `Rep`.
+///
+/// Dropping it refuses what comes, and calls that were not taken are answered dead.
+#[derive(Debug)]
+pub struct Server<Req: Message, Rep: Message> {
+    shared: Arc<Mutex<Shared>>,
+    peeked: Option<Result<Request<Req, Rep>, RecvError>>,
+}
+
+/// What a server and its requests share.
+#[derive(Debug)]
+struct Shared {
+    inflow: Inflow,
+    /// Requests that are being handled, and whether their callers have given up.
+    handled: HashMap<(usize, u32), Arc<AtomicBool>>,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
+    fn new(inflow: Inflow) -> Self {
+        Self { shared: Arc::new(Mutex::new(Shared { inflow, handled: HashMap::new() })), peeked: None }
+    }
+
+    /// Receives the next request.
+    ///
+    /// Dropping the operation loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`]; an exported server never sees the end of one caller as its own.
+    pub fn recv(&mut self) -> Wait<Serving<'_, Req, Rep>> {
+        Wait::new(Serving { server: self })
+    }
+
+    /// Receives a request if one is there.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] if none is, else as [`Server::recv`].
+    pub fn try_recv(&mut self) -> Result<Request<Req, Rep>, RecvError> {
+        self.take(None)
+    }
+
+    pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
+        if self.peeked.is_none() {
+            match self.take(Some(waker)) {
+                Err(RecvError::Empty) => {}
+                result => self.peeked = Some(result),
+            }
+        }
+        self.peeked.is_some()
+    }
+
+    fn take(&mut self, waker: Option<&Waker>) -> Result<Request<Req, Rep>, RecvError> {
+        if let Some(peeked) = self.peeked.take() {
+            return peeked;
+        }
+        loop {
+            let mut shared = lock(&self.shared);
+            let Shared { inflow, handled } = &mut *shared;
+            let next = inflow.next(waker, |message, circuit, _| {
+                let bytes = match &message {
+                    Arrived::Small(bytes) => bytes,
+                    Arrived::Owned(bytes) => bytes.as_slice(),
+                };
+                let parsed = parse::<Req>(bytes)?;
+                Ok((parsed, Arc::clone(circuit)))
+            })?;
+            let ((id, request), circuit) = next;
+            let key = (Arc::as_ptr(&circuit) as usize, id);
+            let Some((value, left_ms)) = request else {
+                if let Some(cancelled) = handled.get(&key) {
+                    cancelled.store(true, Ordering::Release);
+                }
+                continue;
+            };
+            let cancelled = Arc::new(AtomicBool::new(false));
+            handled.insert(key, Arc::clone(&cancelled));
+            drop(shared);
+            let deadline = (left_ms > 0).then(|| Instant::now() + Duration::from_millis(u64::from(left_ms)));
+            let reply = Reply { shared: Arc::clone(&self.shared), circuit, id, cancelled, open: true };
+            return Ok(Request { value, deadline, reply, rep: PhantomData });
+        }
+    }
+}
+
+type Parsed<Req> = (u32, Option<(Req, u32)>);
+
+fn parse<Req: Message>(bytes: &[u8]) -> Result<Parsed<Req>, DecodeError> {
+    let (id, used) = varint::get(bytes).map_err(|_| DecodeError::Varint)?;
+    match bytes.get(used) {
+        Some(&KIND_MESSAGE) => {
+            let at = used + 1;
+            let (left_ms, used) = varint::get(&bytes[at..]).map_err(|_| DecodeError::Varint)?;
+            Ok((id, Some((Req::decode(&bytes[at + used..])?, left_ms))))
+        }
+        Some(&KIND_OTHER) if bytes.len() == used + 1 => Ok((id, None)),
+        _ => Err(DecodeError::Truncated),
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> End for Server<Req, Rep> {
+    fn spec() -> Spec {
+        Spec::both::<Req, Rep>(OpenFlags::CALLS, Req::NAME, Req::MAX_LEN.map(|len| len + HEADER_MAX))
+    }
+
+    fn imported(end: Imported) -> Self {
+        Self::new(Inflow::circuit(end.circuit, end.which))
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> ExportEnd for Server<Req, Rep> {
+    fn exported(end: Exported) -> Self {
+        Self::new(Inflow::hub(end.hub))
+    }
+}
+
+/// A request being waited for.
+#[derive(Debug)]
+pub struct Serving<'s, Req: Message, Rep: Message> {
+    server: &'s mut Server<Req, Rep>,
+}
+
+impl<Req: Message + Send, Rep: Message + Send> Waiting for Serving<'_, Req, Rep> {
+    type Output = Result<Request<Req, Rep>, RecvError>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.server.take(Some(cx.waker())) {
+            Err(RecvError::Empty) => Poll::Pending,
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        Err(RecvError::Deadline)
+    }
+
+    fn source(&self) -> Option<Source> {
+        lock(&self.server.shared).inflow.source()
+    }
+}
+
+/// One request. Dropped without a reply, its caller hears `HandlerGone`, or
+/// `HandlerPanicked` where that is why.
+pub struct Request<Req, Rep> {
+    value: Req,
+    deadline: Option<Instant>,
+    reply: Reply,
+    rep: PhantomData<fn(Rep)>,
+}
+
+impl<Req: fmt::Debug, Rep> fmt::Debug for Request<Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Request").field(&self.value).finish()
+    }
+}
+
+impl<Req, Rep> core::ops::Deref for Request<Req, Rep> {
+    type Target = Req;
+
+    fn deref(&self) -> &Req {
+        &self.value
+    }
+}
+
+impl<Req, Rep: Message + Send> Request<Req, Rep> {
+    /// When the caller stops waiting, if it has said so. Not adjusted for the time the
+    /// request spent under way.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the caller has given up, or is gone.
+    pub fn is_cancelled(&self) -> bool {
+        self.reply.is_cancelled()
+    }
+
+    /// Replies. The room for it was reserved when the request was sent, so this waits only
+    /// while the link is busy writing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the reply, when the caller is gone or the reply is too long; the
+    /// caller of one that is too long hears `TooLarge`.
+    pub fn reply(self, value: Rep) -> Wait<Replying<Rep>> {
+        Wait::new(Replying { value: Outgoing::Value(value), reply: self.reply })
+    }
+}
+
+/// The right to answer one request.
+struct Reply {
+    shared: Arc<Mutex<Shared>>,
+    circuit: Arc<Circuit>,
+    id: u32,
+    cancelled: Arc<AtomicBool>,
+    open: bool,
+}
+
+impl Reply {
+    fn is_cancelled(&self) -> bool {
+        let is_ours = |bytes: &[u8]| bytes == short(self.id, &[KIND_OTHER]);
+        self.cancelled.load(Ordering::Acquire)
+            || self.circuit.dead().is_some()
+            || self.circuit.any(is_ours)
+            || lock(&self.shared).inflow.inbox().any(is_ours)
+    }
+
+    fn refuse(&mut self, reason: Reason) {
+        if core::mem::replace(&mut self.open, false) {
+            self.circuit.send_short(short(self.id, &[KIND_OTHER, reason.get()]));
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.refuse(if std::thread::panicking() { Reason::HandlerPanicked } else { Reason::HandlerGone });
+        lock(&self.shared).handled.remove(&(Arc::as_ptr(&self.circuit) as usize, self.id));
+    }
+}
+
+/// A reply being sent.
+pub struct Replying<Rep> {
+    value: Outgoing<Rep>,
+    reply: Reply,
+}
+
+impl<Rep> Unpin for Replying<Rep> {}
+
+impl<Rep> fmt::Debug for Replying<Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Replying")
+    }
+}
+
+impl<Rep: Message + Send> Waiting for Replying<Rep> {
+    type Output = Result<(), SendError<Rep>>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut bytes = Vec::new();
+        if let Err(error) = self.value.encode(&mut bytes) {
+            return Poll::Ready(Err(error));
+        }
+        let head = short(self.reply.id, &[KIND_MESSAGE]);
+        bytes.splice(..0, head.iter().copied());
+        let sent = self.reply.circuit.send(&mut bytes, Some(cx.waker()));
+        if sent.is_ok() {
+            self.reply.open = false;
+            return Poll::Ready(Ok(()));
+        }
+        bytes.drain(..head.len().min(bytes.len()));
+        let value = self.value.give_back(&mut bytes);
+        let cause = match sent {
+            Err(Refusal::TooLarge(limit)) => {
+                self.reply.refuse(Reason::TooLarge);
+                SendCause::TooLarge(limit)
+            }
+            Err(Refusal::Dead(dead)) => SendCause::Dead(dead),
+            _ => {
+                if let Some(value) = value {
+                    self.value = Outgoing::Value(value);
+                }
+                return Poll::Pending;
+            }
+        };
+        Poll::Ready(Err(SendError::new(value, cause)))
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        Err(SendError::new(self.value.give_back(&mut Vec::new()), SendCause::Deadline))
+    }
+}

@@ -1,0 +1,27 @@
+//! What tests of netchan are made of: virtual nodes, wires and clocks.
+//!
+//! [`bare`] needs no allocator and runs on boards too; the rest is for hosts.
+
+pub mod bare;
+
+#[cfg(feature = "testing")]
+mod circuit;
+#[cfg(feature = "testing")]
+mod node;
+#[cfg(feature = "testing")]
+mod pair;
+#[cfg(feature = "testing")]
+mod port;
+#[cfg(feature = "testing")]
+mod rng;
+
+#[cfg(feature = "testing")]
+pub use circuit::{Account, Circuit, Outcome, Stage};
+#[cfg(feature = "testing")]
+pub use node::{Node, Policy};
+#[cfg(feature = "testing")]
+pub use pair::Pair;
+#[cfg(feature = "testing")]
+pub use port::{OneFrame, Port, identity};
+#[cfg(feature = "testing")]
+pub use rng::Rng;

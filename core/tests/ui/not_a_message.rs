@@ -1,0 +1,12 @@
+use netchan::Message;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Plain(u8);
+
+#[derive(Serialize, Deserialize, Message)]
+struct Outer {
+    plain: Plain,
+}
+
+fn main() {}

@@ -1,0 +1,191 @@
+//! Core on boards: finds or installs a toolchain and QEMU, builds, and runs the firmware of
+//! `core/tests-no-std`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Runner;
+use crate::command::{Cmd, Result, root};
+
+const FIRMWARE: &str = "core/tests-no-std";
+const FIRMWARE_NAME: &str = "netchan-tests-no-std";
+/// Shared by everything for boards, apart from the host's builds.
+const TARGET_DIR: &str = "target/boards";
+
+/// A target, and the machine that runs its firmware.
+struct Board {
+    target: &'static str,
+    qemu: &'static str,
+    machine: &'static str,
+}
+
+const BOARDS: [Board; 2] = [
+    Board { target: "thumbv7m-none-eabi", qemu: "qemu-system-arm", machine: "-M lm3s6965evb" },
+    Board {
+        target: "riscv32imac-unknown-none-elf",
+        qemu: "qemu-system-riscv32",
+        machine: "-M virt -bios none",
+    },
+];
+
+/// A compiler for boards whose library comes as source, and the linker.
+const COMPILER_PACKAGES: &str = "rustc-web cargo-web rust-web-src lld";
+const QEMU_PACKAGES: &str = "qemu-system-arm qemu-system-misc";
+
+/// Where the compiler for boards comes from.
+#[derive(Clone, Copy, Debug)]
+enum Toolchain {
+    /// The one that runs this task has the targets.
+    Active,
+    /// Debian's, which builds `core` and `alloc` from source.
+    Debian,
+}
+
+pub(super) fn no_std(runner: &mut Runner) -> Result {
+    let toolchain = Toolchain::find(runner)?;
+    find_qemu(runner)?;
+    for board in &BOARDS {
+        for features in ["", " --features alloc"] {
+            let line = format!("check --package netchan --no-default-features{features}");
+            runner.run(&toolchain.cargo(&line, board.target))?;
+        }
+        build_and_run(runner, toolchain, board)?;
+    }
+    // A check that cannot fail would prove nothing, so one is made to.
+    let board = &BOARDS[0];
+    let build = toolchain.cargo("build --release --features planted-failure", board.target);
+    runner.run(&build.dir(FIRMWARE))?;
+    println!("      (this one has to fail)");
+    if runner.run(&board.emulate()).is_ok() {
+        return Err("a failed check on the board was not noticed".into());
+    }
+    if !runner.output().contains("FAILED  a_planted_failure") && !runner.verbose {
+        return Err("the board failed, but not by the check that was planted".into());
+    }
+    let targets = BOARDS.map(|board| board.target).join(", ");
+    runner.remark(format!("{targets}, run in QEMU"));
+    Ok(())
+}
+
+fn build_and_run(runner: &mut Runner, toolchain: Toolchain, board: &Board) -> Result {
+    let build = toolchain.cargo("build --release", board.target);
+    runner.run(&build.dir(FIRMWARE))?;
+    runner.run(&board.emulate())
+}
+
+impl Board {
+    /// Runs the firmware; its exit code, by semihosting, becomes QEMU's.
+    fn emulate(&self) -> Cmd {
+        let quiet = "-display none -monitor none -serial none";
+        let semihosting = "-semihosting-config enable=on,target=native";
+        let (qemu, machine, target) = (self.qemu, self.machine, self.target);
+        let kernel = format!("{TARGET_DIR}/{target}/release/{FIRMWARE_NAME}");
+        Cmd::new(&format!("{qemu} {machine} {quiet} {semihosting} -kernel {kernel}"))
+            .limit(Duration::from_secs(120))
+    }
+}
+
+impl Toolchain {
+    /// What is there already; else Debian's packages; else the targets by rustup.
+    fn find(runner: &mut Runner) -> Result<Self> {
+        if BOARDS.iter().all(|board| is_in_active(board.target)) {
+            return Ok(Self::Active);
+        }
+        if is_installed(COMPILER_PACKAGES) || can_install() && install(runner, COMPILER_PACKAGES).is_ok() {
+            return Ok(Self::Debian);
+        }
+        let targets = BOARDS.map(|board| board.target).join(" ");
+        let rustup = format!("rustup target add {targets}");
+        if runner.run(&Cmd::new(&rustup)).is_ok() {
+            return Ok(Self::Active);
+        }
+        Err(format!(
+            "no compiler for boards. Either of these gives one:\n    {rustup}\n    \
+             apt-get install {COMPILER_PACKAGES}     (Debian 12, as root)\n\
+             or leave the boards out: cargo xtask test --no-boards"
+        ))
+    }
+
+    fn cargo(self, line: &str, target: &str) -> Cmd {
+        let cmd = match self {
+            Self::Active => Cmd::cargo(&format!("{line} --target {target}")),
+            Self::Debian => {
+                let line = format!("/usr/bin/cargo {line} -Z build-std=core,alloc --target {target}");
+                // Debian's compiler is a stable one without rust-lld, so both are said here.
+                let linker = target.replace('-', "_").to_uppercase();
+                Cmd::new(&line)
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env("RUSTC", "/usr/bin/rustc")
+                    .env(&format!("CARGO_TARGET_{linker}_LINKER"), "ld.lld")
+            }
+        };
+        let dir = root().join(TARGET_DIR);
+        cmd.env("CARGO_TARGET_DIR", &dir.to_string_lossy())
+    }
+}
+
+/// Whether the active toolchain has the library for a target.
+fn is_in_active(target: &str) -> bool {
+    let rustc = format!("rustc --print target-libdir --target {target}");
+    let Ok(dir) = Cmd::new(&rustc).read() else {
+        return false;
+    };
+    let entries = Path::new(dir.trim()).read_dir();
+    entries.is_ok_and(|mut entries| {
+        entries
+            .any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libcore")))
+    })
+}
+
+fn find_qemu(runner: &mut Runner) -> Result {
+    let is_there = || BOARDS.iter().all(|board| Cmd::new(&format!("{} --version", board.qemu)).succeeds());
+    if is_there() {
+        return Ok(());
+    }
+    if can_install() {
+        install(runner, QEMU_PACKAGES)?;
+    }
+    if is_there() {
+        return Ok(());
+    }
+    let programs = BOARDS.map(|board| board.qemu).join(" and ");
+    Err(format!(
+        "{programs} are not installed. On Debian and Ubuntu, as root:\n    \
+         apt-get install {QEMU_PACKAGES}\n\
+         or leave the boards out: cargo xtask test --no-boards"
+    ))
+}
+
+/// Installing is for machines like CI's: Debian, as root.
+fn can_install() -> bool {
+    let user = Cmd::new("id -u").read();
+    Path::new("/etc/debian_version").exists() && user.is_ok_and(|user| user.trim() == "0")
+}
+
+fn is_installed(packages: &str) -> bool {
+    packages.split(' ').all(|package| {
+        let query = Cmd::new("dpkg-query --show --showformat=${Status}").arg(package);
+        query.read().is_ok_and(|status| status == "install ok installed")
+    })
+}
+
+fn install(runner: &mut Runner, packages: &str) -> Result {
+    const TRIES: u32 = 3;
+    let apt = |line: &str| {
+        let options = "-o Acquire::Retries=3 -o DPkg::Lock::Timeout=600";
+        Cmd::new(&format!("apt-get {options} {line}"))
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .limit(Duration::from_secs(20 * 60))
+    };
+    let mut last = Ok(());
+    for _ in 0..TRIES {
+        last = runner
+            .run(&apt("update"))
+            .and_then(|()| runner.run(&apt(&format!("install --yes --no-install-recommends {packages}"))));
+        if last.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(5));
+    }
+    last
+}
