@@ -253,8 +253,7 @@ fn a_killed_importer_leaves_an_account_that_adds_up() -> Result {
     let options = ExportOptions::fanout(Fanout::WorkQueue);
     let mut ticks: Sender<Tick> = node.export_with("ticks", options)?;
     let listener = tcp::listen(&node, "127.0.0.1:0")?;
-    let mut importer =
-        Process::program(env!("CARGO_BIN_EXE_importer"), &listener.address().to_string())?;
+    let mut importer = Process::program(env!("CARGO_BIN_EXE_importer"), &listener.address().to_string())?;
     ticks.send(Tick { n: 1 }).timeout(LIMIT).wait()?;
     ticks.send(Tick { n: 2 }).timeout(LIMIT).wait()?;
     ticks.drain().timeout(LIMIT).wait()?;
