@@ -50,7 +50,10 @@ impl Process {
             .spawn()?;
         let mut address = String::new();
         let stderr = child.stderr.take().ok_or("stderr is piped")?;
-        BufReader::new(stderr).read_line(&mut address)?;
+        let mut stderr = BufReader::new(stderr);
+        stderr.read_line(&mut address)?;
+        // What else it says belongs to this test's output.
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::stderr()));
         Ok(Self { child, address: address.trim().to_owned() })
     }
 

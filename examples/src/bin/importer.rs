@@ -6,7 +6,7 @@ use netchan_examples::Tick;
 use netchan_tcp as tcp;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
     let node = Node::new("reader");
     let station = tcp::connect(&node, address).wait()?;
     let mut ticks = station.import::<Receiver<Tick>>("ticks").wait()?;
