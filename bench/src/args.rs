@@ -57,11 +57,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Wish> {
         json: false,
     };
     while let Some(word) = words.next() {
-        let mut value = || {
-            words
-                .next()
-                .with_context(|| format!("{word} needs a value"))
-        };
+        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
             "--help" | "-h" => return Ok(Wish::Help),
             "--json" => args.json = true,

@@ -20,5 +20,6 @@ pub(crate) fn figures(
         .with("idle_p99_us", idle.need("p99_us")?)
         .with("p50_us", busy.need("p50_us")?)
         .with("p99_us", busy.need("p99_us")?)
+        .with("p50_over_idle", busy.need("p50_us")? / idle.need("p50_us")?)
         .with("gbytes_s", rate / 1e9))
 }

@@ -97,11 +97,7 @@ impl<'a> Blocks<'a> {
         let cpu = machine::cpu_time() - self.cpu;
         let bytes = self.count * self.len as u64;
         ensure!(
-            receipt
-                == Msg {
-                    seq: self.count,
-                    value: bytes
-                },
+            receipt == Msg { seq: self.count, value: bytes },
             "sent {} blocks, {bytes} bytes; the receiver counted {receipt:?}",
             self.count
         );
@@ -123,12 +119,7 @@ pub(crate) struct BlockTally {
 
 impl BlockTally {
     pub(crate) fn start() -> Self {
-        Self {
-            count: 0,
-            bytes: 0,
-            len: BLOCK_LEN,
-            cpu: machine::cpu_time(),
-        }
+        Self { count: 0, bytes: 0, len: BLOCK_LEN, cpu: machine::cpu_time() }
     }
 
     pub(crate) fn with_len(mut self, len: usize) -> Self {
@@ -157,25 +148,17 @@ impl BlockTally {
 
     /// What goes back to the sender.
     pub(crate) fn receipt(&self) -> Msg {
-        Msg {
-            seq: self.count,
-            value: self.bytes,
-        }
+        Msg { seq: self.count, value: self.bytes }
     }
 
     pub(crate) fn finish(self) -> Figures {
         let cpu = machine::cpu_time() - self.cpu;
-        Figures::default()
-            .with("bytes", self.bytes as f64)
-            .with("cpu_ns", cpu.as_nanos() as f64)
+        Figures::default().with("bytes", self.bytes as f64).with("cpu_ns", cpu.as_nanos() as f64)
     }
 }
 
 fn word(block: &[u8], at: usize) -> Result<u64> {
-    let bytes = block
-        .get(at..at + 8)
-        .with_context(|| format!("a block of {} bytes is too short", block.len()))?;
-    Ok(u64::from_le_bytes(
-        bytes.try_into().expect("eight bytes were taken above"),
-    ))
+    let bytes =
+        block.get(at..at + 8).with_context(|| format!("a block of {} bytes is too short", block.len()))?;
+    Ok(u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken above")))
 }

@@ -99,6 +99,7 @@ const CHANNELS: &[Column] = &[
 const BESIDE: &[Column] = &[
     column("idle p50 µs", "idle_p50_us", Show::Median(1)),
     column("p50 µs", "p50_us", Show::Median(1)),
+    column("p50/idle", "p50_over_idle", Show::Median(1)),
     column("p99 µs", "p99_us", Show::Median(1)),
     column("p99/raw", "p99_us", Show::Ratio),
     column("bulk GB/s", "gbytes_s", Show::Median(2)),
@@ -255,17 +256,13 @@ impl Case {
                 let messages = client.need("messages")?;
                 let cpu = client.need("cpu_ns")? + server.need("cpu_ns")?;
                 let rate = messages / client.need("seconds")?;
-                client
-                    .with("messages_s", rate)
-                    .with("cpu_ns_message", cpu / messages)
+                client.with("messages_s", rate).with("cpu_ns_message", cpu / messages)
             }
             Workload::Bulk => {
                 let gbytes = client.need("bytes")? / 1e9;
                 let cpu = client.need("cpu_ns")? + server.need("cpu_ns")?;
                 let rate = gbytes / client.need("seconds")?;
-                client
-                    .with("gbytes_s", rate)
-                    .with("cpu_ms_gbyte", cpu / 1e6 / gbytes)
+                client.with("gbytes_s", rate).with("cpu_ms_gbyte", cpu / 1e6 / gbytes)
             }
             Workload::Channels => {
                 let total = client.need("total_s")?;
@@ -294,12 +291,7 @@ fn wire(job: &Job) -> Result<Figures> {
 fn difference(job: &Job, workload: Workload, (few, many): (u64, u64)) -> Result<(f64, f64)> {
     let count = |count| -> Result<(u64, u64)> {
         let counters = Arc::new(Counters::default());
-        let job = Job {
-            workload,
-            amount: Amount::Count(count),
-            base: WIDE,
-            ..job.clone()
-        };
+        let job = Job { workload, amount: Amount::Count(count), base: WIDE, ..job.clone() };
         child::run(&job, |port| relay::start(port, &counters))?;
         Ok(counters.settled())
     };

@@ -64,9 +64,7 @@ pub(crate) fn main(role: &str) -> Result<()> {
     let peer = peers::find(&job.peer)?;
     let done = match &role {
         Role::Server(job) => peer.serve(job, Door(())),
-        Role::Client(job, port) => {
-            peer.connect(job, SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
-        }
+        Role::Client(job, port) => peer.connect(job, SocketAddr::from((Ipv4Addr::LOCALHOST, *port))),
     };
     match done {
         Ok(figures) => say(&Line::Figures(figures))?,
@@ -130,12 +128,7 @@ impl Running {
                 }
             }
         });
-        Ok(Self {
-            name,
-            child,
-            lines,
-            deadline: Instant::now() + Duration::from_secs(deadline_s) + GRACE,
-        })
+        Ok(Self { name, child, lines, deadline: Instant::now() + Duration::from_secs(deadline_s) + GRACE })
     }
 
     fn line(&self) -> Result<Line> {

@@ -34,14 +34,8 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Rtt,
-        Self::Oneway,
-        Self::Bulk,
-        Self::Channels,
-        Self::Beside,
-        Self::Wire,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Rtt, Self::Oneway, Self::Bulk, Self::Channels, Self::Beside, Self::Wire];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -11,9 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// The cores this process may run on.
 pub(crate) fn cores() -> Result<Vec<usize>> {
     let set = sched_getaffinity(None).context("asking for the allowed cores")?;
-    Ok((0..CpuSet::MAX_CPU)
-        .filter(|&core| set.is_set(core))
-        .collect())
+    Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
 }
 
 /// Ties the calling thread, and every thread it starts later, to one core.
@@ -27,10 +25,7 @@ pub(crate) fn pin(core: usize) -> Result<()> {
 pub(crate) fn cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(now.tv_sec).expect("CPU time is not negative");
-    Duration::new(
-        seconds,
-        u32::try_from(now.tv_nsec).expect("nanoseconds are below a second"),
-    )
+    Duration::new(seconds, u32::try_from(now.tv_nsec).expect("nanoseconds are below a second"))
 }
 
 /// Resident memory of this process, in bytes.
@@ -48,10 +43,7 @@ pub(crate) fn resident() -> Result<u64> {
 /// Raises the limit of open descriptors to what is allowed, and says what that is.
 pub(crate) fn allow_many_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum.unwrap_or(u64::MAX),
         Err(_) => limit.current.unwrap_or(u64::MAX),

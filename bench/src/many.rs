@@ -21,12 +21,7 @@ impl Many {
     /// Starts: call when the connection stands and no channel is open.
     pub(crate) fn start(job: &Job) -> Result<Self> {
         let base = machine::resident()?;
-        Ok(Self {
-            channels: job.channels,
-            base,
-            started: Instant::now(),
-            opened: None,
-        })
+        Ok(Self { channels: job.channels, base, started: Instant::now(), opened: None })
     }
 
     /// All channels are open at both ends (known to the client by an answer from the server).
@@ -58,8 +53,5 @@ pub(crate) fn expected(job: &Job) -> Msg {
         count += 1;
         sum = sum.wrapping_add(msg.value);
     }
-    Msg {
-        seq: count,
-        value: sum,
-    }
+    Msg { seq: count, value: sum }
 }

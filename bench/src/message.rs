@@ -19,7 +19,7 @@ const CLOCK_EVERY: u64 = 256;
 const WARM_UP: u32 = 10;
 
 /// Two words: what a small command or a reading weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, netchan::Message)]
 pub(crate) struct Msg {
     pub(crate) seq: u64,
     pub(crate) value: u64,
@@ -27,17 +27,11 @@ pub(crate) struct Msg {
 
 impl Msg {
     pub(crate) fn nth(n: u64, base: u64) -> Self {
-        Self {
-            seq: base + n,
-            value: base + (n ^ 0x55),
-        }
+        Self { seq: base + n, value: base + (n ^ 0x55) }
     }
 
     pub(crate) fn end(count: u64) -> Self {
-        Self {
-            seq: END,
-            value: count,
-        }
+        Self { seq: END, value: count }
     }
 
     pub(crate) fn is_end(&self) -> bool {
@@ -102,11 +96,7 @@ impl Source {
         let seconds = self.started.elapsed().as_secs_f64();
         let cpu = machine::cpu_time() - self.cpu;
         ensure!(
-            receipt
-                == Msg {
-                    seq: self.count,
-                    value: self.sum
-                },
+            receipt == Msg { seq: self.count, value: self.sum },
             "sent {} messages with sum {}, the receiver counted {receipt:?}",
             self.count,
             self.sum
@@ -130,23 +120,13 @@ pub(crate) struct Tally {
 impl Tally {
     /// Starts the CPU clock: call when the connection stands.
     pub(crate) fn start(job: &Job) -> Self {
-        Self {
-            base: job.base,
-            count: 0,
-            sum: 0,
-            cpu: machine::cpu_time(),
-        }
+        Self { base: job.base, count: 0, sum: 0, cpu: machine::cpu_time() }
     }
 
     #[inline]
     pub(crate) fn take(&mut self, msg: Msg) -> Result<Flow> {
         if msg.is_end() {
-            ensure!(
-                msg.value == self.count,
-                "{} messages came of {}",
-                self.count,
-                msg.value
-            );
+            ensure!(msg.value == self.count, "{} messages came of {}", self.count, msg.value);
             return Ok(Flow::End);
         }
         let expected = Msg::nth(self.count, self.base);
@@ -158,17 +138,12 @@ impl Tally {
 
     /// What goes back to the sender.
     pub(crate) fn receipt(&self) -> Msg {
-        Msg {
-            seq: self.count,
-            value: self.sum,
-        }
+        Msg { seq: self.count, value: self.sum }
     }
 
     pub(crate) fn finish(self) -> Figures {
         let cpu = machine::cpu_time() - self.cpu;
-        Figures::default()
-            .with("messages", self.count as f64)
-            .with("cpu_ns", cpu.as_nanos() as f64)
+        Figures::default().with("messages", self.count as f64).with("cpu_ns", cpu.as_nanos() as f64)
     }
 }
 

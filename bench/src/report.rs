@@ -58,15 +58,11 @@ impl Row {
         let shown = match column.show {
             Show::Median(digits) => median(&values).map(|value| fixed(value, digits)),
             Show::Rate => median(&values).map(rate),
-            Show::Ratio => baseline
-                .and_then(|baseline| self.ratio(baseline, column.key))
-                .map(ratio),
+            Show::Ratio => baseline.and_then(|baseline| self.ratio(baseline, column.key)).map(ratio),
             Show::Range(digits) => {
                 range(&values).map(|(low, high)| format!("{low:.digits$}–{high:.digits$}"))
             }
-            Show::RateRange => {
-                range(&values).map(|(low, high)| format!("{}–{}", rate(low), rate(high)))
-            }
+            Show::RateRange => range(&values).map(|(low, high)| format!("{}–{}", rate(low), rate(high))),
         };
         shown.unwrap_or_else(|| "–".to_owned())
     }
@@ -140,9 +136,7 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.head {
-            let value = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             // Writing to a String never fails.
             let _ = writeln!(text, "{name}: {value}");
         }
@@ -194,9 +188,7 @@ impl Notes {
 
     fn text(&self) -> String {
         let notes = self.0.iter().enumerate();
-        notes
-            .map(|(at, note)| format!("  [{}] {note}\n", at + 1))
-            .collect()
+        notes.map(|(at, note)| format!("  [{}] {note}\n", at + 1)).collect()
     }
 }
 

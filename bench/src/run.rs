@@ -11,19 +11,17 @@ use crate::case::{self, Case, Scale};
 use crate::machine;
 use crate::report::{Report, Row, Section};
 
+/// Load per core from which other work disturbs the run.
+const BUSY: f64 = 0.3;
+
+/// Measures what the command line asks for.
 pub(crate) fn run(args: &Args) -> Result<Report> {
     let started = Instant::now();
     let cores = machine::cores()?;
     let last = *cores.last().context("this process may run on no core")?;
     let core = args.core.unwrap_or(last);
-    ensure!(
-        cores.contains(&core),
-        "core {core} is not among the allowed ones: {cores:?}"
-    );
-    let scale = Scale {
-        millis: args.millis,
-        core,
-    };
+    ensure!(cores.contains(&core), "core {core} is not among the allowed ones: {cores:?}");
+    let scale = Scale { millis: args.millis, core };
     let load = machine::load();
     let mut sections: Vec<Section> = case::ALL
         .iter()
@@ -41,12 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<Report> {
                     continue;
                 }
                 let peer = row.peer.name();
-                let what = format!(
-                    "round {} of {}: {}",
-                    round + 1,
-                    args.rounds,
-                    section.case.id
-                );
+                let what = format!("round {} of {}: {}", round + 1, args.rounds, section.case.id);
                 progress.show(&what, peer);
                 match section.case.run(row.peer, scale) {
                     Ok(figures) => row.rounds.push(Some(figures)),
@@ -61,10 +54,12 @@ pub(crate) fn run(args: &Args) -> Result<Report> {
     }
     progress.end();
     let seconds = started.elapsed().as_secs();
+    let busy = load.is_some_and(|load| load > BUSY * cores.len() as f64);
     let head: Vec<(&'static str, Value)> = vec![
         ("processor", json!(machine::processor())),
         ("cores", json!(cores.len())),
         ("load before", json!(load)),
+        ("noise", json!(if busy { "other work was running" } else { "the machine was idle" })),
         ("rounds", json!(args.rounds)),
         ("millis", json!(args.millis)),
         ("seconds taken", json!(seconds)),
@@ -83,10 +78,7 @@ fn section(case: &'static Case, args: &Args, scale: Scale) -> Section {
             failures: Vec::new(),
         }
     });
-    Section {
-        case,
-        rows: rows.collect(),
-    }
+    Section { case, rows: rows.collect() }
 }
 
 /// What is being done, on stderr: one line that changes on a terminal, one per case elsewhere.

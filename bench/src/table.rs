@@ -53,9 +53,6 @@ mod tests {
     fn columns_are_aligned_by_characters() {
         let mut table = Table::new(&["peer", "µs"]);
         table.push(vec!["raw".to_owned(), "10.5".to_owned()]);
-        assert_eq!(
-            table.to_string(),
-            "  peer     µs\n  -----------\n  raw    10.5\n"
-        );
+        assert_eq!(table.to_string(), "  peer     µs\n  -----------\n  raw    10.5\n");
     }
 }

@@ -32,6 +32,7 @@ fn zeros(count: u32) -> Vec<u8> {
 type Sparse = Option<[u64; 16]>;
 
 #[derive(Serialize, Deserialize, Message, Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "so large that a list of them is refused")]
 enum Large {
     Idle,
     Full([[u64; 32]; 8]),

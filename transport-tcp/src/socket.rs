@@ -66,6 +66,36 @@ impl BlockingStream for Socket {
         (&self.stream).read(into)
     }
 
+    #[cfg(unix)]
+    fn readable(&self, limit: Duration) -> io::Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+        let limit = Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        };
+        match poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&limit)) {
+            Ok(n) => Ok(n > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn readable(&self, limit: Duration) -> io::Result<bool> {
+        let us = micros(limit);
+        if self.read_timeout_us.swap(us, Ordering::Relaxed) != us {
+            self.stream.set_read_timeout(Some(Duration::from_micros(us)))?;
+        }
+        match self.stream.peek(&mut [0]) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn write(&self, bytes: &[IoSlice<'_>], limit: Duration) -> io::Result<usize> {
         let us = micros(limit);
         if self.write_timeout_us.swap(us, Ordering::Relaxed) != us {

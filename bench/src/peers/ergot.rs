@@ -61,8 +61,7 @@ impl Peer for Ergot {
     }
 
     fn not_applicable(&self, job: &Job) -> Option<&'static str> {
-        (job.workload == Workload::Channels)
-            .then_some("sockets without channels, at most 254 on a node")
+        (job.workload == Workload::Channels).then_some("sockets without channels, at most 254 on a node")
     }
 
     fn note(&self, job: &Job) -> Option<&'static str> {
@@ -87,9 +86,7 @@ impl Peer for Ergot {
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work)
 }
 
@@ -178,9 +175,7 @@ async fn serve(job: &Job, door: Door) -> Result<Figures> {
     // An edge learns its network from the first frame it gets, and says nothing before.
     let ping = || {
         let edge = address(network, EDGE_NODE, 0);
-        stack
-            .endpoints()
-            .request::<ErgotPingEndpoint>(edge, &1, None)
+        stack.endpoints().request::<ErgotPingEndpoint>(edge, &1, None)
     };
     while timeout(Duration::from_millis(20), ping()).await.is_err() {}
 
@@ -192,9 +187,7 @@ async fn serve(job: &Job, door: Door) -> Result<Figures> {
         sleep(Duration::from_millis(20)).await;
     }
     // The workload that measures at this side has one stream.
-    finished
-        .try_recv()
-        .unwrap_or_else(|_| Ok(Figures::default()))
+    finished.try_recv().unwrap_or_else(|_| Ok(Figures::default()))
 }
 
 type Done = mpsc::UnboundedSender<Result<Figures>>;
@@ -214,9 +207,7 @@ async fn introduce(stack: RouterStack, network: u16, job: Job, done: Done) -> Re
             };
             Ports { echo, stream }
         });
-        serving
-            .await
-            .map_err(|error| anyhow!("answering: {error:?}"))?;
+        serving.await.map_err(|error| anyhow!("answering: {error:?}"))?;
     }
 }
 
@@ -265,11 +256,7 @@ async fn take_small(
     }
 }
 
-async fn take_large(
-    stack: &RouterStack,
-    credit: Address,
-    announce: oneshot::Sender<u8>,
-) -> Result<Figures> {
+async fn take_large(stack: &RouterStack, credit: Address, announce: oneshot::Sender<u8>) -> Result<Figures> {
     let bound = LARGE_WINDOW as usize;
     let receiver = pin!(stack.topics().heap_bounded_receiver::<Large>(bound, None));
     let mut receiver = receiver.subscribe_unicast();
@@ -298,10 +285,7 @@ async fn report(
     if !total.is_multiple_of(window / 4) && receipt.is_none() {
         return Ok(());
     }
-    let taken = Taken {
-        total,
-        receipt: receipt.map(Pair::from),
-    };
+    let taken = Taken { total, receipt: receipt.map(Pair::from) };
     insist(|| stack.topics().unicast::<Credit>(to, &taken)).await
 }
 
@@ -319,11 +303,7 @@ async fn insist(send: impl Fn() -> Result<(), NetStackSendError>) -> Result<()> 
 }
 
 fn address(network_id: u16, node_id: u8, port_id: u8) -> Address {
-    Address {
-        network_id,
-        node_id,
-        port_id,
-    }
+    Address { network_id, node_id, port_id }
 }
 
 async fn connect(job: &Job, server: SocketAddr) -> Result<Figures> {
@@ -379,10 +359,7 @@ impl Client {
     }
 
     async fn ping(&self, job: &Job, port: u8) -> Result<Figures> {
-        let echo = self
-            .stack
-            .endpoints()
-            .client::<Echo>(self.router(port), None);
+        let echo = self.stack.endpoints().client::<Echo>(self.router(port), None);
         let mut trips = Trips::start(job);
         while let Some(msg) = trips.next() {
             let back = echo.request(&msg.into()).await;
@@ -393,11 +370,7 @@ impl Client {
     }
 
     async fn flood(&self, job: &Job) -> Result<Figures> {
-        let credits = pin!(
-            self.stack
-                .topics()
-                .heap_bounded_receiver::<Credit>(64, None)
-        );
+        let credits = pin!(self.stack.topics().heap_bounded_receiver::<Credit>(64, None));
         let mut credits = credits.subscribe_unicast();
         let ports = self.begin(credits.port()).await?;
         let to = self.router(ports.stream);
@@ -425,11 +398,7 @@ impl Client {
 
     async fn send_blocks(&self, blocks: Blocks<'_>) -> Result<Figures> {
         let mut blocks = blocks.with_len(LARGE);
-        let credits = pin!(
-            self.stack
-                .topics()
-                .heap_bounded_receiver::<Credit>(64, None)
-        );
+        let credits = pin!(self.stack.topics().heap_bounded_receiver::<Credit>(64, None));
         let mut credits = credits.subscribe_unicast();
         let ports = self.begin(credits.port()).await?;
         let to = self.router(ports.stream);

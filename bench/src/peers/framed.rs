@@ -32,8 +32,7 @@ impl Peer for Framed {
     }
 
     fn not_applicable(&self, job: &Job) -> Option<&'static str> {
-        (job.workload == Workload::Channels)
-            .then_some("one stream per connection: it has no channels")
+        (job.workload == Workload::Channels).then_some("one stream per connection: it has no channels")
     }
 
     fn note(&self, job: &Job) -> Option<&'static str> {
@@ -50,9 +49,7 @@ impl Peer for Framed {
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work)
 }
 
@@ -179,9 +176,7 @@ async fn send_blocks(mut blocks: Blocks<'_>, wire: &mut Wire) -> Result<Figures>
     while let Some(block) = blocks.next() {
         wire.codec.send(Bytes::copy_from_slice(block)).await?;
     }
-    wire.codec
-        .send(Bytes::copy_from_slice(&blocks.end()))
-        .await?;
+    wire.codec.send(Bytes::copy_from_slice(&blocks.end())).await?;
     let receipt = wire.recv().await?;
     blocks.finish(receipt)
 }
@@ -203,9 +198,7 @@ async fn ping_beside(job: &Job, server: SocketAddr, mut control: Wire) -> Result
     let mut senders = Vec::new();
     for mut wire in streams {
         let stop = Arc::clone(&stop);
-        senders.push(tokio::spawn(async move {
-            send_blocks(Blocks::until(&stop), &mut wire).await
-        }));
+        senders.push(tokio::spawn(async move { send_blocks(Blocks::until(&stop), &mut wire).await }));
     }
     let busy = ping(job, &mut control).await?;
     stop.store(true, Ordering::Relaxed);

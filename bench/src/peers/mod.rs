@@ -16,6 +16,7 @@ use crate::job::{Figures, Job};
 
 mod ergot;
 mod framed;
+mod netchan;
 mod raw;
 mod remoc;
 mod zeromq;
@@ -24,13 +25,8 @@ mod zeromq;
 pub(crate) const BASELINE: &str = "raw";
 
 /// All peers, in the order of the table.
-pub(crate) const ALL: &[&dyn Peer] = &[
-    &raw::Raw,
-    &framed::Framed,
-    &remoc::Remoc,
-    &zeromq::Zeromq,
-    &ergot::Ergot,
-];
+pub(crate) const ALL: &[&dyn Peer] =
+    &[&raw::Raw, &netchan::Netchan, &framed::Framed, &remoc::Remoc, &zeromq::Zeromq, &ergot::Ergot];
 
 /// One way to bring messages from one process to another.
 ///

@@ -264,10 +264,7 @@ fn open_channels(job: &Job, server: SocketAddr) -> Result<Figures> {
         wire.flush()?;
     }
     let receipt = control.recv()?;
-    ensure!(
-        receipt == many::expected(job),
-        "the server found {receipt:?}"
-    );
+    ensure!(receipt == many::expected(job), "the server found {receipt:?}");
     let figures = watch.passed()?;
     control.round_trip(Msg::end(0))?;
     Ok(figures)
@@ -294,10 +291,7 @@ fn serve_channels(job: &Job, listener: &TcpListener) -> Result<Figures> {
         }
     }
     let figures = watch.passed()?;
-    control.send(&Msg {
-        seq: u64::from(job.channels) * PER_CHANNEL,
-        value: sum,
-    })?;
+    control.send(&Msg { seq: u64::from(job.channels) * PER_CHANNEL, value: sum })?;
     control.flush()?;
     // The sockets stay until the client has measured.
     echo(&mut control)?;
@@ -313,18 +307,14 @@ fn ping_beside(job: &Job, server: SocketAddr) -> Result<Figures> {
     let idle = ping(job, &mut control)?;
     let stop = AtomicBool::new(false);
     let busy = thread::scope(|scope| {
-        let senders: Vec<_> = streams
-            .iter_mut()
-            .map(|wire| scope.spawn(|| send_blocks(Blocks::until(&stop), wire)))
-            .collect();
+        let senders: Vec<_> =
+            streams.iter_mut().map(|wire| scope.spawn(|| send_blocks(Blocks::until(&stop), wire))).collect();
         let busy = ping(job, &mut control);
         stop.store(true, Ordering::Relaxed);
         crate::beside::figures(
             &idle,
             &busy?,
-            senders
-                .into_iter()
-                .map(|sender| sender.join().map_err(|_| anyhow!("a sender panicked"))?),
+            senders.into_iter().map(|sender| sender.join().map_err(|_| anyhow!("a sender panicked"))?),
         )
     })?;
     control.round_trip(Msg::end(0))?;

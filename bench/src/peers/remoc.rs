@@ -47,9 +47,7 @@ impl Peer for Remoc {
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work)
 }
 
@@ -94,12 +92,7 @@ impl Link {
         let (send, theirs) = mpsc::channel();
         let (answers, recv) = mpsc::channel();
         ask(&mut open, Open::Pair(theirs, answers)).await?;
-        Ok(Self {
-            open,
-            opened,
-            send,
-            recv,
-        })
+        Ok(Self { open, opened, send, recv })
     }
 
     async fn accept(job: &Job, listener: &TcpListener) -> Result<Self> {
@@ -107,12 +100,7 @@ impl Link {
         let Some(Open::Pair(recv, send)) = opened.recv().await? else {
             bail!("the client did not open the first channels");
         };
-        Ok(Self {
-            open,
-            opened,
-            send,
-            recv,
-        })
+        Ok(Self { open, opened, send, recv })
     }
 
     async fn round_trip(&mut self, msg: Msg) -> Result<Msg> {
@@ -276,18 +264,14 @@ async fn open_channels(job: &Job, link: &mut Link) -> Result<Figures> {
         }
     }
     let receipt = link.recv().await?;
-    ensure!(
-        receipt == many::expected(job),
-        "the server found {receipt:?}"
-    );
+    ensure!(receipt == many::expected(job), "the server found {receipt:?}");
     let figures = watch.passed()?;
     link.round_trip(Msg::end(0)).await?;
     Ok(figures)
 }
 
 async fn serve_channels(job: &Job, link: &mut Link) -> Result<Figures> {
-    let mut receivers: Vec<mpsc::Receiver<Msg, Postcard>> =
-        Vec::with_capacity(job.channels as usize);
+    let mut receivers: Vec<mpsc::Receiver<Msg, Postcard>> = Vec::with_capacity(job.channels as usize);
     let mut watch = Many::start(job)?;
     for _ in 0..job.channels {
         match link.opened.recv().await? {

@@ -174,12 +174,8 @@ impl Wire {
 
 fn bind(socket: &Socket) -> Result<u16> {
     socket.bind("tcp://127.0.0.1:*")?;
-    let endpoint = socket
-        .get_last_endpoint()?
-        .map_err(|_| anyhow!("the endpoint is no text"))?;
-    let (_, port) = endpoint
-        .rsplit_once(':')
-        .context("the endpoint has no port")?;
+    let endpoint = socket.get_last_endpoint()?.map_err(|_| anyhow!("the endpoint is no text"))?;
+    let (_, port) = endpoint.rsplit_once(':').context("the endpoint has no port")?;
     Ok(port.parse()?)
 }
 
@@ -208,9 +204,8 @@ fn ping_beside(job: &Job, context: &Context, control: &Wire) -> Result<Figures> 
             .collect();
         let busy = control.ping(job);
         stop.store(true, Ordering::Relaxed);
-        let rates = senders
-            .into_iter()
-            .map(|sender| sender.join().map_err(|_| anyhow!("a sender panicked"))?);
+        let rates =
+            senders.into_iter().map(|sender| sender.join().map_err(|_| anyhow!("a sender panicked"))?);
         crate::beside::figures(&idle, &busy?, rates)
     })?;
     control.round_trip(&Msg::end(0))?;
@@ -240,10 +235,7 @@ fn open_channels(job: &Job, context: &Context, server: SocketAddr) -> Result<Fig
         }
     }
     let receipt = control.recv()?;
-    ensure!(
-        receipt == many::expected(job),
-        "the server found {receipt:?}"
-    );
+    ensure!(receipt == many::expected(job), "the server found {receipt:?}");
     let figures = watch.passed()?;
     control.round_trip(&Msg::end(0))?;
     Ok(figures)

@@ -10,7 +10,7 @@ use super::hub::{Member, Signal};
 use super::link::{LinkCell, LinkState};
 use super::peer::PeerInfo;
 use crate::proto::framing::{self, Step};
-use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason};
+use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
@@ -132,6 +132,9 @@ impl LinkCell {
             effects.run(self);
             return self.fail(LinkError::Fault(fault));
         }
+        if state.leave.is_some() {
+            effects.wakers.extend(state.output.flusher.clone());
+        }
         self.flush(state);
         effects.run(self);
     }
@@ -245,7 +248,10 @@ impl LinkState {
             Event::Asked(handle, total) => {
                 let Some((id, cell)) = self.cell_of(handle) else { return };
                 cell.ask = Some(total);
-                cell.taken.set_asked();
+                // How far it is now, and again when it is there: a drain that gives up can
+                // then say what is missing.
+                let now = Total::new(cell.taken.set_asked() as u32);
+                self.proto(|link, slots| link.taken(slots, handle, now, true));
                 self.answer_ask(id);
                 return;
             }
@@ -327,7 +333,7 @@ impl LinkState {
     pub(crate) fn answer_ask(&mut self, id: CellId) {
         let Some(cell) = self.cells.get(id) else { return };
         let (Some(handle), Some(ask)) = (cell.handle, cell.ask) else { return };
-        let total = crate::proto::Total::new(cell.taken.get() as u32);
+        let total = Total::new(cell.taken.get() as u32);
         if total.at_least(ask) {
             cell.ask = None;
             cell.taken.clear_asked();

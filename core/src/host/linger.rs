@@ -1,30 +1,115 @@
 //! Leaving in order: what was sent reaches the peer before the link ends.
+//!
+//! The link's own flusher (its writing thread, or its task) goes through the steps, so
+//! that nobody has to block for them; whoever wants to know waits for the link's end.
 
-use core::task::Waker;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::error::LinkError;
-use super::link::{LinkCell, LinkState};
-use super::parker::Parker;
+use super::hub::Hub;
+use super::link::{Io, LinkCell, LinkState};
+use super::node::NodeInner;
+use super::wait::Waiting;
 use crate::proto::Reason;
 
 /// How long the peer may take to close its side after a goodbye.
-const PARTING: Duration = Duration::from_millis(500);
+pub(crate) const PARTING: Duration = Duration::from_millis(500);
+
+/// A link on its way out.
+pub(crate) struct Leave {
+    phase: Phase,
+    /// When the present phase ends at the latest.
+    at: Instant,
+    /// Keeps the node's tables, and so its clock, for as long as this takes.
+    _node: Arc<NodeInner>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// What was sent is being written.
+    Draining,
+    /// The goodbye is being written.
+    Parting,
+    /// Our direction is closed; the peer closes its own.
+    Finished,
+}
+
+/// Where a link is on its way out.
+pub(crate) struct LeaveStep {
+    /// When the flusher has to look again.
+    pub(crate) at: Instant,
+    /// The stream is to be finished.
+    pub(crate) finished: bool,
+}
 
 impl LinkCell {
-    /// Says goodbye as soon as what is queued is written, at `until` at the latest, and
-    /// closes. Returns how many values were left.
-    pub(crate) fn linger(&self, until: Instant) -> u64 {
-        self.wait_until(until, LinkState::is_written);
-        let left = self.lock().cells.iter_mut().filter(|cell| cell.outbox.is_some()).count();
-        self.leave(Reason::Shutdown);
-        let parting = Instant::now() + PARTING;
-        self.wait_until(parting, |state| state.link.is_left() && state.output.is_idle());
-        self.io.stream().finish();
-        // A close with unread bytes would reset the stream and lose what is on the way.
-        self.wait_until(parting, |_| false);
-        self.fail(LinkError::Local(Reason::Shutdown));
-        left as u64
+    /// Begins to leave: says goodbye as soon as what is queued is written, at `until` at
+    /// the latest, and closes.
+    pub(crate) fn leave_until(&self, node: &Arc<NodeInner>, until: Instant) {
+        let mut state = self.lock();
+        if state.down.is_some() || state.leave.is_some() {
+            return;
+        }
+        if state.peer.is_none() {
+            drop(state);
+            return self.fail(LinkError::Local(Reason::Shutdown));
+        }
+        state.leave = Some(Leave { phase: Phase::Draining, at: until, _node: Arc::clone(node) });
+        let flusher = state.output.flusher.clone();
+        drop(state);
+        if let Some(flusher) = flusher {
+            flusher.wake();
+        }
+    }
+
+    /// Goes on with leaving, if the link is: called by its flusher.
+    pub(crate) fn leave_step(&self, now: Instant) -> Option<LeaveStep> {
+        let mut state = self.lock();
+        if state.down.is_some() {
+            return None;
+        }
+        loop {
+            let (phase, at) = state.leave.as_ref().map(|leave| (leave.phase, leave.at))?;
+            let over = now >= at;
+            let next = match phase {
+                Phase::Draining if over || state.is_written() => {
+                    state.unsent = state.count_unsent();
+                    state.link.goodbye(Reason::Shutdown);
+                    Phase::Parting
+                }
+                Phase::Parting if over || state.link.is_left() && state.output.is_idle() => {
+                    drop(state);
+                    self.io.stream().finish();
+                    state = self.lock();
+                    // A close with unread bytes would reset the stream and lose what is on the way.
+                    Phase::Finished
+                }
+                Phase::Finished if over => {
+                    drop(state);
+                    self.fail(LinkError::Local(Reason::Shutdown));
+                    return None;
+                }
+                phase => return Some(LeaveStep { at, finished: phase == Phase::Finished }),
+            };
+            if let Some(leave) = &mut state.leave {
+                leave.phase = next;
+                leave.at = now + PARTING;
+            }
+            if next == Phase::Parting {
+                self.flush(state);
+                state = self.lock();
+            }
+        }
+    }
+
+    /// The flusher goes, and the link with it: what the stream takes at once is written.
+    pub(crate) fn leave_at_once(&self) {
+        let Some(at) = self.lock().leave.as_ref().map(|leave| leave.at) else { return };
+        self.flush(self.lock());
+        self.leave_step(at);
     }
 
     /// Says goodbye after what is already in the buffer; the peer then ends the link.
@@ -37,29 +122,105 @@ impl LinkCell {
         state.link.goodbye(reason);
         self.flush(state);
     }
-
-    /// Sleeps until the link is down, `done`, or `until`.
-    fn wait_until(&self, until: Instant, mut done: impl FnMut(&mut LinkState) -> bool) {
-        Parker::with(|parker, waker: &Waker| {
-            loop {
-                let mut state = self.lock();
-                if state.down.is_some() || done(&mut state) || Instant::now() >= until {
-                    return;
-                }
-                state.down_wakers.push(waker.clone());
-                state.output.wait_for_room(waker);
-                self.flush(state);
-                parker.park(Some(until));
-            }
-        });
-    }
 }
 
 impl LinkState {
     /// Whether all values are in the peer's hands or its kernel's.
     fn is_written(&mut self) -> bool {
-        self.output.is_idle()
-            && !self.link.has_control()
-            && self.cells.iter_mut().all(|cell| cell.outbox.is_none())
+        self.output.is_idle() && !self.link.has_control() && self.count_unsent() == 0
+    }
+
+    /// Values that are not written yet.
+    pub(crate) fn count_unsent(&mut self) -> u64 {
+        self.cells.iter_mut().filter(|cell| cell.outbox.is_some()).count() as u64
+    }
+
+    /// Whether nothing of what was sent has been given up or written yet.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.leave.as_ref().is_some_and(|leave| leave.phase == Phase::Draining)
+    }
+}
+
+/// Waits until a node has left.
+#[derive(Debug)]
+pub struct Closing {
+    node: Arc<NodeInner>,
+    linger: Duration,
+    /// Links that tasks drive are waited for, too.
+    tasks: bool,
+    started: Option<Leaving>,
+    unsent: u64,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    links: Vec<Arc<LinkCell>>,
+    hubs: Vec<Arc<Hub>>,
+}
+
+impl Closing {
+    pub(crate) fn new(node: &Arc<NodeInner>, linger: Duration, tasks: bool) -> Self {
+        Self { node: Arc::clone(node), linger, tasks, started: None, unsent: 0 }
+    }
+
+    fn start(&self) -> Leaving {
+        let Some((mut links, hubs)) = self.node.withdraw() else {
+            return Leaving { links: Vec::new(), hubs: Vec::new() };
+        };
+        let until = Instant::now() + self.linger;
+        for link in &links {
+            link.leave_until(&self.node, until);
+        }
+        if !self.tasks {
+            links.retain(|link| matches!(link.io, Io::Blocking(_)));
+        }
+        Leaving { links, hubs }
+    }
+
+    fn finish(&mut self) -> u64 {
+        for hub in self.started.iter_mut().flat_map(|leaving| leaving.hubs.drain(..)) {
+            hub.shut();
+        }
+        self.unsent
+    }
+}
+
+impl Waiting for Closing {
+    type Output = u64;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
+        if self.started.is_none() {
+            self.started = Some(self.start());
+        }
+        let Some(leaving) = &mut self.started else { return Poll::Pending };
+        leaving.links.retain(|link| {
+            let mut state = link.lock();
+            if state.down.is_some() {
+                self.unsent += state.unsent;
+                return false;
+            }
+            if !state.down_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.down_wakers.push(cx.waker().clone());
+            }
+            true
+        });
+        if leaving.links.is_empty() { Poll::Ready(self.finish()) } else { Poll::Pending }
+    }
+
+    fn expire(&mut self) -> u64 {
+        // Whoever drives them does not run; nobody waits for that.
+        if let Some(leaving) = &mut self.started {
+            for link in core::mem::take(&mut leaving.links) {
+                link.fail(LinkError::Local(Reason::Shutdown));
+                self.unsent += link.lock().unsent;
+            }
+        }
+        self.finish()
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.finish();
     }
 }

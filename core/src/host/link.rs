@@ -13,6 +13,7 @@ use super::cell::{Cell, CellId, Cells};
 use super::error::LinkError;
 use super::hub::Signal;
 use super::input::{Effects, Reader};
+use super::linger::Leave;
 use super::node::NodeInner;
 use super::output::Output;
 use super::parker::Parker;
@@ -77,7 +78,10 @@ pub(crate) struct LinkState {
     pub(crate) down_wakers: Vec<Waker>,
     pub(crate) peer: Option<PeerInfo>,
     pub(crate) down: Option<LinkError>,
-    /// A goodbye of ours, or the peer's, has ended the link in order.
+    /// On its way out.
+    pub(crate) leave: Option<Leave>,
+    /// Values that were not written when the link left.
+    pub(crate) unsent: u64,
     budget: Budget,
     circuits: u32,
 }
@@ -273,6 +277,8 @@ impl LinkCell {
                 down_wakers: Vec::new(),
                 peer: None,
                 down: None,
+                leave: None,
+                unsent: 0,
                 budget,
                 circuits: config.circuits,
             }),
@@ -303,6 +309,11 @@ impl LinkCell {
             return;
         }
         state.down = Some(error);
+        if state.is_draining() {
+            state.unsent = state.count_unsent();
+        }
+        // May be the last to hold the node, so not dropped under the lock.
+        let leave = state.leave.take();
         let dead = error.dead();
         let LinkState { cells, up_wakers, down_wakers, output, .. } = &mut *state;
         for cell in cells.iter_mut() {
@@ -329,6 +340,12 @@ impl LinkCell {
         if let Some(node) = self.node.upgrade() {
             node.link_down(self.number, error);
         }
+        drop(leave);
+    }
+
+    /// Why the link is down, if it is.
+    pub(crate) fn down(&self) -> Option<LinkError> {
+        if self.is_down() { self.lock().down } else { None }
     }
 
     /// The transport's end of stream or error.
@@ -342,7 +359,6 @@ impl LinkCell {
     /// Lets the protocol look at the clock.
     pub(crate) fn tick(&self) {
         let Some(node) = self.node.upgrade() else { return self.fail(LinkError::Local(Reason::Shutdown)) };
-        node.expire_waiting();
         let mut state = self.lock();
         if state.down.is_some() {
             return;

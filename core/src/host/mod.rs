@@ -7,6 +7,7 @@ mod bytes_io;
 mod call;
 mod cell;
 mod circuit;
+mod driver;
 mod duplex;
 mod error;
 mod events;
@@ -37,6 +38,7 @@ pub use error::{ExportError, ImportError, LinkError, RecvError, SendCause, SendE
 pub use events::LinkEvent;
 pub use hub::Fanout;
 pub use latest::{Changing, Latest, Watch};
+pub use linger::Closing;
 pub use local::channel;
 pub use node::{Config, ExportOptions, Node, WeakNode};
 pub use peer::{Down, Import, Importing, Peer, PeerInfo};

@@ -5,8 +5,10 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Waker;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 use std::time::{Duration, Instant};
 
 use super::circuit::Circuit;
@@ -14,9 +16,12 @@ use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent};
 use super::hub::{Fanout, Hub};
 use super::input::Offer;
+use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::spec::{ExportEnd, Exported};
+use super::timer;
+use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
 
 /// Most exports of one node.
@@ -60,6 +65,10 @@ impl Default for Config {
 /// shuts down: values that were sent are still delivered for as long as
 /// [`linger`](Config::linger) says, then the links end with a goodbye. Ends that outlive
 /// the node are dead, with reason `Shutdown`.
+///
+/// That drop waits for the links that threads drive, and never for those that async tasks
+/// drive: these leave in the background, if their runtime goes on. A program that ends
+/// its runtime next calls [`Node::close`] and awaits it, before it drops the node.
 #[derive(Clone)]
 pub struct Node {
     handle: Arc<Handle>,
@@ -77,6 +86,7 @@ pub(crate) struct NodeInner {
     next_link: AtomicU64,
     tables: Mutex<Tables>,
     pub(crate) events: Events,
+    own: Weak<Self>,
 }
 
 #[derive(Default)]
@@ -94,6 +104,18 @@ struct Waiting {
     link: Weak<LinkCell>,
     offer: Offer,
     until: Instant,
+    _timer: timer::Entry,
+}
+
+/// Looks for those who have waited long enough.
+struct Expiry(Weak<NodeInner>);
+
+impl Wake for Expiry {
+    fn wake(self: Arc<Self>) {
+        if let Some(node) = self.0.upgrade() {
+            node.expire_waiting();
+        }
+    }
 }
 
 impl fmt::Debug for Node {
@@ -122,13 +144,14 @@ impl Node {
     /// [`NameError`] when the name cannot be one.
     pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
         let identity = Identity { name: Name::new(name)?, uid: random(), boot: random() };
-        let inner = Arc::new(NodeInner {
+        let inner = Arc::new_cyclic(|own| NodeInner {
             identity,
             config,
             epoch: Instant::now(),
             next_link: AtomicU64::new(1),
             tables: Mutex::default(),
             events: Events::new(),
+            own: Weak::clone(own),
         });
         Ok(Self { handle: Arc::new(Handle { inner }) })
     }
@@ -209,9 +232,19 @@ impl Node {
     /// Shuts the node down now, with `linger` for values that were sent. Returns how many
     /// values could not be delivered to the peers in that time.
     ///
-    /// Blocks for at most `linger` and a little.
+    /// Blocks for at most `linger` and a little; [`Node::close`] does not.
     pub fn shutdown(&self, linger: Duration) -> u64 {
-        self.inner().shut(linger)
+        self.close(linger).wait()
+    }
+
+    /// Shuts the node down, with `linger` for values that were sent, and waits until its
+    /// links have ended, for at most `linger` and about a second. Yields how many values
+    /// could not be delivered.
+    ///
+    /// In async programs this, awaited, is the way to leave with nothing lost. Dropping
+    /// the operation half-way stops only the waiting.
+    pub fn close(&self, linger: Duration) -> Timeout<Closing> {
+        Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger + 3 * PARTING)
     }
 
     /// A handle that does not keep the node alive.
@@ -245,7 +278,9 @@ impl WeakNode {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.inner.shut(self.inner.config.linger);
+        let linger = self.inner.config.linger;
+        // What tasks drive is not waited for: this may be the thread that has to run them.
+        Wait::new(Closing::new(&self.inner, linger, false)).timeout(linger + 3 * PARTING).wait();
     }
 }
 
@@ -322,9 +357,15 @@ impl NodeInner {
         }
         let of_link =
             tables.waiting.iter().filter(|waiting| waiting.link.as_ptr() == Arc::as_ptr(&link)).count();
+        if tables.is_shut {
+            drop(tables);
+            return refuse(&link, &offer, Reason::Shutdown, "");
+        }
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
             let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
-            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until });
+            let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
+            let timer = timer::Entry::new(until, &waker);
+            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
             return;
         }
         drop(tables);
@@ -332,7 +373,7 @@ impl NodeInner {
         refuse(&link, &offer, reason, "");
     }
 
-    /// Answers those who have waited long enough for an export. Called by the links' ticks.
+    /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
         let now = Instant::now();
         let late: Vec<_> = {
@@ -386,7 +427,11 @@ impl NodeInner {
             cell.receives = spec.flags.has(OpenFlags::RECEIVES);
             cell.sends = spec.flags.has(OpenFlags::SENDS);
             cell.is_latest = spec.flags.has(OpenFlags::LATEST);
-            state.proto(|link, slots| link.accept(slots, handle, theirs, floor, limit));
+            state.proto_out(|link, slots, out| {
+                link.accept(slots, handle, theirs, floor, limit);
+                // Into the buffer at once, so that no value can come before it.
+                link.control(slots, out);
+            });
             Ok(Arc::new(Circuit::new(link, &mut state, offer.cell)))
         });
         match joined {
@@ -400,13 +445,12 @@ impl NodeInner {
         }
     }
 
-    /// Ends all links in order, and counts what was not delivered.
-    pub(crate) fn shut(&self, linger: Duration) -> u64 {
-        let until = Instant::now() + linger;
+    /// Takes in nothing new: the links and exports that there were, the first time.
+    pub(crate) fn withdraw(&self) -> Option<(Vec<Arc<LinkCell>>, Vec<Arc<Hub>>)> {
         let (links, hubs, listeners) = {
             let mut tables = self.lock();
             if core::mem::replace(&mut tables.is_shut, true) {
-                return 0;
+                return None;
             }
             tables.waiting.clear();
             let hubs: Vec<_> = tables.exports.drain().map(|(_, hub)| hub).collect();
@@ -418,14 +462,13 @@ impl NodeInner {
                 stop();
             }
         }
-        let mut unsent = 0;
-        for link in &links {
-            unsent += link.linger(until);
-        }
-        for hub in hubs {
-            hub.shut();
-        }
-        unsent
+        Some((links, hubs))
+    }
+}
+
+impl fmt::Debug for NodeInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NodeInner").field(&self.identity.name).finish()
     }
 }
 

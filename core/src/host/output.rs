@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use super::error::LinkError;
 use super::hub::Signal;
 use super::input::Effects;
-use super::link::{Io, LinkCell, LinkState};
+use super::link::{LinkCell, LinkState};
 use crate::proto::crc32c_append;
 
 /// Two writes closer than this, with nothing heard in between, are a burst.
@@ -118,6 +118,11 @@ impl Output {
     /// The flusher has come.
     pub(crate) fn take_flush_request(&mut self) -> bool {
         core::mem::take(&mut self.flush_pending)
+    }
+
+    /// Whether it does no harm to let more gather.
+    pub(crate) fn may_gather(&self) -> bool {
+        !self.bytes.is_empty() && self.bytes.len() < WRITE_AT && self.room_wakers.is_empty()
     }
 
     pub(crate) const fn has_flush_request(&self) -> bool {
@@ -273,6 +278,9 @@ impl LinkCell {
         if !state.output.is_full() {
             effects.wakers.append(&mut state.output.room_wakers);
         }
+        if state.leave.is_some() {
+            effects.wakers.extend(state.output.flusher.clone());
+        }
         drop(state);
         effects.run(self);
         if let Some(error) = error {
@@ -282,12 +290,12 @@ impl LinkCell {
 
     /// The flusher goes on with what the stream did not take: `Ok(false)` if it takes no
     /// more now.
-    pub(crate) fn write_stuck(&self, limit: Duration) -> io::Result<bool> {
+    pub(crate) fn write_stuck(
+        &self,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
         let Some(mut batch) = self.lock().output.take_stuck() else { return Ok(true) };
-        let result = write_batch(&mut batch, |slices| match &self.io {
-            Io::Blocking(stream) => stream.write(slices, limit),
-            Io::Task(stream) => stream.try_write(slices),
-        });
+        let result = write_batch(&mut batch, write);
         let mut state = self.lock();
         match result {
             Ok(true) => {

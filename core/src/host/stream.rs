@@ -30,6 +30,13 @@ pub trait BlockingStream: Stream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when the time is over.
     fn read(&self, into: &mut [u8], limit: Duration) -> io::Result<usize>;
 
+    /// Whether a read would not wait, after at most `limit`. Takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever makes the stream unusable; the end of the stream counts as readable.
+    fn readable(&self, limit: Duration) -> io::Result<bool>;
+
     /// Writes at least one byte.
     ///
     /// # Errors

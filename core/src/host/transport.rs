@@ -2,17 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::fmt;
-use core::task::{Context, Poll};
-use std::io;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub use super::driver::{Driver, Handover, TaskStream};
 use super::error::LinkError;
 use super::link::{Budget, Io, LinkCell};
 use super::node::{Node, random};
 use super::peer::Peer;
 use super::stream::{BlockingStream, Stream};
+use super::timer;
 use super::wait::{Source, Wait, Waiting};
 use crate::proto::{LinkConfig, Reason};
 
@@ -88,19 +90,20 @@ pub fn start_blocking(node: &Node, stream: Box<dyn BlockingStream>, options: Lin
     Wait::new(Up { started })
 }
 
-/// Makes a link of a stream that a task of an async runtime drives; `Driver` is the task's
-/// side of it.
+/// Makes a link of a stream that a task of an async runtime drives: the driver is the
+/// task, `direct` is what senders write with themselves, or [`Handover`].
 ///
 /// # Errors
 ///
 /// [`LinkError`] when the node is shut.
-pub fn start_task(
+pub fn start_task<S: TaskStream>(
     node: &Node,
-    stream: Box<dyn Stream>,
+    stream: S,
+    direct: Box<dyn Stream>,
     options: LinkOptions,
-) -> Result<(Driver, Wait<Up>), LinkError> {
-    let link = cell(node, Io::Task(stream), options)?;
-    Ok((Driver { link: Arc::clone(&link) }, Wait::new(Up { started: Ok(link) })))
+) -> Result<(Driver<S>, Wait<Up>), LinkError> {
+    let link = cell(node, Io::Task(direct), options)?;
+    Ok((Driver::new(Arc::clone(&link), stream), Wait::new(Up { started: Ok(link) })))
 }
 
 /// Waits for the bring-up.
@@ -141,84 +144,38 @@ impl Waiting for Up {
     }
 }
 
-/// A runtime's side of a link: it reads, and gives what it read.
-///
-/// Dropping it takes the link down.
-pub struct Driver {
-    link: Arc<LinkCell>,
+/// A moment to wait for: deadlines of a transport, without a runtime's timer.
+#[derive(Debug)]
+#[must_use = "nothing happens until it is awaited"]
+pub struct Alarm {
+    at: Instant,
+    entry: Option<(Waker, timer::Entry)>,
 }
 
-impl fmt::Debug for Driver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Driver").field(&self.link.number).finish()
+impl Alarm {
+    /// Ready at this moment.
+    pub const fn at(at: Instant) -> Self {
+        Self { at, entry: None }
+    }
+
+    /// Ready when this much time has passed.
+    pub fn after(time: Duration) -> Self {
+        let now = Instant::now();
+        Self::at(now.checked_add(time).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365)))
     }
 }
 
-impl Driver {
-    /// Lets `read` fill the link's buffer, and handles what came: the result of `read`, and
-    /// whether the link is still up. `Ok(0)` and errors other than `WouldBlock` end the link.
-    pub fn read(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        let mut reader = self.link.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let result = read(reader.space());
-        match &result {
-            Ok(n) if *n > 0 => {
-                reader.filled(*n);
-                self.link.process(&mut reader);
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            ended => self.link.io_ended(ended),
-        }
-        result
-    }
+impl Future for Alarm {
+    type Output = ();
 
-    /// Writes what is due and registers the task for more: `Ready` with whether the stream
-    /// has to become writable before this is called again.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut state = self.link.lock();
-        match &mut state.output.flusher {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            flusher => *flusher = Some(cx.waker().clone()),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.at {
+            return Poll::Ready(());
         }
-        let asked = state.output.take_flush_request();
-        if state.output.is_stuck() {
-            drop(state);
-            return match self.link.write_stuck(Duration::ZERO) {
-                Ok(true) => Poll::Pending,
-                Ok(false) => Poll::Ready(true),
-                Err(error) => {
-                    self.link.io_ended(&Err(error));
-                    Poll::Pending
-                }
-            };
-        }
-        if asked || !state.output.is_idle() || state.link.has_control() {
-            self.link.flush(state);
-            if self.link.lock().output.is_stuck() {
-                return Poll::Ready(true);
-            }
+        if self.entry.as_ref().is_none_or(|(waker, _)| !waker.will_wake(cx.waker())) {
+            self.entry = Some((cx.waker().clone(), timer::Entry::new(self.at, cx.waker())));
         }
         Poll::Pending
-    }
-
-    /// To be called every [`Driver::tick_every`].
-    pub fn tick(&self) {
-        self.link.tick();
-    }
-
-    /// How often the link wants its clock looked at.
-    pub fn tick_every(&self) -> Duration {
-        self.link.tick_every()
-    }
-
-    /// Whether the link is over, and the task may end.
-    pub fn is_down(&self) -> bool {
-        self.link.is_down()
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.link.fail(LinkError::Local(Reason::LinkLost));
     }
 }
 

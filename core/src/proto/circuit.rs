@@ -264,7 +264,7 @@ impl Slot {
     /// Whether the bytes are for the program; they are dropped when it has given up.
     #[inline]
     pub(crate) fn on_data(&mut self, part: Part, len: u32) -> Result<bool, Fault> {
-        if self.phase != Phase::Open || self.is_final() || self.in_ended || !self.direction.receives() {
+        if !self.hears() || self.in_ended || !self.direction.receives() {
             return Err(Fault::WrongState);
         }
         let begins = match part {
@@ -316,14 +316,14 @@ impl Slot {
 
     /// A question may overtake the values that it asks about, so its total is not judged.
     pub(crate) fn on_ask(&self) -> Result<bool, Fault> {
-        if self.phase != Phase::Open || self.is_final() || self.in_ended || !self.direction.receives() {
+        if !self.hears() || self.in_ended || !self.direction.receives() {
             return Err(Fault::WrongState);
         }
         Ok(!self.killed)
     }
 
     pub(crate) fn on_end(&mut self, values: Total) -> Result<bool, Fault> {
-        if self.phase != Phase::Open || self.is_final() || self.in_ended || !self.direction.receives() {
+        if !self.hears() || self.in_ended || !self.direction.receives() {
             return Err(Fault::WrongState);
         }
         if self.in_left != 0 || values != self.values_in {
@@ -434,6 +434,12 @@ impl Slot {
         self.theirs != Final::None
     }
 
+    /// The peer may send more than a final: it knows that the circuit is open.
+    #[inline]
+    fn hears(&self) -> bool {
+        self.phase == Phase::Open && !self.is_final() && self.due & due::ACCEPT == 0
+    }
+
     fn in_over(&self) -> bool {
         !self.direction.receives() || self.in_drained
     }
@@ -451,7 +457,7 @@ impl Slot {
     }
 
     fn expect_sending(&self) -> Result<(), Fault> {
-        if self.phase != Phase::Open || self.is_final() || !self.direction.sends() {
+        if !self.hears() || !self.direction.sends() {
             return Err(Fault::WrongState);
         }
         Ok(())

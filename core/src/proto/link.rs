@@ -117,7 +117,8 @@ pub enum Event<'a> {
 pub enum Blocked {
     /// Wait for [`Event::Granted`].
     Credit,
-    /// An earlier message of this circuit is still being written.
+    /// An earlier message of this circuit, or our `ACCEPT`, is still to be written: there is
+    /// no event for it, so try again after [`Link::control`] and [`Link::fragment`].
     Busy,
     /// Longer than the receiver's limit, in bytes.
     TooLarge(u32),
@@ -433,6 +434,9 @@ impl Link {
     pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
         let (quantum, trailer) = (self.quantum(), self.trailer());
         let flight = self.config.flight.max(ACK_EVERY);
+        if !self.is_up() || self.is_left() {
+            return None;
+        }
         while self.bytes_out.ahead_of(self.bytes_out_acked) < flight {
             let handle = self.pop_ready(slots)?;
             let slot = self.slot(slots, handle)?;
@@ -551,7 +555,7 @@ impl Link {
     /// the program has been told.
     pub fn drained(&mut self, slots: &mut Slots<'_>, handle: Handle) {
         let Some(slot) = self.slot(slots, handle) else { return };
-        if !slot.in_ended && !slot.is_final() {
+        if slot.killed || !slot.in_ended && !slot.is_final() {
             return;
         }
         slot.in_drained = true;

@@ -20,8 +20,11 @@ mod fault;
 mod frame;
 pub mod framing;
 mod hello;
+#[cfg(feature = "testing")]
+mod life;
 mod link;
 mod reason;
+mod splice;
 mod time;
 mod total;
 pub mod varint;
@@ -34,6 +37,7 @@ pub use frame::{Accept, DeadFrame, Fingerprints, Frame, FrameError, Handle, Head
 pub use hello::{Hello, Identity, LinkKind, Name, NameError, PROTOCOL_VERSION};
 pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
 pub use reason::{Dead, Place, Reason};
+pub use splice::{Rings, Side, Splice};
 pub use time::Instant;
 pub use total::Total;
 

@@ -5,6 +5,8 @@
 pub mod bare;
 
 #[cfg(feature = "testing")]
+mod chain;
+#[cfg(feature = "testing")]
 mod circuit;
 #[cfg(feature = "testing")]
 mod node;
@@ -14,7 +16,13 @@ mod pair;
 mod port;
 #[cfg(feature = "testing")]
 mod rng;
+#[cfg(feature = "testing")]
+mod router;
+#[cfg(feature = "testing")]
+pub mod sim;
 
+#[cfg(feature = "testing")]
+pub use chain::Chain;
 #[cfg(feature = "testing")]
 pub use circuit::{Account, Circuit, Outcome, Stage};
 #[cfg(feature = "testing")]
@@ -25,3 +33,5 @@ pub use pair::Pair;
 pub use port::{OneFrame, Port, identity};
 #[cfg(feature = "testing")]
 pub use rng::Rng;
+#[cfg(feature = "testing")]
+pub use router::Router;

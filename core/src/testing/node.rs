@@ -91,6 +91,13 @@ impl Node {
         circuit.outbox.push_back(value);
     }
 
+    /// The longest value that the other end takes.
+    pub fn limit_of(&mut self, id: usize) -> usize {
+        let Some(handle) = self.circuits[id].handle else { return 0 };
+        let (link, mut slots, _) = self.port.parts();
+        link.limit(&mut slots, handle) as usize
+    }
+
     /// Ends the sending half.
     pub fn end(&mut self, id: usize) {
         self.circuits[id].ending = true;
@@ -240,10 +247,14 @@ impl Node {
                     core::mem::swap(&mut self.port, port);
                 }
             }
-            Event::Accepted(handle, which) => {
-                assert_eq!(which, 0, "one fingerprint was offered");
-                self.at(handle).stage = Stage::Open;
+            // One fingerprint was offered; another answer breaks the protocol.
+            Event::Accepted(handle, 1..) => {
+                let (link, mut slots, _) = port.parts();
+                link.kill(&mut slots, handle, Dead::here(Reason::Protocol), "");
+                self.at(handle).killed = true;
+                self.forget(self.by_handle[&handle]);
             }
+            Event::Accepted(handle, 0) => self.at(handle).stage = Stage::Open,
             Event::Data(handle, part, bytes) => {
                 let window = self.window;
                 let circuit = self.at(handle);
@@ -281,7 +292,10 @@ impl Node {
                 }
             }
             Event::Nothing | Event::Granted(_) | Event::Up(_) => {}
-            Event::Attach(..) => panic!("no test attaches"),
+            Event::Attach(_, handle, ..) => {
+                let (link, mut slots, _) = port.parts();
+                link.kill(&mut slots, handle, Dead::here(Reason::Refused), "");
+            }
         }
     }
 
@@ -323,7 +337,7 @@ impl Node {
 }
 
 /// Stands in a node's place while its port is at work.
-const IDLE: LinkConfig = LinkConfig {
+pub(super) const IDLE: LinkConfig = LinkConfig {
     circuits: 0,
     ..LinkConfig::stream(crate::proto::Identity {
         name: match crate::proto::Name::new("idle") {

@@ -3,7 +3,7 @@
 use super::DecodeError;
 
 macro_rules! varint {
-    ($($number:ty, $put:ident, $take:ident, $max_len:literal;)*) => {$(
+    ($($number:ty, $put:ident, $take:ident, $take_long:ident, $max_len:literal;)*) => {$(
         /// Writes `value` to the start of `out` and gives the length.
         #[inline]
         pub(super) fn $put(mut value: $number, out: &mut [u8; $max_len]) -> usize {
@@ -21,39 +21,56 @@ macro_rules! varint {
         /// Takes a number off the start of `input`.
         #[inline]
         pub(super) fn $take(input: &mut &[u8]) -> Result<$number, DecodeError> {
-            //= spec/types.md#numbers
-            //# A decoder MUST refuse a number whose last byte is zero, unless it is the only one, and one
-            //# that does not fit its type.
-            const LAST: u8 = (<$number>::MAX >> (7 * ($max_len - 1))) as u8;
             let (&first, rest) = input.split_first().ok_or(DecodeError::Truncated)?;
             if first < 0x80 {
                 *input = rest;
                 return Ok(first.into());
             }
-            let mut value = <$number>::from(first & 0x7f);
-            for (at, &byte) in (1..$max_len).zip(rest) {
+            let (value, len) = $take_long(input);
+            if len == 0 {
+                return Err(fault(input, $max_len));
+            }
+            *input = input.get(len..).unwrap_or_default();
+            Ok(value)
+        }
+
+        /// The number at the start of `input` and its length, which is 0 if it is not valid.
+        ///
+        /// Counted by a constant range, which is unrolled, and with a result that fits registers: twice as
+        /// fast as an iterator over the bytes.
+        #[inline]
+        fn $take_long(input: &[u8]) -> ($number, usize) {
+            //= spec/types.md#numbers
+            //# A decoder MUST refuse a number whose last byte is zero, unless it is the only one, and one
+            //# that does not fit its type.
+            const LAST: u8 = (<$number>::MAX >> (7 * ($max_len - 1))) as u8;
+            let mut value = 0;
+            for at in 0..$max_len {
+                let Some(&byte) = input.get(at) else { break };
                 value |= <$number>::from(byte & 0x7f) << (7 * at);
                 if byte < 0x80 {
-                    if byte == 0 || (at == $max_len - 1 && byte > LAST) {
-                        return Err(DecodeError::Varint);
-                    }
-                    *input = rest.get(at..).unwrap_or_default();
-                    return Ok(value);
+                    let padded = byte == 0 && at > 0;
+                    let too_large = at == $max_len - 1 && byte > LAST;
+                    return if padded || too_large { (0, 0) } else { (value, at + 1) };
                 }
             }
-            if input.len() < $max_len {
-                return Err(DecodeError::Truncated);
-            }
-            Err(DecodeError::Varint)
+            (0, 0)
         }
     )*};
 }
 
 varint! {
-    u16, put_u16, take_u16, 3;
-    u32, put_u32, take_u32, 5;
-    u64, put_u64, take_u64, 10;
-    u128, put_u128, take_u128, 19;
+    u16, put_u16, take_u16, take_long_u16, 3;
+    u32, put_u32, take_u32, take_long_u32, 5;
+    u64, put_u64, take_u64, take_long_u64, 10;
+    u128, put_u128, take_u128, take_long_u128, 19;
+}
+
+/// What is wrong with the number at the start of `input`, of a type that has up to `max_len` bytes.
+#[cold]
+fn fault(input: &[u8], max_len: usize) -> DecodeError {
+    let goes_on = input.iter().take(max_len).all(|&byte| byte >= 0x80);
+    if goes_on && input.len() < max_len { DecodeError::Truncated } else { DecodeError::Varint }
 }
 
 macro_rules! zigzag {

@@ -1,0 +1,197 @@
+//! A link driven by a task of an async runtime: one future that reads, writes what the
+//! senders left, and keeps the time. No inner queues, no other tasks, no runtime named.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::io::{self, IoSlice};
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use super::error::LinkError;
+use super::link::LinkCell;
+use super::stream::Stream;
+use super::timer;
+use crate::proto::Reason;
+
+/// Reads in one go before other tasks get their turn.
+const READS: usize = 8;
+
+/// A stream as the task that drives a link uses it. Only that task calls it.
+pub trait TaskStream: Send + Unpin + 'static {
+    /// Reads at least one byte, or registers the task; `Ok(0)` is the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes at least one byte, or registers the task.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Sees to it that what was written gets out, where the stream keeps it back.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
+    /// No more bytes will be written; what was written is still delivered.
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The senders' side of a stream that only its task can write: they leave it all to the task.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Handover;
+
+impl Stream for Handover {
+    fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn finish(&self) {}
+
+    fn close(&self) {}
+}
+
+/// Drives one link for as long as it is polled; ready, with the cause, when the link is
+/// down.
+///
+/// Dropping it takes the link down. If the node was leaving, what the stream takes at once
+/// is still written.
+#[must_use = "the link moves only while this is polled: give it to a task"]
+pub struct Driver<S> {
+    link: Arc<LinkCell>,
+    stream: S,
+    next_tick: Instant,
+    timer: Option<(Instant, timer::Entry)>,
+    waker: Option<Waker>,
+    unflushed: bool,
+}
+
+impl<S> fmt::Debug for Driver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Driver").field(&self.link.number).finish()
+    }
+}
+
+impl<S: TaskStream> Driver<S> {
+    pub(crate) fn new(link: Arc<LinkCell>, stream: S) -> Self {
+        Self { link, stream, next_tick: Instant::now(), timer: None, waker: None, unflushed: false }
+    }
+
+    /// Reads until nothing is there, or until others should have their turn.
+    fn read(&mut self, cx: &mut Context<'_>) {
+        let Self { link, stream, .. } = self;
+        let mut reader = link.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..READS {
+            let space = reader.space();
+            let len = space.len();
+            match stream.poll_read(cx, space) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    reader.filled(n.min(len));
+                    link.process(&mut reader);
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(ended) => return link.io_ended(&ended),
+                Poll::Pending => return,
+            }
+            if link.is_down() {
+                return;
+            }
+        }
+        // Only under a flood: the stream has more, and would not wake the task for it.
+        cx.waker().wake_by_ref();
+    }
+
+    /// Writes what the senders left, as far as the stream takes it.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Self { link, stream, unflushed, .. } = self;
+        loop {
+            let mut state = link.lock();
+            let asked = state.output.take_flush_request();
+            if !state.output.is_stuck() {
+                if asked {
+                    link.flush(state);
+                    if link.lock().output.is_stuck() {
+                        continue;
+                    }
+                }
+                break;
+            }
+            drop(state);
+            let took = link.write_stuck(|bytes| match stream.poll_write(cx, bytes) {
+                Poll::Ready(result) => result,
+                Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            })?;
+            *unflushed = true;
+            if !took {
+                break;
+            }
+        }
+        if *unflushed && let Poll::Ready(result) = stream.poll_flush(cx) {
+            *unflushed = false;
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Ticks, and goes on with leaving.
+    fn keep_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let now = Instant::now();
+        if now >= self.next_tick {
+            self.link.tick();
+            self.next_tick = now + self.link.tick_every();
+        }
+        let mut at = self.next_tick;
+        if let Some(leave) = self.link.leave_step(now) {
+            at = at.min(leave.at);
+            if leave.finished
+                && let Poll::Ready(result) = self.stream.poll_finish(cx)
+            {
+                result?;
+            }
+        }
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
+            self.timer = Some((at, timer::Entry::new(at, cx.waker())));
+        }
+        Ok(())
+    }
+
+    /// Says once, and whenever the task has another waker, who is to be woken.
+    fn register(&mut self, cx: &mut Context<'_>) {
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return;
+        }
+        self.link.lock().output.flusher = Some(cx.waker().clone());
+        self.waker = Some(cx.waker().clone());
+        self.timer = None;
+    }
+}
+
+impl<S: TaskStream> Future for Driver<S> {
+    type Output = LinkError;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LinkError> {
+        let this = &mut *self;
+        this.register(cx);
+        this.read(cx);
+        let result = this.write(cx).and_then(|()| this.keep_time(cx));
+        if let Err(error) = result {
+            this.link.io_ended(&Err(error));
+        }
+        match this.link.down() {
+            Some(error) => Poll::Ready(error),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        if !self.link.is_down() {
+            self.link.leave_at_once();
+            self.link.fail(LinkError::Local(Reason::LinkLost));
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! A circuit through a router: two handles, and the bytes that have come from one link and
+//! wait for the other.
+//!
+//! A splice touches one link at a time, holds no bytes itself and allocates nothing: the
+//! router lends it two rings, each as long as what it has promised to take. Messages go on
+//! in the pieces in which they come, without being put together.
+//!
+//! ```text
+//! event of a link   -> Splice::on_event(side, ...)   notes what the other side is to do
+//! has_work(side)    -> Splice::work(side, ...)       does it: accept, credit, totals, ends, death
+//! Link::fragment    -> Splice::bytes, Splice::written
+//! is_closed(side)   -> the router forgets that handle
+//! ```
+
+use super::circuit::{Direction, charge, limit_in};
+use super::{
+    Blocked, Dead, Event, Fragment, Handle, Link, Open, OpenFlags, Part, Place, Reason, Sink, Slots, Start,
+    Total, crc32c,
+};
+use ring::Ring;
+
+mod ring;
+
+/// What a ring keeps before each message: its length.
+const LEN_BYTES: u32 = 4;
+/// Longest text of a death that is passed on, in bytes.
+const DETAIL_MAX: usize = 64;
+
+/// One of the two links of a splice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a splice has two sides")]
+pub enum Side {
+    /// The link on which the circuit was offered.
+    Left,
+    /// The link on which the router opened it.
+    Right,
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+}
+
+/// The room of a splice, lent by the router; empty where no values flow.
+#[derive(Debug)]
+pub struct Rings<'a> {
+    /// Values that come from the left.
+    pub from_left: &'a mut [u8],
+    /// Values that come from the right.
+    pub from_right: &'a mut [u8],
+}
+
+impl Rings<'_> {
+    fn from(&mut self, side: Side) -> &mut [u8] {
+        match side {
+            Side::Left => self.from_left,
+            Side::Right => self.from_right,
+        }
+    }
+}
+
+/// A circuit that goes on over another link.
+#[derive(Debug, Clone)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+pub struct Splice {
+    ends: [End; 2],
+    flows: [Flow; 2],
+}
+
+mod todo {
+    pub(super) const ACCEPT: u8 = 1;
+    pub(super) const TAKEN: u8 = 2;
+    pub(super) const ASK: u8 = 4;
+    pub(super) const DRAIN: u8 = 8;
+    pub(super) const KILL: u8 = 16;
+    pub(super) const SEND: u8 = 32;
+}
+
+/// What is to be done on one link.
+#[derive(Debug, Clone)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+struct End {
+    handle: Handle,
+    /// Id of the node on that link, 0 where nodes have none.
+    node: u32,
+    direction: Direction,
+    todo: u8,
+    which: u8,
+    limit: u32,
+    taken: Total,
+    ask: Total,
+    dead: Dead,
+    done: bool,
+    drained: bool,
+    closed: bool,
+}
+
+/// Values that come from one side and go to the other.
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+struct Flow {
+    ring: Ring,
+    /// Of the message that goes out: bytes not yet written, and those that the link knows of.
+    left: u32,
+    supplied: u32,
+    /// Room that has become free and is not yet granted again.
+    freed: u32,
+    /// Values that have gone on.
+    values: Total,
+    ended: bool,
+    end_told: bool,
+}
+
+impl Splice {
+    /// Joins a circuit that was offered on the left to one that the router has opened on the
+    /// right with [`Splice::onward`]. The nodes' ids name who gave up; 0 where they have none.
+    pub fn new(
+        flags: OpenFlags,
+        (left, left_node): (Handle, u32),
+        (right, right_node): (Handle, u32),
+    ) -> Self {
+        let end = |handle, node, direction| End {
+            handle,
+            node,
+            direction,
+            todo: 0,
+            which: 0,
+            limit: 0,
+            taken: Total::ZERO,
+            ask: Total::ZERO,
+            dead: Dead::here(Reason::Closed),
+            done: false,
+            drained: false,
+            closed: false,
+        };
+        let left = end(left, left_node, Direction::of_acceptor(flags));
+        let right = end(right, right_node, Direction::of_opener(flags));
+        Self { ends: [left, right], flows: [Flow::default(), Flow::default()] }
+    }
+
+    /// What the router asks for on the right: as the opener, but with its own room.
+    #[must_use]
+    pub fn onward<'o>(open: &Open<'o>, rings: &Rings<'_>) -> Open<'o> {
+        let credit = room(rings.from_right);
+        Open { credit, limit: limit_in(credit, open.limit), ..*open }
+    }
+
+    /// Takes an event of the link on `side`, and notes what the other side is to do.
+    pub fn on_event(
+        &mut self,
+        side: Side,
+        event: &Event<'_>,
+        link: &mut Link,
+        slots: &mut Slots<'_>,
+        rings: &mut Rings<'_>,
+    ) {
+        let (here, there) = (side as usize, side.other() as usize);
+        match *event {
+            Event::Accepted(handle, which) => {
+                self.ends[there].which = which;
+                self.ends[there].limit = link.limit(slots, handle);
+                self.ends[there].todo |= todo::ACCEPT;
+            }
+            Event::Data(_, part, bytes) => {
+                let (flow, ring) = (&mut self.flows[here], rings.from(side));
+                match part {
+                    Part::Whole => flow.ring.push(ring, &(bytes.len() as u32).to_le_bytes()),
+                    Part::First(len) => flow.ring.push(ring, &len.to_le_bytes()),
+                    Part::More => {}
+                }
+                flow.ring.push(ring, bytes);
+                self.ends[there].todo |= todo::SEND;
+            }
+            Event::Granted(_) => self.ends[here].todo |= todo::SEND,
+            Event::Taken(_, total) => {
+                self.ends[there].taken = total;
+                self.ends[there].todo |= todo::TAKEN;
+            }
+            Event::Asked(_, total) => {
+                self.ends[there].ask = total;
+                self.ends[there].todo |= todo::ASK;
+            }
+            Event::End(_) => {
+                self.flows[here].ended = true;
+                self.ends[there].todo |= todo::SEND;
+            }
+            Event::Done(_) => {
+                self.ends[here].done = true;
+                self.ends[here].close_if_through();
+                // The far end has taken all: so has this node, as the other side sees it.
+                if self.ends[there].direction.receives() {
+                    self.ends[there].taken = self.flows[there].values;
+                    self.ends[there].todo |= todo::DRAIN;
+                }
+            }
+            Event::Dead(handle, frame) => {
+                link.drained(slots, handle);
+                let node = self.ends[here].node;
+                let at = match frame.dead.at {
+                    Place::Peer if node != 0 => Place::Node(node),
+                    Place::Peer => Place::Here,
+                    at => at,
+                };
+                self.ends[there].taken = frame.taken;
+                self.lost(side, Dead { reason: frame.dead.reason, at });
+                // The values are discarded; their room carries the text.
+                let from = if rings.from(side).is_empty() { side.other() } else { side };
+                let cut = super::frame::cut(frame.detail, DETAIL_MAX.min(rings.from(from).len()));
+                self.flows[from as usize].ring.push(rings.from(from), cut.as_bytes());
+            }
+            Event::Nothing | Event::Up(_) | Event::Open(..) | Event::Attach(..) => {}
+        }
+    }
+
+    /// The link on `side` is down, or will not have the circuit: the other side is told.
+    pub fn lost(&mut self, side: Side, dead: Dead) {
+        let end = &mut self.ends[side as usize];
+        end.closed = true;
+        end.todo = 0;
+        let other = &mut self.ends[side.other() as usize];
+        if !other.closed {
+            other.dead = dead;
+            other.todo = todo::KILL;
+        }
+        self.flows = [Flow::default(), Flow::default()];
+    }
+
+    /// Whether [`Splice::work`] has something to do on `side`.
+    pub fn has_work(&self, side: Side) -> bool {
+        let end = &self.ends[side as usize];
+        !end.closed && (end.todo != 0 || self.flows[side as usize].freed > 0)
+    }
+
+    /// Does on the link of `side` what the other side's events call for. Where the sink is
+    /// full or credit is missing it stays to be done.
+    pub fn work(
+        &mut self,
+        side: Side,
+        link: &mut Link,
+        slots: &mut Slots<'_>,
+        rings: &mut Rings<'_>,
+        sink: &mut dyn Sink,
+    ) {
+        let here = side as usize;
+        let end = &mut self.ends[here];
+        if end.closed {
+            return;
+        }
+        let (handle, due) = (end.handle, core::mem::take(&mut end.todo));
+        if due & todo::KILL != 0 {
+            end.closed = true;
+            link.taken(slots, handle, end.taken, false);
+            let from = if self.flows[here].ring.len() > 0 { side } else { side.other() };
+            let (text, _) = self.flows[from as usize].ring.slices(rings.from(from), DETAIL_MAX);
+            link.refuse(slots, handle, end.dead, core::str::from_utf8(text).unwrap_or_default(), sink);
+            return;
+        }
+        if due & todo::ACCEPT != 0 {
+            let window = if end.direction.receives() { room(rings.from(side)) } else { 0 };
+            link.accept(slots, handle, end.which, window, end.limit);
+        }
+        if due & todo::ASK != 0 {
+            link.ask(slots, handle, end.ask);
+        }
+        if due & todo::TAKEN != 0 {
+            link.taken(slots, handle, end.taken, true);
+        }
+        let freed = core::mem::take(&mut self.flows[here].freed);
+        if freed > 0 {
+            link.consumed(slots, handle, freed);
+        }
+        if due & todo::DRAIN != 0 {
+            link.taken(slots, handle, end.taken, false);
+            link.drained(slots, handle);
+            end.drained = true;
+            end.close_if_through();
+        }
+        if !self.ends[here].closed {
+            self.forward(side, link, slots, rings, sink);
+        }
+    }
+
+    /// The bytes of a fragment that the link on `side` asks for, in two pieces.
+    pub fn bytes<'r>(
+        &self,
+        side: Side,
+        fragment: &Fragment,
+        rings: &'r mut Rings<'_>,
+    ) -> (&'r [u8], &'r [u8]) {
+        let from = side.other();
+        self.flows[from as usize].ring.slices(rings.from(from), fragment.len)
+    }
+
+    /// The fragment has been written to the link on `side`: its room is free.
+    pub fn written(&mut self, side: Side, fragment: &Fragment) {
+        let flow = &mut self.flows[side.other() as usize];
+        let len = fragment.len as u32;
+        flow.ring.pop(len);
+        flow.left -= len;
+        flow.supplied -= len;
+        flow.freed += len;
+        if flow.left == 0 {
+            flow.values = flow.values.plus(1);
+            self.ends[side as usize].todo |= todo::SEND;
+        }
+    }
+
+    /// Whether the handle on `side` is to be forgotten.
+    pub fn is_closed(&self, side: Side) -> bool {
+        self.ends[side as usize].closed
+    }
+
+    /// The handle on `side`.
+    pub fn handle(&self, side: Side) -> Handle {
+        self.ends[side as usize].handle
+    }
+
+    /// Bytes held of values that come from `side`.
+    pub fn held(&self, side: Side) -> u32 {
+        self.flows[side as usize].ring.len()
+    }
+
+    /// Passes on to `side` what the other side has sent, as far as credit goes.
+    fn forward(
+        &mut self,
+        side: Side,
+        link: &mut Link,
+        slots: &mut Slots<'_>,
+        rings: &mut Rings<'_>,
+        sink: &mut dyn Sink,
+    ) {
+        let handle = self.ends[side as usize].handle;
+        let flow = &mut self.flows[side.other() as usize];
+        let ring = rings.from(side.other());
+        while flow.left == 0 {
+            let Some(len) = flow.ring.peek_u32(ring) else { break };
+            let begun = match len {
+                0 => put_empty(link, slots, handle, sink),
+                _ => link.relay(slots, handle, len as usize),
+            };
+            match begun {
+                Ok(()) => {}
+                // The credit to come, or the next look, goes on.
+                Err(Blocked::Credit) => return,
+                Err(Blocked::TooLarge(_)) => {
+                    // Only a peer that breaks its own limit's promise brings us here.
+                    self.ends[side as usize].dead = Dead::here(Reason::TooLarge);
+                    self.ends[side as usize].todo = todo::KILL;
+                    return;
+                }
+                Err(_) => {
+                    self.ends[side as usize].todo |= todo::SEND;
+                    return;
+                }
+            }
+            flow.ring.pop(LEN_BYTES);
+            flow.freed += charge(len) - len;
+            flow.left = len;
+            if len == 0 {
+                flow.values = flow.values.plus(1);
+            }
+        }
+        if flow.left > 0 {
+            let have = flow.ring.len().min(flow.left);
+            link.supply(slots, handle, (have - flow.supplied) as usize);
+            flow.supplied = have;
+        } else if flow.ended && !flow.end_told {
+            flow.end_told = true;
+            link.end(slots, handle);
+        }
+    }
+}
+
+impl End {
+    fn close_if_through(&mut self) {
+        self.closed |= self.done && (self.drained || !self.direction.receives());
+    }
+}
+
+fn room(ring: &[u8]) -> u32 {
+    (ring.len() as u32).min(Total::MAX_DISTANCE)
+}
+
+/// Writes an empty message, which no fragment could carry.
+fn put_empty(
+    link: &mut Link,
+    slots: &mut Slots<'_>,
+    handle: Handle,
+    sink: &mut dyn Sink,
+) -> Result<(), Blocked> {
+    if sink.room() < super::Head::MAX_LEN + super::framing::CRC_LEN {
+        return Err(Blocked::NoRoom);
+    }
+    if let Start::Straight(head) = link.start(slots, handle, 0)? {
+        sink.put(head.as_slice());
+        if let Some(seed) = link.crc_seed() {
+            sink.put(&crc32c(seed, head.frame()).to_le_bytes());
+        }
+    }
+    Ok(())
+}

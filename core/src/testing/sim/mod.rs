@@ -1,0 +1,136 @@
+//! Deterministic simulation: two or three nodes, virtual time, seeded faults, and the laws as
+//! the oracle at every step.
+//!
+//! One seed decides everything: which faults there are, how the programs behave, when bytes
+//! arrive. A seed that fails is a test; run it alone with the example `sim`.
+
+mod ledger;
+mod line;
+mod programs;
+mod world;
+
+use core::hash::Hasher;
+
+use super::Rng;
+use world::World;
+
+/// What a run was like. Two runs of one seed give equal reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Hash of every byte delivered and when.
+    pub trace: u64,
+    /// Circuits opened.
+    pub opened: u32,
+    /// Values handed over to be sent.
+    pub sent: u32,
+    /// Values taken by a program.
+    pub taken: u32,
+    /// Sessions that a fault ended.
+    pub lost: u32,
+    /// Frames delivered.
+    pub frames: u32,
+}
+
+/// Which faults a run has, and how its programs behave.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Plan {
+    /// A router stands between the nodes.
+    pub routed: bool,
+    /// Packets have checksums, and bits flip.
+    pub flips: bool,
+    /// Packets have checksums.
+    pub crc: bool,
+    /// Lines are cut, with the bytes under way lost or cut short.
+    pub cuts: bool,
+    /// Lines stop for a while, or for good.
+    pub stalls: bool,
+    /// One node writes frames that no honest one would.
+    pub hostile: bool,
+    /// A program takes values seldom.
+    pub slow: bool,
+    /// Messages of many fragments.
+    pub large: bool,
+    /// Smallest packets.
+    pub narrow: bool,
+    /// Steps with faults; as many without follow.
+    pub steps: u32,
+}
+
+impl Plan {
+    /// Each fault is there or not by the seed, so that they meet in every combination.
+    pub fn new(rng: &mut Rng) -> Self {
+        let hostile = rng.one_in(6);
+        let flips = rng.one_in(4);
+        Self {
+            routed: rng.one_in(2),
+            flips,
+            crc: flips || rng.one_in(4),
+            cuts: rng.one_in(3),
+            stalls: rng.one_in(3),
+            hostile,
+            slow: rng.one_in(3),
+            large: rng.one_in(3),
+            narrow: rng.one_in(3),
+            steps: 60 + rng.below(120) as u32,
+        }
+    }
+}
+
+/// Runs one seed.
+///
+/// # Panics
+///
+/// When a law is broken. The message does not name the seed: [`Guard`] does.
+pub fn run(seed: u64) -> Report {
+    let mut rng = Rng::new(seed);
+    let plan = Plan::new(&mut rng);
+    let mut world = World::new(plan, rng);
+    for _ in 0..plan.steps {
+        world.step(true);
+    }
+    world.calm();
+    world.report()
+}
+
+/// Says on panic which seed was running, and how to run it alone.
+#[derive(Debug)]
+pub struct Guard(pub u64);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut err = std::io::stderr();
+            let seed = self.0;
+            let _ = std::io::Write::write_fmt(
+                &mut err,
+                format_args!("seed {seed} failed: cargo run --example sim -- --start {seed} --seeds 1\n"),
+            );
+        }
+    }
+}
+
+/// FNV-1a, the same on every machine.
+#[derive(Debug, Clone)]
+struct Trace(u64);
+
+impl Trace {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Trace {
+    fn write(&mut self, bytes: &[u8]) {
+        // Eight at a time is enough to tell traces apart, and quicker.
+        for chunk in bytes.chunks(8) {
+            let word = chunk.iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
+            self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,239 @@
+//! A circuit over two links, told as stories of two nodes and the router between them.
+
+use netchan::proto::{Dead, OpenFlags, Place, Reason};
+use netchan::testing::{Chain, Outcome, Policy, Stage};
+
+const FLAGS: [OpenFlags; 3] = [OpenFlags::SENDS, OpenFlags::RECEIVES, OpenFlags::BOTH];
+
+fn open(flags: OpenFlags) -> Chain {
+    let mut chain = Chain::up();
+    chain.a.open("far/x", flags).unwrap();
+    chain.run();
+    assert_eq!((chain.a.circuits[0].stage, chain.b.circuits[0].stage), (Stage::Open, Stage::Open));
+    assert_eq!(chain.b.circuits[0].name, "far/x");
+    chain
+}
+
+#[test]
+fn values_cross_unaltered_and_confirmation_is_the_far_programs() {
+    let mut chain = open(OpenFlags::SENDS);
+    let values: Vec<Vec<u8>> = (0..40u8).map(|n| vec![n; usize::from(n) % 20]).collect();
+    for value in &values {
+        chain.a.send(0, value.clone());
+    }
+    chain.run();
+    assert_eq!(chain.a.circuits[0].confirmed, 0, "what only the router holds is not confirmed");
+    assert!(!chain.a.circuits[0].outbox.is_empty(), "the router takes no more than it granted");
+    for value in &values {
+        assert_eq!(chain.b.take(0), Outcome::Value(value.clone()));
+        chain.run();
+    }
+    chain.a.ask(0);
+    chain.run();
+    assert_eq!(chain.a.circuits[0].confirmed, 40);
+    chain.a.end(0);
+    chain.run();
+    assert!(!chain.a.circuits[0].done);
+    assert_eq!(chain.b.take(0), Outcome::Closed);
+    chain.run();
+    assert!(chain.a.circuits[0].done);
+    chain.assert_quiet();
+}
+
+#[test]
+fn both_directions_cross() {
+    let mut chain = open(OpenFlags::BOTH);
+    for n in 0..30 {
+        chain.a.send(0, vec![n]);
+        chain.b.send(0, vec![n, n]);
+        chain.run();
+        assert_eq!(chain.b.take(0), Outcome::Value(vec![n]));
+        assert_eq!(chain.a.take(0), Outcome::Value(vec![n, n]));
+    }
+    chain.b.end(0);
+    chain.run();
+    assert_eq!(chain.a.take(0), Outcome::Closed);
+    chain.run();
+    assert!(!chain.b.circuits[0].done);
+    chain.a.end(0);
+    chain.run();
+    assert_eq!(chain.b.take(0), Outcome::Closed);
+    chain.run();
+    assert!(chain.a.circuits[0].done && chain.b.circuits[0].done);
+    chain.assert_quiet();
+}
+
+#[test]
+fn a_slow_receiver_holds_up_only_its_own_circuit() {
+    let mut chain = open(OpenFlags::SENDS);
+    chain.a.open("other", OpenFlags::SENDS).unwrap();
+    chain.run();
+    for n in 0..50 {
+        chain.a.send(0, vec![n]);
+        chain.a.send(1, vec![n]);
+        chain.run();
+        assert_eq!(chain.b.take(1), Outcome::Value(vec![n]));
+        chain.run();
+    }
+    assert!(chain.a.circuits[0].outbox.len() > 30);
+    assert!(chain.r.held().0 <= 64);
+}
+
+#[test]
+fn large_messages_cross_in_pieces_and_packets_of_another_size() {
+    let mut chain = Chain::with(|config| {
+        if config.identity.uid == 2 {
+            config.packet = 300;
+        }
+    });
+    (chain.a.window, chain.a.limit) = (100_000, 99_000);
+    (chain.b.window, chain.b.limit) = (100_000, 99_000);
+    chain.r.room = 100_000;
+    chain.a.open("x", OpenFlags::BOTH).unwrap();
+    chain.run();
+    let large: Vec<u8> = (0..99_000u32).map(|n| n as u8).collect();
+    for _ in 0..3 {
+        chain.a.send(0, large.clone());
+        chain.b.send(0, large.clone());
+        chain.a.send(0, vec![]);
+        chain.run();
+        assert_eq!(chain.b.take(0), Outcome::Value(large.clone()));
+        assert_eq!(chain.a.take(0), Outcome::Value(large.clone()));
+        chain.run();
+        assert_eq!(chain.b.take(0), Outcome::Value(vec![]));
+        chain.run();
+    }
+    chain.a.kill(0, Reason::Cancelled);
+    chain.run();
+    chain.b.take(0);
+    chain.run();
+    chain.assert_quiet();
+}
+
+#[test]
+fn the_limit_is_the_smallest_on_the_way() {
+    let mut chain = Chain::up();
+    (chain.b.window, chain.b.limit) = (20, 16);
+    chain.a.open("x", OpenFlags::SENDS).unwrap();
+    chain.run();
+    let handle = chain.a.circuits[0].handle.unwrap();
+    let (link, mut slots, _) = chain.a.port.parts();
+    assert_eq!(link.limit(&mut slots, handle), 16);
+}
+
+#[test]
+fn a_refusal_crosses_with_its_place_and_text() {
+    for flags in FLAGS {
+        let mut chain = Chain::up();
+        chain.b.policy = Policy::Hold;
+        chain.a.open("x", flags).unwrap();
+        chain.run();
+        let handle = chain.b.circuits[0].handle.unwrap();
+        let (link, mut slots, output) = chain.b.port.parts();
+        link.refuse(&mut slots, handle, Dead::here(Reason::TypeDiffers), "Reading", output);
+        chain.b.kill(0, Reason::TypeDiffers);
+        chain.run();
+        let circuit = &chain.a.circuits[0];
+        assert_eq!(circuit.dead, Some(Dead { reason: Reason::TypeDiffers, at: Place::Node(2) }));
+        assert_eq!(circuit.detail, "Reading");
+        chain.assert_quiet();
+    }
+}
+
+#[test]
+fn a_cancel_crosses_before_and_after_the_answer() {
+    for flags in FLAGS {
+        for hold in [Policy::Hold, Policy::Accept] {
+            let mut chain = Chain::up();
+            chain.b.policy = hold;
+            chain.a.open("x", flags).unwrap();
+            chain.run();
+            chain.a.kill(0, Reason::Cancelled);
+            chain.run();
+            assert_eq!(
+                chain.b.circuits[0].dead,
+                Some(Dead { reason: Reason::Cancelled, at: Place::Node(1) })
+            );
+            chain.b.take(0);
+            chain.run();
+            chain.assert_quiet();
+        }
+    }
+}
+
+#[test]
+fn a_death_crosses_both_ways_with_place_and_account() {
+    for flags in FLAGS {
+        let mut chain = open(flags);
+        for n in 0..20 {
+            chain.a.send(0, vec![n]);
+            chain.b.send(0, vec![n]);
+        }
+        chain.run();
+        chain.b.take(0);
+        chain.run();
+        chain.b.kill(0, Reason::HungUp);
+        chain.run();
+        let circuit = &chain.a.circuits[0];
+        assert_eq!(circuit.dead, Some(Dead { reason: Reason::HungUp, at: Place::Node(2) }));
+        if circuit.sends() {
+            assert_eq!(circuit.confirmed, 1);
+            assert!(circuit.account().in_doubt >= 8);
+        }
+        while matches!(chain.a.take(0), Outcome::Value(_)) {}
+        chain.run();
+        chain.assert_quiet();
+    }
+}
+
+#[test]
+fn a_lost_link_is_told_on_the_other_one() {
+    for flags in FLAGS {
+        let mut chain = open(flags);
+        chain.r.cut(1);
+        chain.b.cut();
+        chain.run();
+        assert_eq!(chain.a.circuits[0].dead, Some(Dead { reason: Reason::LinkLost, at: Place::Peer }));
+        chain.a.take(0);
+        chain.run();
+        assert!(chain.a.is_quiet() && chain.r.is_quiet());
+        chain.a.open("again", flags).unwrap();
+        chain.run();
+        assert_eq!(chain.a.circuits[1].dead, Some(Dead { reason: Reason::NoRoute, at: Place::Peer }));
+        assert!(chain.a.is_quiet() && chain.r.is_quiet());
+    }
+}
+
+#[test]
+fn a_full_table_on_the_far_link_is_no_resources() {
+    let mut chain = Chain::with(|config| {
+        if config.identity.uid == 2 {
+            config.circuits = 1;
+        }
+    });
+    chain.a.open("x", OpenFlags::SENDS).unwrap();
+    chain.a.open("y", OpenFlags::SENDS).unwrap();
+    chain.run();
+    assert_eq!(chain.a.circuits[0].stage, Stage::Open);
+    assert_eq!(chain.a.circuits[1].dead, Some(Dead { reason: Reason::NoResources, at: Place::Peer }));
+}
+
+#[test]
+fn opens_of_both_sides_cross_and_do_not_mix() {
+    let mut chain = Chain::up();
+    chain.a.open("to-b", OpenFlags::SENDS).unwrap();
+    chain.b.open("to-a", OpenFlags::SENDS).unwrap();
+    chain.run();
+    chain.a.send(0, b"ab".to_vec());
+    chain.b.send(0, b"ba".to_vec());
+    chain.run();
+    assert_eq!(chain.b.take(1), Outcome::Value(b"ab".to_vec()));
+    assert_eq!(chain.a.take(1), Outcome::Value(b"ba".to_vec()));
+    chain.a.end(0);
+    chain.b.kill(0, Reason::Closed);
+    chain.run();
+    chain.b.take(1);
+    chain.a.take(1);
+    chain.run();
+    chain.assert_quiet();
+}

@@ -1,0 +1,339 @@
+//! `spec/vectors.txt`: the golden bytes of every kind of frame, and what becomes of them when
+//! they are cut or a bit flips.
+//!
+//! A line is `meaning = hex`, `meaning < hex` where a later version's tail is skipped, or
+//! `! error = hex` where the bytes are refused. `NETCHAN_BLESS=1` writes the file.
+
+use std::fmt::Write;
+
+use netchan::proto::{
+    Accept, Dead, DeadFrame, Fingerprints, Frame, Handle, Hello, LinkKind, Open, OpenFlags, Part, Place,
+    Reason, Total, crc32c, framing,
+};
+use netchan::testing::{Pair, Policy};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/vectors.txt");
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+}
+
+/// A frame in words.
+fn tell(frame: &Frame<'_>) -> String {
+    let open = |open: &Open<'_>| {
+        let prints: Vec<String> = open.fingerprints.as_slice().iter().map(|f| format!("{f:016x}")).collect();
+        format!(
+            "flags={} wait_ms={} credit={} limit={} name={:?} fingerprints={} type={:?}",
+            open.flags.get(),
+            open.wait_ms,
+            open.credit,
+            open.limit,
+            open.name,
+            prints.join(","),
+            open.type_name
+        )
+    };
+    match frame {
+        Frame::Hello(h) => format!(
+            "HELLO versions={}-{} crc={} kind={:?} window={} packet={} circuits={} dead_ms={} hear_ms={} \
+             nonce={:x} echo={:x} boot={:x} uid={:x} name={:?}",
+            h.oldest,
+            h.newest,
+            h.crc,
+            h.kind,
+            h.window,
+            h.packet,
+            h.circuits,
+            h.dead_ms,
+            h.hear_ms,
+            h.nonce,
+            h.echo,
+            h.boot,
+            h.uid,
+            h.name
+        ),
+        Frame::Beat => "BEAT".into(),
+        Frame::Ack(total) => format!("ACK {}", total.get()),
+        Frame::Goodbye(reason) => format!("GOODBYE {}", reason.get()),
+        Frame::Data(h, Part::Whole, bytes) => format!("DATA {h} {}", hex(bytes)),
+        Frame::Data(h, Part::First(len), bytes) => format!("FIRST {h} len={len} {}", hex(bytes)),
+        Frame::Data(h, Part::More, bytes) => format!("MORE {h} {}", hex(bytes)),
+        Frame::Credit(h, total) => format!("CREDIT {h} {}", total.get()),
+        Frame::Taken(h, total) => format!("TAKEN {h} {}", total.get()),
+        Frame::Open(h, o) => format!("OPEN {h} {}", open(o)),
+        Frame::Accept(h, a) => format!("ACCEPT {h} which={} credit={} limit={}", a.which, a.credit, a.limit),
+        Frame::Ask(h, total) => format!("ASK {h} {}", total.get()),
+        Frame::End(h, total) => format!("END {h} {}", total.get()),
+        Frame::Dead(h, d) => {
+            let place = match d.dead.at {
+                Place::Node(id) => id,
+                _ => 0,
+            };
+            format!(
+                "DEAD {h} reason={} place={place} taken={} {:?}",
+                d.dead.reason.get(),
+                d.taken.get(),
+                d.detail
+            )
+        }
+        Frame::Done(h, total) => format!("DONE {h} {}", total.get()),
+        Frame::Attach(h, end, ordinal, o) => format!("ATTACH {h} end={end} ordinal={ordinal} {}", open(o)),
+    }
+}
+
+fn samples() -> Vec<Vec<u8>> {
+    let h = Handle::new;
+    let t = Total::new;
+    let open = Open {
+        flags: OpenFlags::RECEIVES,
+        wait_ms: 5000,
+        credit: 65_536,
+        limit: 16_384,
+        name: "sensors/temp.1",
+        fingerprints: Fingerprints::new(0x0123_4567_89ab_cdef, &[0xfedc_ba98_7654_3210]),
+        type_name: "Reading",
+    };
+    let first = Hello {
+        oldest: 1,
+        newest: 1,
+        crc: true,
+        kind: LinkKind::Peer,
+        window: 0,
+        packet: 17_408,
+        circuits: 16_384,
+        dead_ms: 5000,
+        hear_ms: 1250,
+        nonce: 0x1122_3344_5566_7788,
+        echo: 0,
+        boot: 7,
+        uid: 0xabcd,
+        name: "station",
+    };
+    let answer = Hello { nonce: 2, echo: first.nonce, boot: 1, uid: 9, name: "board-3", ..first };
+    let gone = Dead { reason: Reason::HungUp, at: Place::Peer };
+    let differs = Dead { reason: Reason::TypeDiffers, at: Place::Node(300) };
+    let attached = Open { name: "", flags: OpenFlags::BOTH.with(OpenFlags::CALLS), ..open };
+    [
+        Frame::Hello(first),
+        Frame::Hello(answer),
+        Frame::Beat,
+        Frame::Ack(t(32_768)),
+        Frame::Goodbye(Reason::Shutdown),
+        Frame::Data(h(0), Part::Whole, b""),
+        Frame::Data(h(15), Part::Whole, b"hello"),
+        Frame::Data(h(16), Part::Whole, b"hello"),
+        Frame::Data(h(3), Part::First(70_000), b"begin"),
+        Frame::Data(h(3), Part::More, b"more"),
+        Frame::Credit(h(2), t(300)),
+        Frame::Credit(h(u32::MAX >> 3), t(u32::MAX)),
+        Frame::Taken(h(2), t(127)),
+        Frame::Open(h(1), open),
+        Frame::Open(
+            h(1),
+            Open { flags: OpenFlags::SENDS.with(OpenFlags::LATEST), name: "$sys/names", ..open },
+        ),
+        Frame::Accept(h(1), Accept { which: 1, credit: 0, limit: 0 }),
+        Frame::Ask(h(2), t(128)),
+        Frame::End(h(2), t(5)),
+        Frame::Dead(h(2), DeadFrame { dead: gone, taken: t(4), detail: "" }),
+        Frame::Dead(h(1), DeadFrame { dead: differs, taken: t(0), detail: "Vec<Reading>" }),
+        Frame::Dead(h(1), DeadFrame { dead: Dead::peer(Reason::new(200)), taken: t(0), detail: "später" }),
+        Frame::Done(h(2), t(5)),
+        Frame::Attach(h(2), h(7), 0, attached),
+    ]
+    .iter()
+    .map(|frame| {
+        let mut bytes = vec![0; 256];
+        let len = frame.write(&mut bytes).unwrap();
+        bytes.truncate(len);
+        bytes
+    })
+    .collect()
+}
+
+/// Bytes that are refused; the reasons stand in the file.
+const REFUSED: &[&str] = &[
+    "",
+    "80",
+    "8000",
+    "ffffffff1f",
+    "07",
+    "20",
+    "0800",
+    "080100",
+    "10",
+    "18",
+    "0c",
+    "0c8000",
+    "0c0500",
+    "16",
+    "1600",
+    "1608",
+    "160105",
+    "16010000000000",
+    "1601010000000141016161616161616161",
+    "1602040000",
+    "16050100004180",
+    "160501000001ff",
+    "16050100000107",
+    "1603",
+];
+
+fn generate() -> String {
+    let mut text = String::from(
+        "# Golden bytes of netchan's frames, without framing. See wire.md; read by core/tests/proto_vectors.rs.\n\
+         # meaning = hex     meaning < hex with a later version's tail, skipped     ! error = hex refused\n\n",
+    );
+    for bytes in samples() {
+        writeln!(text, "{} = {}", tell(&Frame::parse(&bytes).unwrap()), hex(&bytes)).unwrap();
+    }
+    text.push('\n');
+    for bytes in samples() {
+        let frame = Frame::parse(&bytes).unwrap();
+        if matches!(frame, Frame::Open(..) | Frame::Accept(..) | Frame::Dead(..) | Frame::Attach(..)) {
+            writeln!(text, "{} < {}", tell(&frame), hex(&[&bytes[..], b"\x01tail"].concat())).unwrap();
+        }
+    }
+    text.push('\n');
+    for refused in REFUSED {
+        let error = Frame::parse(&unhex(refused)).expect_err(refused);
+        writeln!(text, "! {error} = {refused}").unwrap();
+    }
+    text.push_str("\n# A packet: BEAT under the session number 01020304, with its checksum.\n");
+    let packet = [&[5, 8][..], &crc32c(0x0102_0304, &[8]).to_le_bytes()].concat();
+    writeln!(text, "PACKET session=01020304 = {}", hex(&packet)).unwrap();
+    text
+}
+
+fn file() -> String {
+    std::fs::read_to_string(FILE).unwrap()
+}
+
+#[test]
+fn the_file_has_these_bytes() {
+    if std::env::var_os("NETCHAN_BLESS").is_some() {
+        std::fs::write(FILE, generate()).unwrap();
+    }
+    assert_eq!(file(), generate(), "the wire has changed; NETCHAN_BLESS=1 writes the new file");
+}
+
+#[test]
+fn every_line_parses_to_its_meaning_and_is_written_as_it_stands() {
+    let file = file();
+    let mut lines = 0;
+    for line in file.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        lines += 1;
+        if let Some((meaning, bytes)) = line.split_once(" < ") {
+            assert_eq!(tell(&Frame::parse(&unhex(bytes)).unwrap()), meaning);
+            continue;
+        }
+        let (meaning, bytes) =
+            line.split_once(" = ").unwrap_or_else(|| (line.strip_suffix(" =").unwrap(), ""));
+        let bytes = unhex(bytes);
+        if let Some(error) = meaning.strip_prefix("! ") {
+            assert_eq!(Frame::parse(&bytes).unwrap_err().to_string(), error, "{line}");
+        } else if meaning.starts_with("PACKET") {
+            let step = framing::next(&bytes, 256, Some(0x0102_0304));
+            assert_eq!(step, Ok(framing::Step::Frame(&[8], bytes.len())));
+            assert_eq!(framing::next(&bytes, 256, Some(0x0102_0305)), Err(netchan::proto::Fault::Corrupt));
+        } else {
+            let frame = Frame::parse(&bytes).unwrap();
+            assert_eq!(tell(&frame), meaning);
+            let mut out = vec![0; bytes.len()];
+            assert_eq!(frame.write(&mut out), Ok(bytes.len()));
+            assert_eq!(out, bytes);
+            for short in 0..bytes.len() {
+                assert!(frame.write(&mut out[..short]).is_err(), "too little room is an error");
+            }
+        }
+    }
+    assert!(lines > 50);
+}
+
+/// The link takes the frame in any of its states without a panic, and holds no more than it granted.
+fn feed(pairs: &[Pair], bytes: &[u8]) {
+    for pair in pairs {
+        let mut node = pair.b.clone();
+        node.port.output.clear();
+        let mut writer = pair.a.port.clone();
+        writer.output.clear();
+        writer.forge_bytes(bytes);
+        node.receive(&writer.output);
+        node.pump();
+        let reply = if matches!(Frame::parse(bytes), Ok(Frame::Hello(_))) { 120 } else { bytes.len() + 16 };
+        assert!(node.port.output.len() <= reply, "{} bytes answer {}", node.port.output.len(), hex(bytes));
+    }
+}
+
+#[test]
+fn every_cut_and_every_flipped_bit_of_them_is_bounded_and_panics_nowhere() {
+    let mut held = Pair::up();
+    held.b.policy = Policy::Hold;
+    let mut open = Pair::up();
+    open.a.open("x", OpenFlags::BOTH).unwrap();
+    open.a.open("y", OpenFlags::SENDS).unwrap();
+    open.b.open("z", OpenFlags::BOTH).unwrap();
+    open.run();
+    let config = |name, number| Pair::config(name, number);
+    let mut before = Pair::new(config("a", 1), config("b", 2));
+    before.b.pump();
+    let pairs = [held, open, before];
+    for bytes in samples() {
+        feed(&pairs, &bytes);
+        for cut in 0..bytes.len() {
+            if let Ok(frame) = Frame::parse(&bytes[..cut]) {
+                let mut out = vec![0; cut];
+                assert!(frame.write(&mut out).is_ok_and(|len| len <= cut));
+            }
+            if cut > 0 {
+                feed(&pairs, &bytes[..cut]);
+            }
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(frame) = Frame::parse(&flipped) {
+                let mut out = vec![0; flipped.len()];
+                let len = frame.write(&mut out).unwrap();
+                assert_eq!(
+                    Frame::parse(&out[..len]).unwrap(),
+                    frame,
+                    "what parses is written and parses again"
+                );
+            }
+            feed(&pairs, &flipped);
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_packet_with_a_checksum_is_refused() {
+    for frame in samples() {
+        let seed = 0x5eed_5eed;
+        let mut packet = vec![0; 5];
+        let n = netchan::proto::varint::put(&mut packet, 0, frame.len() as u32 + 4);
+        packet.truncate(n);
+        packet.extend_from_slice(&frame);
+        packet.extend_from_slice(&crc32c(seed, &frame).to_le_bytes());
+        let whole = framing::next(&packet, 256, Some(seed));
+        assert_eq!(whole, Ok(framing::Step::Frame(&frame[..], packet.len())));
+        for bit in 0..packet.len() * 8 {
+            let mut flipped = packet.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let next = framing::next(&flipped, 256, Some(seed));
+            assert!(!matches!(next, Ok(framing::Step::Frame(..))), "bit {bit} of {}", hex(&packet));
+        }
+        for cut in 0..packet.len() {
+            assert!(
+                matches!(framing::next(&packet[..cut], 256, Some(seed)), Ok(framing::Step::Need(n)) if n > 0)
+            );
+        }
+    }
+}

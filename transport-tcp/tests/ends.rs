@@ -1,0 +1,346 @@
+//! Every kind of end, over a real socket.
+
+use std::io::{Read, Write};
+use std::thread;
+use std::time::Duration;
+
+use netchan::{
+    ByteReader, ByteWriter, CallError, Client, Duplex, ExportOptions, Fanout, ImportError, Latest, Message,
+    Node, Peer, Reason, Receiver, RecvError, SendCause, Sender, Server, Watch, select,
+};
+use netchan_tcp as tcp;
+use serde::{Deserialize, Serialize};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+#[derive(Serialize, Deserialize, Message, Debug, PartialEq, Clone, Copy)]
+struct Tick {
+    n: u64,
+}
+
+#[derive(Serialize, Deserialize, Message, Debug, PartialEq)]
+struct Name {
+    text: String,
+}
+
+fn pair() -> Result<(Node, Node, Peer), Box<dyn std::error::Error>> {
+    let a = Node::new("a");
+    let listener = tcp::listen(&a, "127.0.0.1:0")?;
+    let b = Node::new("b");
+    let peer = tcp::connect(&b, listener.address()).wait()?;
+    Ok((a, b, peer))
+}
+
+#[test]
+fn a_duplex_talks_both_ways() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut server: Duplex<Tick, Name> = a.export("talk")?;
+    let echo = thread::spawn(move || {
+        while let Ok(tick) = server.recv().wait() {
+            let sent = server.send(Name { text: tick.n.to_string() }).wait();
+            if sent.is_err() || tick.n == 999 {
+                return;
+            }
+        }
+    });
+    let mut client = peer.import::<Duplex<Name, Tick>>("talk").wait()?;
+    for n in 0..1000 {
+        client.send(Tick { n }).wait()?;
+        assert_eq!(client.recv().wait()?.text, n.to_string());
+    }
+    echo.join().expect("the echo ends");
+    assert!(client.recv().wait().is_err());
+    Ok(())
+}
+
+#[test]
+fn calls_are_pipelined_and_a_dropped_request_is_answered() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut server: Server<Tick, Name> = a.export("name")?;
+    thread::spawn(move || {
+        while let Ok(request) = server.recv().wait() {
+            if request.n % 10 == 7 {
+                continue;
+            }
+            let text = format!("n{}", request.n);
+            let _ = request.reply(Name { text }).wait();
+        }
+    });
+    let client = peer.import::<Client<Tick, Name>>("name").wait()?;
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let client = client.clone();
+            thread::spawn(move || {
+                for n in 0..200 {
+                    match client.call(Tick { n }).wait() {
+                        Ok(name) => assert_eq!(name.text, format!("n{n}")),
+                        Err(CallError::Dead(dead)) => {
+                            assert_eq!((n % 10, dead.reason), (7, Reason::HandlerGone));
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.join().expect("the caller ends");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_late_reply_never_reaches_another_call() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut server: Server<Tick, Tick> = a.export("slow")?;
+    let client = peer.import::<Client<Tick, Tick>>("slow").wait()?;
+    let first = client.call(Tick { n: 1 }).timeout(Duration::from_millis(50)).wait();
+    assert_eq!(first, Err(CallError::Deadline));
+    let caller = thread::spawn(move || client.call(Tick { n: 2 }).wait());
+    let one = server.recv().wait()?;
+    let two = server.recv().wait()?;
+    assert!(one.is_cancelled() && !two.is_cancelled());
+    one.reply(Tick { n: 111 }).wait()?;
+    two.reply(Tick { n: 222 }).wait()?;
+    assert_eq!(caller.join().expect("the caller ends"), Ok(Tick { n: 222 }));
+    Ok(())
+}
+
+#[test]
+fn a_latest_value_is_seen_by_who_comes_late() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let gauge: Latest<Tick> = a.export("gauge")?;
+    for n in 0..100 {
+        gauge.set(Tick { n })?;
+    }
+    let mut watch = peer.import::<Watch<Tick>>("gauge").wait()?;
+    assert_eq!(watch.changed().wait()?, Tick { n: 99 });
+    for n in 100..20_000 {
+        gauge.set(Tick { n })?;
+    }
+    let mut last = 99;
+    while last != 19_999 {
+        let now = watch.changed().timeout(Duration::from_secs(5)).wait()?.n;
+        assert!(now > last, "{now} after {last}");
+        last = now;
+    }
+    drop(gauge);
+    assert_eq!(watch.changed().wait(), Err(RecvError::Closed));
+    Ok(())
+}
+
+#[test]
+fn import_refusals_name_what_is_wrong() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let _ticks: Sender<Tick> = a.export("ticks")?;
+    let short = Duration::from_millis(100);
+    let none = peer.import::<Receiver<Tick>>("tocks").timeout(short).wait().err();
+    assert_eq!(none, Some(ImportError::NoName));
+    let direction = peer.import::<Sender<Tick>>("ticks").wait().err();
+    assert_eq!(direction, Some(ImportError::WrongDirection));
+    let differs = peer.import::<Receiver<Name>>("ticks").wait().err();
+    assert_eq!(differs, Some(ImportError::TypeDiffers { wanted: "Name", exported: "Tick".into() }));
+    let bad = peer.import::<Receiver<Tick>>("Not A Name").wait().err();
+    assert_eq!(bad, Some(ImportError::BadName));
+    Ok(())
+}
+
+#[test]
+fn an_import_waits_for_its_export() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let importer = thread::spawn(move || {
+        let mut ticks = peer.import::<Receiver<Tick>>("later").wait().map_err(|error| error.to_string())?;
+        ticks.recv().wait().map_err(|error| error.to_string())
+    });
+    // The open has come when it waits; exporting earlier would prove less, not fail.
+    let mut ticks: Sender<Tick> = a.export("later")?;
+    ticks.send(Tick { n: 5 }).wait()?;
+    assert_eq!(importer.join().expect("the importer ends"), Ok(Tick { n: 5 }));
+    Ok(())
+}
+
+#[test]
+fn fan_out_is_what_the_export_says() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut queue: Sender<Tick> = a.export("queue")?;
+    let options = ExportOptions::fanout(Fanout::BroadcastWaits);
+    let mut all: Sender<Tick> = a.export_with("all", options)?;
+    let alone: Sender<Tick> = a.export_with("alone", ExportOptions::fanout(Fanout::Exclusive))?;
+    let import = |name: &str| peer.import::<Receiver<Tick>>(name).wait();
+    let (mut q1, mut q2) = (import("queue")?, import("queue")?);
+    let (mut a1, mut a2) = (import("all")?, import("all")?);
+    let first = import("alone")?;
+    assert!(matches!(import("alone"), Err(ImportError::Dead(dead)) if dead.reason == Reason::Busy));
+    for n in 0..100 {
+        queue.send(Tick { n }).wait()?;
+        all.send(Tick { n }).wait()?;
+    }
+    drop((queue, all));
+    let values = |receiver: &mut Receiver<Tick>| -> Result<Vec<u64>, netchan::Dead> {
+        receiver.by_ref().map(|tick| tick.map(|tick| tick.n)).collect()
+    };
+    let mut queued = values(&mut q1)?;
+    assert!(!queued.is_empty());
+    queued.extend(values(&mut q2)?);
+    queued.sort_unstable();
+    let whole: Vec<u64> = (0..100).collect();
+    assert_eq!(queued, whole);
+    assert_eq!(values(&mut a1)?, whole);
+    assert_eq!(values(&mut a2)?, whole);
+    drop(first);
+    // The next importer may come as soon as the last one has left.
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while import("alone").is_err() {
+        assert!(std::time::Instant::now() < deadline, "the export stays busy");
+    }
+    drop(alone);
+    Ok(())
+}
+
+#[test]
+fn n_values_and_then_the_end() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut ticks: Sender<Tick> = a.export("ticks")?;
+    let mut three = peer.import::<Receiver<Tick>>("ticks").values(3).wait()?;
+    for n in 0..3 {
+        ticks.send(Tick { n }).wait()?;
+    }
+    let got: Result<Vec<_>, _> = three.by_ref().collect();
+    assert_eq!(got?, [Tick { n: 0 }, Tick { n: 1 }, Tick { n: 2 }]);
+    ticks.drain().timeout(Duration::from_secs(5)).wait()?;
+    assert_eq!(ticks.account().confirmed, 3);
+    let error = ticks.send(Tick { n: 9 }).timeout(Duration::from_millis(20)).wait().err();
+    let error = error.expect("nobody is left to take it");
+    assert_eq!(error.cause(), SendCause::NoImporter);
+    assert_eq!(error.into_value(), Some(Tick { n: 9 }));
+    Ok(())
+}
+
+#[test]
+fn drain_says_what_is_missing() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut ticks: Sender<Tick> = a.export("ticks")?;
+    let mut got = peer.import::<Receiver<Tick>>("ticks").wait()?;
+    for n in 0..10 {
+        ticks.send(Tick { n }).wait()?;
+    }
+    for _ in 0..4 {
+        got.recv().wait()?;
+    }
+    let error = ticks.drain().timeout(Duration::from_millis(100)).wait().expect_err("six are not taken");
+    assert_eq!((error.account.confirmed, error.account.in_doubt, error.dead), (4, 6, None));
+    let drainer = thread::spawn(move || ticks.drain().timeout(Duration::from_secs(5)).wait());
+    for _ in 0..6 {
+        got.recv().wait()?;
+    }
+    assert_eq!(drainer.join().expect("the drainer ends"), Ok(()));
+    Ok(())
+}
+
+#[test]
+fn select_takes_what_comes_and_starves_nobody() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut ticks: Sender<Tick> = a.export("ticks")?;
+    let mut names: Sender<Name> = a.export("names")?;
+    let mut t = peer.import::<Receiver<Tick>>("ticks").wait()?;
+    let mut n = peer.import::<Receiver<Name>>("names").wait()?;
+    for i in 0..50 {
+        ticks.send(Tick { n: i }).wait()?;
+        names.send(Name { text: i.to_string() }).wait()?;
+    }
+    let mut counts = [0, 0];
+    while counts[0] + counts[1] < 100 {
+        let which = select(&mut [&mut t, &mut n]).timeout(Duration::from_secs(5)).wait()?;
+        match which {
+            0 => assert_eq!(t.try_recv()?.n, counts[0]),
+            _ => assert_eq!(n.try_recv()?.text, counts[1].to_string()),
+        }
+        counts[which] += 1;
+    }
+    assert_eq!(counts, [50, 50]);
+    Ok(())
+}
+
+#[test]
+fn large_messages_arrive_whole_beside_small_ones() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut big: Sender<netchan::Bytes> = a.export("big")?;
+    let mut small: Sender<Tick> = a.export("small")?;
+    let mut got_big = peer.import::<Receiver<netchan::Bytes>>("big").wait()?;
+    let mut got_small = peer.import::<Receiver<Tick>>("small").wait()?;
+    let bulk = thread::spawn(move || {
+        for n in 0..200_u32 {
+            let bytes: Vec<u8> = (0..60_000).map(|i| (i as u32 ^ n) as u8).collect();
+            big.send(bytes.into()).wait().expect("the importer is there");
+        }
+    });
+    let ticker = thread::spawn(move || {
+        for n in 0..2000 {
+            small.send(Tick { n }).wait().expect("the importer is there");
+        }
+    });
+    let reader = thread::spawn(move || {
+        for n in 0..2000 {
+            assert_eq!(got_small.recv().wait(), Ok(Tick { n }));
+        }
+        assert_eq!(got_small.recv().wait(), Err(RecvError::Closed));
+    });
+    for n in 0..200_u32 {
+        let bytes: Vec<u8> = got_big.recv().wait()?.into();
+        assert!(bytes.len() == 60_000 && bytes.iter().enumerate().all(|(i, &b)| b == (i as u32 ^ n) as u8));
+    }
+    assert_eq!(got_big.recv().wait(), Err(RecvError::Closed));
+    for thread in [bulk, ticker, reader] {
+        thread.join().expect("the thread ends");
+    }
+    Ok(())
+}
+
+#[test]
+fn byte_ends_are_std_io() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut out: ByteWriter = a.export("log")?;
+    let mut input = peer.import::<ByteReader>("log").wait()?;
+    let text: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
+    let sent = text.clone();
+    let writer = thread::spawn(move || out.write_all(sent.as_bytes()).and_then(|()| out.flush()));
+    let mut got = String::new();
+    input.read_to_string(&mut got)?;
+    writer.join().expect("the writer ends")?;
+    assert_eq!(got, text);
+    Ok(())
+}
+
+#[test]
+fn a_lost_link_tells_everybody_who_waits() -> Outcome {
+    let (a, b, peer) = pair()?;
+    let _ticks: Sender<Tick> = a.export("ticks")?;
+    let _names: Server<Tick, Tick> = a.export("call")?;
+    let mut t = peer.import::<Receiver<Tick>>("ticks").wait()?;
+    let client = peer.import::<Client<Tick, Tick>>("call").wait()?;
+    let waits = [
+        thread::spawn(move || t.recv().wait().is_err()),
+        thread::spawn(move || client.call(Tick { n: 1 }).wait().is_err()),
+        {
+            let peer = peer.clone();
+            thread::spawn(move || peer.import::<Receiver<Tick>>("never").wait().is_err())
+        },
+        thread::spawn(move || {
+            peer.down().wait();
+            true
+        }),
+    ];
+    b.shutdown(Duration::ZERO);
+    for wait in waits {
+        assert!(wait.join().expect("the waiter ends"));
+    }
+    Ok(())
+}
+
+#[test]
+fn addresses_off_this_machine_are_refused() {
+    let node = Node::new("n");
+    assert!(matches!(tcp::listen(&node, "0.0.0.0:0"), Err(tcp::ListenError::NotLoopback)));
+    let far = tcp::connect(&node, "192.0.2.1:7000").wait();
+    assert!(matches!(far, Err(tcp::ConnectError::NotLoopback)));
+}
