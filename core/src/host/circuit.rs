@@ -70,7 +70,13 @@ impl Circuit {
             self.link.flush(guard);
             return Err(Refusal::Wait);
         }
-        match state.proto(|link, slots| link.start(slots, handle, message.len())) {
+        let mut started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+        if matches!(started, Err(Blocked::Busy)) {
+            // What goes first may be our accept: no event would wake us after it.
+            state.proto_out(|link, slots, out| link.control(slots, out));
+            started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+        }
+        match started {
             Ok(Start::Straight(head)) => {
                 state.write(&head, message);
                 if let Some(cell) = state.cells.get(self.id) {
