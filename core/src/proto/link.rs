@@ -678,6 +678,16 @@ impl Link {
         self.slot(slots, handle).map_or((Total::ZERO, Total::ZERO), |slot| (slot.values_out, slot.confirmed))
     }
 
+    /// Whether [`Link::start`] would take a message of `len` bytes now.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`], as `start` would say it.
+    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        let up = self.state == LinkState::Up;
+        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
+    }
+
     /// How long a message of the receiver's limit may be, in bytes; 0 before it is open.
     pub fn limit(&self, slots: &mut Slots<'_>, handle: Handle) -> u32 {
         self.slot(slots, handle).map_or(0, |slot| slot.limit_out)
@@ -724,21 +734,7 @@ impl Link {
     ) -> Result<(u32, bool), Blocked> {
         let up = self.state == LinkState::Up;
         let slot = self.slot(slots, handle).ok_or(Blocked::NotOpen)?;
-        if !up || !slot.can_send() {
-            return Err(Blocked::NotOpen);
-        }
-        if len > slot.limit_out as usize {
-            return Err(Blocked::TooLarge(slot.limit_out));
-        }
-        if slot.is_busy() {
-            return Err(Blocked::Busy);
-        }
-        let cost = charge(len as u32);
-        // One lossy value at a time is under way: it takes the whole window.
-        let needed = if slot.latest { charge(slot.limit_out) } else { cost };
-        if slot.granted.ahead_of(slot.sent) < needed {
-            return Err(Blocked::Credit);
-        }
+        let cost = slot.cost(up, len)?;
         slot.sent = slot.sent.plus(cost);
         slot.values_out = slot.values_out.plus(1);
         let last = slot.values_left == 1;
