@@ -324,9 +324,9 @@ fn guarded<T>(path: &[Step], step: Option<Step>, f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// `NETCHAN_DEEP=1` walks further: minutes, not seconds.
+/// `NETCHAN_LONG=1` walks further: minutes, not seconds.
 fn deep() -> bool {
-    std::env::var_os("NETCHAN_DEEP").is_some()
+    std::env::var_os("NETCHAN_LONG").is_some()
 }
 
 const SMALL: Bounds =
