@@ -339,7 +339,8 @@ fn a_sending_opener() {
 
 #[test]
 fn a_receiving_opener() {
-    explore("two nodes, opener receives", Bounds { flags: OpenFlags::RECEIVES, ..SMALL }, false);
+    let bounds = Bounds { flags: OpenFlags::RECEIVES, opens: 1 + u8::from(deep()), ..SMALL };
+    explore("two nodes, opener receives", bounds, false);
 }
 
 #[test]
@@ -366,7 +367,7 @@ fn a_receiving_opener_behind_a_router() {
     let bounds = Bounds {
         flags: OpenFlags::RECEIVES,
         opens: 1,
-        sends: [2, 2],
+        sends: [1, 1 + u8::from(deep())],
         asks: u8::from(deep()),
         kills: 1 + u8::from(deep()),
         ..SMALL
