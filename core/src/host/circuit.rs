@@ -241,6 +241,16 @@ impl Circuit {
         arrival
     }
 
+    /// Credit goes back for what was taken from an inbox that is now empty.
+    pub(crate) fn give_back(&self, inbox: &mut Inbox) {
+        let charged = core::mem::take(&mut inbox.charged);
+        if charged > 0 {
+            let mut state = self.link.lock();
+            state.report(self.id, charged);
+            self.link.flush(state);
+        }
+    }
+
     /// The program cannot decode what came: the circuit ends, nothing else.
     pub(crate) fn kill(&self, reason: Reason, detail: &'static str) {
         let mut state = self.link.lock();
