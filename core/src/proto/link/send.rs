@@ -2,7 +2,7 @@
 
 use super::{ACK_EVERY, Blocked, Fragment, Link, LinkState, Start};
 use crate::proto::Total;
-use crate::proto::circuit::{Slots, charge, due};
+use crate::proto::circuit::{Slots, due};
 use crate::proto::frame::{Handle, Head, Part};
 use crate::proto::framing::CRC_LEN;
 
