@@ -1,1 +1,14 @@
-//! Programs that show netchan at work; see `src/bin/`.
+//! Programs that show netchan at work: see `src/bin/`. Here is what they share, above all the
+//! types that both ends of a channel agree on.
+
+pub mod app;
+pub mod model;
+pub mod plain;
+pub mod process;
+pub mod session;
+pub mod station;
+pub mod story;
+mod tick;
+pub mod view;
+
+pub use tick::Tick;

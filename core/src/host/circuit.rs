@@ -70,7 +70,13 @@ impl Circuit {
             self.link.flush(guard);
             return Err(Refusal::Wait);
         }
-        match state.proto(|link, slots| link.start(slots, handle, message.len())) {
+        let mut started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+        if matches!(started, Err(Blocked::Busy)) {
+            // What goes first may be our accept: no event would wake us after it.
+            state.proto_out(|link, slots, out| link.control(slots, out));
+            started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+        }
+        match started {
             Ok(Start::Straight(head)) => {
                 state.write(&head, message);
                 if let Some(cell) = state.cells.get(self.id) {
@@ -96,6 +102,38 @@ impl Circuit {
             }
             Err(Blocked::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
             Err(_) => Err(Refusal::Dead(Dead::here(Reason::Closed))),
+        }
+    }
+
+    /// Whether a message of this length (of the receiver's limit, if it has no bound) could
+    /// be sent now; registers the waker if not.
+    pub(crate) fn has_room(&self, longest: Option<usize>, waker: &Waker) -> Result<bool, Dead> {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let Some(cell) = state.cells.get(self.id) else { return Err(gone()) };
+        if let Some(dead) = cell.dead {
+            return Err(dead);
+        }
+        let handle = cell.handle.ok_or_else(gone)?;
+        if state.output.is_full() {
+            state.output.wait_for_room(waker);
+            self.link.flush(guard);
+            return Ok(false);
+        }
+        let could = state.proto(|link, slots| {
+            let limit = link.limit(slots, handle) as usize;
+            link.could_start(slots, handle, longest.map_or(limit, |longest| longest.min(limit)))
+        });
+        match could {
+            Ok(()) => Ok(true),
+            Err(Blocked::Credit | Blocked::Busy) => {
+                if let Some(cell) = state.cells.get(self.id) {
+                    set(&mut cell.send_waker, waker);
+                }
+                self.link.flush(guard);
+                Ok(false)
+            }
+            Err(_) => Err(Dead::here(Reason::Closed)),
         }
     }
 

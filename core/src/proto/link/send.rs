@@ -2,7 +2,7 @@
 
 use super::{ACK_EVERY, Blocked, Fragment, Link, LinkState, Start};
 use crate::proto::Total;
-use crate::proto::circuit::{Slots, charge, due};
+use crate::proto::circuit::{Slots, due};
 use crate::proto::frame::{Handle, Head, Part};
 use crate::proto::framing::CRC_LEN;
 
@@ -56,6 +56,16 @@ impl Link {
         let missing = (slot.out_left - slot.out_have) as usize;
         slot.out_have += more.min(missing) as u32;
         self.push_ready(slots, handle);
+    }
+
+    /// Whether [`Link::start`] would take a message of `len` bytes now.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`], as `start` would say it.
+    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        let up = self.state == LinkState::Up;
+        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
     }
 
     /// Whether [`Link::fragment`] may have something to write.
@@ -133,21 +143,7 @@ impl Link {
     ) -> Result<(u32, bool), Blocked> {
         let up = self.state == LinkState::Up;
         let slot = self.slot(slots, handle).ok_or(Blocked::NotOpen)?;
-        if !up || !slot.can_send() {
-            return Err(Blocked::NotOpen);
-        }
-        if len > slot.limit_out as usize {
-            return Err(Blocked::TooLarge(slot.limit_out));
-        }
-        if slot.is_busy() {
-            return Err(Blocked::Busy);
-        }
-        let cost = charge(len as u32);
-        // One lossy value at a time is under way: it takes the whole window.
-        let needed = if slot.latest { charge(slot.limit_out) } else { cost };
-        if slot.granted.ahead_of(slot.sent) < needed {
-            return Err(Blocked::Credit);
-        }
+        let cost = slot.cost(up, len)?;
         slot.sent = slot.sent.plus(cost);
         slot.values_out = slot.values_out.plus(1);
         let last = slot.values_left == 1;
