@@ -58,6 +58,16 @@ impl Link {
         self.push_ready(slots, handle);
     }
 
+    /// Whether [`Link::start`] would take a message of `len` bytes now.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`], as `start` would say it.
+    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        let up = self.state == LinkState::Up;
+        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
+    }
+
     /// Whether [`Link::fragment`] may have something to write.
     #[inline]
     pub fn has_fragment(&self) -> bool {
