@@ -85,6 +85,22 @@ fn both_directions_end_by_themselves_and_one_end_does_not_end_the_other() {
 }
 
 #[test]
+fn an_opener_that_wants_three_values_gets_three_and_an_end() {
+    let mut pair = Pair::up();
+    let a = pair.a.open_bounded("x", OpenFlags::RECEIVES, 3).unwrap();
+    pair.run();
+    for n in 0..5 {
+        pair.b.send(0, value(n));
+    }
+    pair.run();
+    assert_eq!(take_all(&mut pair.a, a), ((0..3).map(value).collect(), Outcome::Closed));
+    pair.run();
+    assert_eq!(account(&pair.b, 0), (5, 3, 0, 2));
+    assert!(pair.b.circuits[0].done);
+    pair.assert_quiet();
+}
+
+#[test]
 fn a_refusal_carries_its_reason_and_place() {
     let mut pair = Pair::up();
     pair.b.policy = Policy::Hold;

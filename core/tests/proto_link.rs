@@ -187,6 +187,23 @@ fn silence_ends_the_link_within_its_bound_and_beats_keep_it() {
 }
 
 #[test]
+fn any_number_of_pings_has_one_answer() {
+    let mut pair = Pair::up();
+    pair.a.port.link.ping();
+    pair.a.port.link.ping();
+    assert!(pair.a.port.link.has_control());
+    assert_eq!(pair.a_to_b().len(), 2);
+    for _ in 0..50 {
+        pair.a.port.forge(&Frame::Ping);
+    }
+    pair.a_to_b();
+    assert!(pair.b.port.link.has_control() || !pair.b.port.output.is_empty());
+    assert_eq!(pair.b_to_a().len(), 2);
+    pair.run();
+    pair.assert_quiet();
+}
+
+#[test]
 fn the_deadline_is_when_a_tick_has_something_to_do() {
     let mut pair = Pair::up();
     for _ in 0..100 {
@@ -384,6 +401,20 @@ fn totals_that_no_honest_peer_sends_end_the_link() {
 }
 
 #[test]
+fn a_done_that_claims_less_than_all_ends_the_link() {
+    for (taken, fault) in [(1, Fault::BadTotal), (3, Fault::BadTotal)] {
+        let (mut pair, id, handle) = open(OpenFlags::SENDS);
+        pair.a.send(id, vec![1]);
+        pair.a.send(id, vec![2]);
+        pair.a.end(id);
+        pair.run();
+        pair.b.port.forge(&Frame::Done(handle, Total::new(taken)));
+        pair.b_to_a();
+        assert_eq!(pair.a.port.fault, Some(fault), "{taken} of 2");
+    }
+}
+
+#[test]
 fn opens_beyond_what_was_promised_end_the_link() {
     let mut pair = Pair::up();
     pair.b.policy = Policy::Hold;
@@ -396,6 +427,7 @@ fn opens_beyond_what_was_promised_end_the_link() {
         wait_ms: 0,
         credit: 0,
         limit: 0,
+        values: 0,
         name: "x",
         fingerprints,
         type_name: "",

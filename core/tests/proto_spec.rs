@@ -56,6 +56,7 @@ fn open_frame(flags: OpenFlags) -> Open<'static> {
         wait_ms: 0,
         credit,
         limit,
+        values: 0,
         name: "x",
         fingerprints: Fingerprints::new(1, &[]),
         type_name: "",
@@ -218,6 +219,7 @@ fn the_longest_frames_are_those_of_the_table() {
         wait_ms: u32::MAX,
         credit: u32::MAX,
         limit: u32::MAX,
+        values: u32::MAX,
         name: &text64,
         fingerprints: Fingerprints::new(1, &[2, 3, 4]),
         type_name: &text64,
@@ -242,7 +244,7 @@ fn the_longest_frames_are_those_of_the_table() {
     };
     let frames = [
         ("HELLO", Frame::Hello(hello)),
-        ("BEAT", Frame::Beat),
+        ("BEAT, PING, PONG", Frame::Beat),
         ("ACK", Frame::Ack(total)),
         ("GOODBYE", Frame::Goodbye(Reason::Closed)),
         ("DATA, without its bytes", Frame::Data(handle, netchan::proto::Part::Whole, b"")),

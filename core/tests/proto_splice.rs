@@ -122,6 +122,27 @@ fn the_limit_is_the_smallest_on_the_way() {
 }
 
 #[test]
+fn a_bounded_open_ends_after_its_values() {
+    let mut chain = Chain::up();
+    chain.a.open_bounded("x", OpenFlags::BOTH, 2).unwrap();
+    chain.run();
+    for n in 0..5 {
+        chain.b.send(0, vec![n; usize::from(n)]);
+    }
+    chain.run();
+    for n in 0..2 {
+        assert_eq!(chain.a.take(0), Outcome::Value(vec![n; usize::from(n)]));
+    }
+    assert_eq!(chain.a.take(0), Outcome::Closed);
+    chain.a.end(0);
+    chain.run();
+    assert_eq!(chain.b.take(0), Outcome::Closed);
+    chain.run();
+    assert_eq!(chain.b.circuits[0].account().unsent, 3);
+    chain.assert_quiet();
+}
+
+#[test]
 fn a_refusal_crosses_with_its_place_and_text() {
     for flags in FLAGS {
         let mut chain = Chain::up();

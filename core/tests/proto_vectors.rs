@@ -30,11 +30,12 @@ fn tell(frame: &Frame<'_>) -> String {
     let open = |open: &Open<'_>| {
         let prints: Vec<String> = open.fingerprints.as_slice().iter().map(|f| format!("{f:016x}")).collect();
         format!(
-            "flags={} wait_ms={} credit={} limit={} name={:?} fingerprints={} type={:?}",
+            "flags={} wait_ms={} credit={} limit={} values={} name={:?} fingerprints={} type={:?}",
             open.flags.get(),
             open.wait_ms,
             open.credit,
             open.limit,
+            open.values,
             open.name,
             prints.join(","),
             open.type_name
@@ -60,6 +61,8 @@ fn tell(frame: &Frame<'_>) -> String {
             h.name
         ),
         Frame::Beat => "BEAT".into(),
+        Frame::Ping => "PING".into(),
+        Frame::Pong => "PONG".into(),
         Frame::Ack(total) => format!("ACK {}", total.get()),
         Frame::Goodbye(reason) => format!("GOODBYE {}", reason.get()),
         Frame::Data(h, Part::Whole, bytes) => format!("DATA {h} {}", hex(bytes)),
@@ -96,6 +99,7 @@ fn samples() -> Vec<Vec<u8>> {
         wait_ms: 5000,
         credit: 65_536,
         limit: 16_384,
+        values: 0,
         name: "sensors/temp.1",
         fingerprints: Fingerprints::new(0x0123_4567_89ab_cdef, &[0xfedc_ba98_7654_3210]),
         type_name: "Reading",
@@ -124,6 +128,8 @@ fn samples() -> Vec<Vec<u8>> {
         Frame::Hello(first),
         Frame::Hello(answer),
         Frame::Beat,
+        Frame::Ping,
+        Frame::Pong,
         Frame::Ack(t(32_768)),
         Frame::Goodbye(Reason::Shutdown),
         Frame::Data(h(0), Part::Whole, b""),
@@ -135,6 +141,7 @@ fn samples() -> Vec<Vec<u8>> {
         Frame::Credit(h(u32::MAX >> 3), t(u32::MAX)),
         Frame::Taken(h(2), t(127)),
         Frame::Open(h(1), open),
+        Frame::Open(h(1), Open { values: 200, ..open }),
         Frame::Open(
             h(1),
             Open { flags: OpenFlags::SENDS.with(OpenFlags::LATEST), name: "$sys/names", ..open },
@@ -165,7 +172,7 @@ const REFUSED: &[&str] = &[
     "8000",
     "ffffffff1f",
     "07",
-    "20",
+    "30",
     "0800",
     "080100",
     "10",
@@ -177,8 +184,8 @@ const REFUSED: &[&str] = &[
     "1600",
     "1608",
     "160105",
-    "16010000000000",
-    "1601010000000141016161616161616161",
+    "1601000000000000",
+    "160101000000000141016161616161616161",
     "1602040000",
     "16050100004180",
     "160501000001ff",

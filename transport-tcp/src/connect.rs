@@ -13,7 +13,7 @@ use crate::Options;
 use crate::socket::Socket;
 
 /// How long connecting and the bring-up may take, unless a timeout says otherwise.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// Why there is no link.
 #[derive(Debug)]

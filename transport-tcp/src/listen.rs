@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -15,9 +15,11 @@ use crate::Options;
 use crate::socket::Socket;
 
 /// Connections that have not yet shown who they are.
-const STRANGERS_MAX: usize = 16;
+pub(crate) const STRANGERS_MAX: usize = 16;
 /// How long a stranger may take to say hello.
-const HELLO_WAIT: Duration = Duration::from_secs(3);
+pub(crate) const HELLO_WAIT: Duration = Duration::from_secs(3);
+/// How long nobody is accepted when that has failed.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why nobody listens.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl std::error::Error for ListenError {
 #[derive(Clone)]
 pub struct Listener {
     address: SocketAddr,
-    closed: Arc<AtomicBool>,
+    stop: Weak<dyn Fn() + Send + Sync>,
 }
 
 impl fmt::Debug for Listener {
@@ -67,6 +69,10 @@ impl fmt::Debug for Listener {
 }
 
 impl Listener {
+    pub(crate) fn new(address: SocketAddr, stop: &Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { address, stop: Arc::downgrade(stop) }
+    }
+
     /// Where it listens: the port that was given for port 0.
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -74,7 +80,9 @@ impl Listener {
 
     /// Accepts no more. Links that stand are not touched.
     pub fn close(&self) {
-        close(&self.closed, self.address);
+        if let Some(stop) = self.stop.upgrade() {
+            stop();
+        }
     }
 }
 
@@ -108,12 +116,17 @@ pub fn listen_with<A: ToSocketAddrs>(
     address: A,
     options: Options,
 ) -> Result<Listener, ListenError> {
+    listen_on(node, bind(address, options)?, options)
+}
+
+/// Binds to the first address that is allowed and free.
+pub(crate) fn bind<A: ToSocketAddrs>(address: A, options: Options) -> Result<TcpListener, ListenError> {
     let addresses: Vec<_> = address.to_socket_addrs().map_err(ListenError::Io)?.collect();
     let allowed: Vec<_> = addresses.iter().copied().filter(|address| options.allows(address)).collect();
     if allowed.is_empty() && !addresses.is_empty() {
         return Err(ListenError::NotLoopback);
     }
-    listen_on(node, TcpListener::bind(&allowed[..]).map_err(ListenError::Io)?, options)
+    TcpListener::bind(&allowed[..]).map_err(ListenError::Io)
 }
 
 /// Listens on a listener that the caller has made.
@@ -130,7 +143,8 @@ pub fn listen_on(node: &Node, listener: TcpListener, options: Options) -> Result
     let own = Arc::clone(&closed);
     let stop: Arc<dyn Fn() + Send + Sync> = Arc::new(move || close(&own, address));
     let stop = on_shutdown(node, stop).ok_or(ListenError::Shutdown)?;
-    let (own, weak) = (Arc::clone(&closed), node.downgrade());
+    let made = Listener::new(address, &stop);
+    let (own, weak) = (closed, node.downgrade());
     thread::Builder::new()
         .name("netchan-listen".into())
         .stack_size(256 * 1024)
@@ -143,12 +157,12 @@ pub fn listen_on(node: &Node, listener: TcpListener, options: Options) -> Result
                 match stream {
                     Ok(stream) => welcome(&node, stream, options, &strangers),
                     // Out of descriptors, for instance: wait for some to be free again.
-                    Err(_) => thread::park_timeout(Duration::from_millis(50)),
+                    Err(_) => thread::park_timeout(ACCEPT_PAUSE),
                 }
             }
         })
         .map_err(ListenError::Io)?;
-    Ok(Listener { address, closed })
+    Ok(made)
 }
 
 fn welcome(node: &Node, stream: TcpStream, options: Options, strangers: &Arc<AtomicUsize>) {

@@ -433,11 +433,7 @@ impl Link {
     /// written before anything else is asked of the link.
     pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
         let (quantum, trailer) = (self.quantum(), self.trailer());
-        let flight = self.config.flight.max(ACK_EVERY);
-        if !self.is_up() || self.is_left() {
-            return None;
-        }
-        while self.bytes_out.ahead_of(self.bytes_out_acked) < flight {
+        while self.has_fragment() {
             let handle = self.pop_ready(slots)?;
             let slot = self.slot(slots, handle)?;
             if slot.out_have == 0 {
@@ -473,7 +469,10 @@ impl Link {
         match self.state {
             LinkState::Down(_) => last_words,
             LinkState::Leaving if self.bye_due.is_none() => false,
-            _ => last_words || self.dirty.head != Handle::NONE || self.ack_due || self.beat_due,
+            _ => {
+                let bits = self.ack_due || self.beat_due || self.ping_due || self.pong_due;
+                last_words || bits || self.dirty.head != Handle::NONE
+            }
         }
     }
 
@@ -590,7 +589,9 @@ impl Link {
     /// Whether [`Link::fragment`] may have something to write.
     #[inline]
     pub fn has_fragment(&self) -> bool {
-        self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < self.config.flight
+        let flight = self.config.flight.max(ACK_EVERY);
+        let may = self.is_up() && !self.is_left();
+        may && self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
     }
 
     /// As [`Link::kill`], with a text of the caller's that is written at once. Where it finds

@@ -9,6 +9,8 @@ mod chain;
 #[cfg(feature = "testing")]
 mod circuit;
 #[cfg(feature = "testing")]
+pub mod fuzz;
+#[cfg(feature = "testing")]
 mod node;
 #[cfg(feature = "testing")]
 mod pair;

@@ -54,11 +54,19 @@ impl Node {
     ///
     /// As [`Link::open`].
     pub fn open(&mut self, name: &str, flags: OpenFlags) -> Result<usize, Blocked> {
+        self.open_bounded(name, flags, 0)
+    }
+
+    /// Opens a circuit that wants an end after so many values; 0: no limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::open`].
+    pub fn open_bounded(&mut self, name: &str, flags: OpenFlags, values: u32) -> Result<usize, Blocked> {
         let receives = flags.has(OpenFlags::RECEIVES);
         let (credit, limit) = if receives { (self.window, self.limit) } else { (0, 0) };
         let fingerprints = Fingerprints::new(7, &[]);
-        let open =
-            Open { flags, wait_ms: 0, credit, limit, values: 0, name, fingerprints, type_name: "test" };
+        let open = Open { flags, wait_ms: 0, credit, limit, values, name, fingerprints, type_name: "test" };
         let (link, mut slots, output) = self.port.parts();
         let handle = link.open(&mut slots, &open, output)?;
         Ok(self.add(Circuit::new(name, handle, Direction::of_opener(flags), Stage::Opening)))

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::proto::Place;
 use crate::testing::{Circuit, Node, Stage};
 
 /// The bytes of a value: its number, then a pattern that differs in every place.
@@ -24,7 +25,7 @@ pub(super) fn check_value(circuit: &Circuit, from: usize, number: u32, bytes: &[
 }
 
 /// Accounts, at any moment: what each side believes lies within what is true.
-pub(super) fn check_accounts(nodes: &[Node; 2]) {
+pub(super) fn check_accounts(nodes: &[Node; 2], routed: bool) {
     for (n, node) in nodes.iter().enumerate() {
         // Circuits of long ago do not change any more.
         for circuit in node.circuits.iter().rev().take(40) {
@@ -44,8 +45,17 @@ pub(super) fn check_accounts(nodes: &[Node; 2]) {
                 circuit.confirmed,
                 circuit.started
             );
+            // A death that the far program chose says how many it had taken.
+            let chosen = far.is_some_and(|far| far.killed)
+                && circuit.dead.is_some_and(|dead| {
+                    matches!(dead.at, Place::Node(_)) || !routed && dead.at == Place::Peer
+                });
+            if chosen && circuit.sends() {
+                assert_eq!(circuit.confirmed, taken, "{}: a death with a wrong account", circuit.name);
+            }
             if circuit.done && circuit.sends() {
-                assert_eq!((taken, circuit.confirmed), (circuit.sent, circuit.sent), "done means all taken");
+                let all = circuit.started;
+                assert_eq!((taken, circuit.confirmed), (all, all), "done means all taken");
             }
             assert!(circuit.stage != Stage::Over || circuit.is_told(), "over, and nobody was told");
         }

@@ -16,9 +16,13 @@ pub(super) fn act(n: usize, node: &mut Node, plan: &Plan, rng: &mut Rng, report:
     if node.port.is_up() && live.len() < 4 && rng.one_in(4) {
         let flags = [OpenFlags::SENDS, OpenFlags::RECEIVES, OpenFlags::BOTH][rng.below(3)];
         let name = format!("c{}.{n}", report.opened);
-        if node.open(&name, flags).is_ok() {
+        let values = if rng.one_in(4) { 1 + rng.below(5) as u32 } else { 0 };
+        if node.open_bounded(&name, flags, values).is_ok() {
             report.opened += 1;
         }
+    }
+    if rng.one_in(20) {
+        node.port.link.ping();
     }
     for _ in 0..3 {
         if live.is_empty() {
@@ -34,7 +38,7 @@ pub(super) fn act(n: usize, node: &mut Node, plan: &Plan, rng: &mut Rng, report:
             (Stage::Open, 1) if circuit.sends() => node.end(id),
             (Stage::Open, 2) if circuit.sends() => node.ask(id),
             (Stage::Open, 3..14) if circuit.sends() && !circuit.ending && circuit.dead.is_none() => {
-                let most = if plan.large && rng.one_in(8) { 3000 } else { 60 };
+                let most = if plan.large && rng.one_in(8) { 30_000 } else { 60 };
                 let limit = node.limit_of(id);
                 let circuit = &node.circuits[id];
                 if limit < 4 {
@@ -109,7 +113,7 @@ pub(super) fn forge(port: &mut Port, rng: &mut Rng) {
         type_name: "",
     };
     let dead = Dead { reason: Reason::new(rng.next() as u8), at: Place::Peer };
-    port.forge(&match rng.below(16) {
+    port.forge(&match rng.below(17) {
         0..3 => Frame::Data(handle, Part::Whole, bytes),
         3 => Frame::Data(handle, Part::First(total.get()), bytes),
         4 => Frame::Data(handle, Part::More, bytes),
@@ -123,6 +127,7 @@ pub(super) fn forge(port: &mut Port, rng: &mut Rng) {
         12 => Frame::Ack(total),
         13 => Frame::Attach(handle, Handle::new(rng.below(10) as u32), 0, open),
         14 => Frame::Beat,
+        15 => Frame::Ping,
         _ => Frame::Open(handle, open),
     });
 }

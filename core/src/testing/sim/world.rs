@@ -33,14 +33,14 @@ impl World {
         let node = |name, number, rng: &mut Rng| {
             let mut node = Node::new(config(&plan, name, number), rng.next(), now);
             node.policy = Policy::Hold;
-            let most = if plan.large { 4000 } else { 200 };
+            let most = if plan.large { 40_000 } else { 200 };
             node.window = 64 + rng.below(most) as u32;
             node.limit = node.window - 4;
             node
         };
         let nodes = [node("a", 1, &mut rng), node("b", 2, &mut rng)];
         let nonces = [rng.next(), rng.next()];
-        let room = 64 + rng.below(4000);
+        let room = 64 + rng.below(if plan.large { 40_000 } else { 4000 });
         let router = plan.routed.then(|| {
             let mut router = Router::new(config(&plan, "r", 3), nonces, now);
             router.room = room;
@@ -249,7 +249,7 @@ impl World {
 
     fn check(&self) {
         if !self.plan.hostile {
-            check_accounts(&self.nodes);
+            check_accounts(&self.nodes, self.plan.routed);
         }
         for node in &self.nodes {
             let lost = node.port.fault.is_some() && node.live().next().is_some();
@@ -271,6 +271,7 @@ fn config(plan: &Plan, name: &str, number: u64) -> LinkConfig {
         dead_ms: DEAD_MS,
         hear_ms: HEAR_MS,
         hello_ms: HELLO_MS,
+        flight: 0,
         packet: if plan.narrow { 256 } else { 17 * 1024 },
         ..Pair::config(name, number)
     }
