@@ -105,6 +105,38 @@ impl Circuit {
         }
     }
 
+    /// Whether a message of this length (of the receiver's limit, if it has no bound) could
+    /// be sent now; registers the waker if not.
+    pub(crate) fn has_room(&self, longest: Option<usize>, waker: &Waker) -> Result<bool, Dead> {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let Some(cell) = state.cells.get(self.id) else { return Err(gone()) };
+        if let Some(dead) = cell.dead {
+            return Err(dead);
+        }
+        let handle = cell.handle.ok_or_else(gone)?;
+        if state.output.is_full() {
+            state.output.wait_for_room(waker);
+            self.link.flush(guard);
+            return Ok(false);
+        }
+        let could = state.proto(|link, slots| {
+            let limit = link.limit(slots, handle) as usize;
+            link.could_start(slots, handle, longest.map_or(limit, |longest| longest.min(limit)))
+        });
+        match could {
+            Ok(()) => Ok(true),
+            Err(Blocked::Credit | Blocked::Busy) => {
+                if let Some(cell) = state.cells.get(self.id) {
+                    set(&mut cell.send_waker, waker);
+                }
+                self.link.flush(guard);
+                Ok(false)
+            }
+            Err(_) => Err(Dead::here(Reason::Closed)),
+        }
+    }
+
     /// Sends the newest value: one that could not go out before is dropped for it.
     pub(crate) fn send_newest(&self, message: Vec<u8>) -> Result<(), Refusal> {
         let mut guard = self.link.lock();
@@ -207,6 +239,16 @@ impl Circuit {
         };
         self.link.flush(guard);
         arrival
+    }
+
+    /// Credit goes back for what was taken from an inbox that is now empty.
+    pub(crate) fn give_back(&self, inbox: &mut Inbox) {
+        let charged = core::mem::take(&mut inbox.charged);
+        if charged > 0 {
+            let mut state = self.link.lock();
+            state.report(self.id, charged);
+            self.link.flush(state);
+        }
     }
 
     /// The program cannot decode what came: the circuit ends, nothing else.

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cell::Inbox;
 use super::circuit::{Arrival, Circuit, Refusal};
+use super::error::SendCause;
 use super::sender::Account;
 use super::spec::Spec;
 use crate::proto::{Dead, Reason};
@@ -430,6 +431,28 @@ impl Hub {
     /// After a batch of a member is taken: look at it again, for its end may be there.
     pub(crate) fn look_again(&self, index: usize) {
         self.lock().ready.push_back(index);
+    }
+
+    /// Whether some importer (of a broadcast: every one) could take the longest value now.
+    pub(crate) fn has_room(&self, longest: Option<usize>, waker: &Waker) -> Result<bool, SendCause> {
+        let len = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(SendCause::Dead(Dead::here(Reason::Shutdown)));
+            }
+            state.send_waker = Some(waker.clone());
+            state.members.len()
+        };
+        let all = matches!(self.fanout, Fanout::Broadcast | Fanout::BroadcastWaits);
+        let (mut some, mut every) = (false, true);
+        for index in 0..len {
+            if let Some(circuit) = self.member(index) {
+                let room = circuit.has_room(longest, waker).unwrap_or(false);
+                some |= room;
+                every &= room;
+            }
+        }
+        Ok(some && (every || !all))
     }
 
     /// Whether all importers have taken all that was sent to them.

@@ -73,6 +73,18 @@ impl<T> Tx<T> {
         Ok(())
     }
 
+    pub(crate) fn has_room(&self, waker: &Waker) -> Result<bool, SendCause> {
+        let mut state = lock(&self.shared);
+        if !state.rx_open {
+            return Err(SendCause::Dead(Dead::here(Reason::HungUp)));
+        }
+        let room = state.queue.len() < state.capacity;
+        if !room {
+            state.send_waker = Some(waker.clone());
+        }
+        Ok(room)
+    }
+
     pub(crate) fn account(&self) -> Account {
         let state = lock(&self.shared);
         Account { confirmed: state.taken, in_doubt: state.sent - state.taken, ..Account::default() }

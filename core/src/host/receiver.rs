@@ -69,7 +69,9 @@ impl Inflow {
             From::Circuit(circuit) => circuit.receive(&mut self.inbox, waker),
             From::Hub(hub) => {
                 if let Some((index, circuit, _)) = self.member.take() {
-                    // Gives back the credit of what was taken, and sees what else is there.
+                    // The credit of what was taken is its own, whoever comes next.
+                    circuit.give_back(&mut self.inbox);
+                    // Its end may be there.
                     hub.look_again(index);
                     drop(circuit);
                 }

@@ -149,6 +149,37 @@ impl<T: Message + Send> Sender<T> {
             .map_err(|cause| SendError::new(value.give_back(&mut bytes), cause.unwrap_or(SendCause::Full)))
     }
 
+    /// A send into room that was reserved; keeps count of a limited import.
+    pub(crate) fn send_now(&mut self, value: T) -> Result<(), SendError<T>> {
+        self.try_send(value)?;
+        self.count_sent();
+        Ok(())
+    }
+
+    fn count_sent(&mut self) {
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+            if *left == 0
+                && let Port::Circuit(circuit) = &self.port
+            {
+                circuit.drop_tx();
+            }
+        }
+    }
+
+    /// Whether the longest value that the receiver takes could be sent now.
+    pub(crate) fn has_room(&self, waker: &Waker) -> Result<bool, SendCause> {
+        if self.left == Some(0) {
+            return Err(SendCause::Closed);
+        }
+        let longest = T::MAX_LEN;
+        match &self.port {
+            Port::Circuit(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
+            Port::Hub(hub) => hub.has_room(longest, waker),
+            Port::Local(tx) => tx.has_room(waker),
+        }
+    }
+
     /// Waits until everything sent so far was taken by the programs at the far ends.
     ///
     /// # Errors
@@ -196,7 +227,7 @@ impl<T: Message + Send> Sender<T> {
         }
     }
 
-    fn source(&self) -> Option<Source> {
+    pub(crate) fn source(&self) -> Option<Source> {
         match &self.port {
             Port::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
             _ => None,
@@ -274,14 +305,7 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             Ok(true) => {
                 self.pending = false;
                 self.value = Outgoing::Sent;
-                if let Some(left) = &mut self.sender.left {
-                    *left -= 1;
-                    if *left == 0
-                        && let Port::Circuit(circuit) = &self.sender.port
-                    {
-                        circuit.drop_tx();
-                    }
-                }
+                self.sender.count_sent();
                 Poll::Ready(Ok(()))
             }
             Ok(false) => {
