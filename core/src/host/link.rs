@@ -137,6 +137,10 @@ impl LinkState {
 
     /// Opens a circuit and gives it a cell.
     pub(crate) fn open(&mut self, open: &Open<'_>, cell: Cell) -> Result<CellId, Blocked> {
+        if self.link.has_control() {
+            // The last hello may still be due: nothing may be opened before it is written.
+            self.proto_out(|link, slots, out| link.control(slots, out));
+        }
         loop {
             match self.proto_out(|link, slots, out| link.open(slots, open, out)) {
                 Ok(handle) => return Ok(self.bind(handle, cell)),
