@@ -457,7 +457,8 @@ impl Circuit {
         let all_taken = inbox.is_empty() && cell.inbox.is_empty() && cell.partial.is_none();
         if all_taken && cell.ended {
             state.drained(self.id);
-        } else if !all_taken || !cell.sends || cell.tx_gone {
+        } else if !all_taken || !cell.sends {
+            // Of a duplex whose peer may be through as well: it is told when it sends more.
             state.kill(self.id, Reason::HungUp, "");
         }
         self.link.flush(state);
