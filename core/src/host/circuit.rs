@@ -415,14 +415,17 @@ impl Circuit {
         arrival
     }
 
-    /// Credit goes back for what was taken from an inbox that is now empty.
-    pub(crate) fn give_back(&self, inbox: &mut Inbox) {
+    /// Credit goes back for what was taken from an inbox that is now empty. `true` if no
+    /// more will come, so that nobody else will say to look at the circuit again.
+    pub(crate) fn give_back(&self, inbox: &mut Inbox) -> bool {
         let charged = core::mem::take(&mut inbox.charged);
+        let mut state = self.link.lock();
         if charged > 0 {
-            let mut state = self.link.lock();
             state.report(self.id, charged);
-            self.link.flush(state);
         }
+        let over = state.cells.get(self.id).is_none_or(|cell| cell.ended || cell.dead.is_some());
+        self.link.flush(state);
+        over
     }
 
     /// The program cannot decode what came: the circuit ends, nothing else.
