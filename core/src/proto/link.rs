@@ -184,16 +184,6 @@ impl Link {
         self.slot(slots, handle).map_or((Total::ZERO, Total::ZERO), |slot| (slot.values_out, slot.confirmed))
     }
 
-    /// Whether [`Link::start`] would take a message of `len` bytes now.
-    ///
-    /// # Errors
-    ///
-    /// [`Blocked`], as `start` would say it.
-    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
-        let up = self.state == LinkState::Up;
-        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
-    }
-
     /// How long a message of the receiver's limit may be, in bytes; 0 before it is open.
     pub fn limit(&self, slots: &mut Slots<'_>, handle: Handle) -> u32 {
         self.slot(slots, handle).map_or(0, |slot| slot.limit_out)

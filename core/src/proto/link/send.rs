@@ -2,7 +2,7 @@
 
 use super::{ACK_EVERY, Blocked, Fragment, Link, LinkState, Start};
 use crate::proto::Total;
-use crate::proto::circuit::{Slots, charge, due};
+use crate::proto::circuit::{Slots, due};
 use crate::proto::frame::{Handle, Head, Part};
 use crate::proto::framing::CRC_LEN;
 
@@ -56,6 +56,16 @@ impl Link {
         let missing = (slot.out_left - slot.out_have) as usize;
         slot.out_have += more.min(missing) as u32;
         self.push_ready(slots, handle);
+    }
+
+    /// Whether [`Link::start`] would take a message of `len` bytes now.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`], as `start` would say it.
+    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        let up = self.state == LinkState::Up;
+        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
     }
 
     /// Whether [`Link::fragment`] may have something to write.
