@@ -8,7 +8,7 @@ use core::task::Waker;
 
 use super::carry::{Attached, Departing};
 use super::cell::{Cell, CellId, Inbox, TakenWord};
-use super::link::{LinkCell, LinkState};
+use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
 use super::peer::WINDOW_MAX;
 use super::sender::Account;
@@ -81,22 +81,21 @@ impl Circuit {
             self.link.flush(guard);
             return Err(Refusal::Wait);
         }
-        let mut started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+        let mut started = state.start(handle, message);
         if matches!(started, Err(Blocked::Busy)) {
             // What goes first may be our accept: no event would wake us after it.
             state.proto_out(|link, slots, out| link.control(slots, out));
-            started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+            started = state.start(handle, message);
         }
         match started {
-            Ok(Start::Straight(head)) => {
-                state.write(&head, message);
+            Ok(Started::Written) => {
                 if let Some(cell) = state.cells.get(self.id) {
                     cell.sent += 1;
                 }
                 self.link.push(guard, Urgency::Burst);
                 Ok(())
             }
-            Ok(Start::Queued) => {
+            Ok(Started::Queued) => {
                 if let Some(cell) = state.cells.get(self.id) {
                     cell.sent += 1;
                     cell.outbox = Some(Arc::new(core::mem::take(message)));

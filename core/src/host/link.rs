@@ -86,6 +86,15 @@ pub(crate) struct LinkState {
     circuits: u32,
 }
 
+/// What became of a message that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// It is in the buffer.
+    Written,
+    /// It is to be kept, and asked for in parts.
+    Queued,
+}
+
 impl LinkState {
     /// The protocol and its tables, together.
     #[inline]
@@ -239,6 +248,20 @@ impl LinkState {
                 Start::Straight(head) => self.write(&head, &message),
                 Start::Queued => cell.outbox = Some(Arc::new(message)),
             }
+        }
+    }
+
+    /// Begins a message: a short one is in the buffer then, a long one is to be queued.
+    #[inline]
+    pub(crate) fn start(&mut self, handle: Handle, message: &[u8]) -> Result<Started, Blocked> {
+        // By reference: moving bytes that were just written one by one stalls a processor.
+        match &self.proto(|link, slots| link.start(slots, handle, message.len())) {
+            Ok(Start::Straight(head)) => {
+                self.write(head, message);
+                Ok(Started::Written)
+            }
+            Ok(Start::Queued) => Ok(Started::Queued),
+            Err(blocked) => Err(*blocked),
         }
     }
 

@@ -119,7 +119,7 @@ impl Inflow {
     }
 
     /// Takes the next message: `f` gets it, where it is from, and how it decodes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next<R>(
         &mut self,
         waker: Option<&Waker>,
@@ -188,6 +188,7 @@ impl Drop for Inflow {
     }
 }
 
+#[inline(always)]
 pub(crate) fn decode<T: Message>(message: Arrived<'_>, which: u8) -> Result<T, DecodeError> {
     match (which, message) {
         (0, Arrived::Small(bytes)) => T::decode(bytes),
@@ -244,7 +245,7 @@ impl<T: Message + Send> Receiver<T> {
         self.take(None)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
         match &mut self.port {
             Port::Remote(inflow) => inflow.next(waker, |message, circuit, which, ends| {
@@ -331,7 +332,7 @@ pub struct Receiving<'r, T: Message> {
 impl<T: Message + Send> Waiting for Receiving<'_, T> {
     type Output = Result<T, RecvError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.receiver.take(Some(cx.waker())) {
             Err(RecvError::Empty) => Poll::Pending,

@@ -92,6 +92,7 @@ impl<W: Waiting> Wait<W> {
 impl<W: Waiting> Future for Wait<W> {
     type Output = W::Output;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
         self.what.poll(cx)
     }
