@@ -5,10 +5,10 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 
 use super::hub::Member;
+use super::sync::{AtomicU64, Ordering};
 use crate::proto::{Dead, Handle, Total};
 
 /// Messages longer than this keep a buffer of their own, which the program gets without a copy.

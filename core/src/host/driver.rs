@@ -7,12 +7,12 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::io::{self, IoSlice};
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use super::error::LinkError;
 use super::link::LinkCell;
 use super::stream::Stream;
+use super::sync::{self, PoisonError};
 use super::timer;
 use crate::proto::Reason;
 
@@ -77,7 +77,7 @@ impl<S> fmt::Debug for Driver<S> {
 
 impl<S: TaskStream> Driver<S> {
     pub(crate) fn new(link: Arc<LinkCell>, stream: S) -> Self {
-        Self { link, stream, next_tick: Instant::now(), timer: None, waker: None, unflushed: false }
+        Self { link, stream, next_tick: sync::now(), timer: None, waker: None, unflushed: false }
     }
 
     /// Reads until nothing is there, or until others should have their turn.
@@ -138,7 +138,7 @@ impl<S: TaskStream> Driver<S> {
 
     /// Ticks, and goes on with leaving.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let now = Instant::now();
+        let now = sync::now();
         if now >= self.next_tick {
             self.link.tick();
             self.next_tick = now + self.link.tick_every();

@@ -1,10 +1,10 @@
 //! What happens to a node's links, for whoever wants to know.
 
 use alloc::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use super::error::LinkError;
 use super::peer::PeerInfo;
+use super::sync::{Mutex, PoisonError};
 
 /// Most events kept for a reader.
 const EVENTS_MAX: usize = 256;
@@ -35,7 +35,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { queue: Mutex::new((VecDeque::new(), 0)) }
     }
 

@@ -7,12 +7,12 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cell::Inbox;
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::sender::Account;
 use super::spec::Spec;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::proto::{Dead, Reason};
 
 /// Who gets a value that is sent into an export.

@@ -3,11 +3,11 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::task::Waker;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::{RecvError, SendCause};
 use super::receiver::Receiver;
 use super::sender::{Account, Sender};
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::message::Message;
 use crate::proto::{Dead, Reason};
 

@@ -18,6 +18,8 @@ mod lead;
 mod linger;
 mod link;
 mod local;
+#[cfg(loom)]
+pub mod model;
 mod node;
 mod output;
 mod parker;
@@ -27,6 +29,7 @@ mod select;
 mod sender;
 mod spec;
 mod stream;
+mod sync;
 mod timer;
 pub mod transport;
 mod wait;

@@ -12,13 +12,13 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::task::Waker;
 use std::io::{self, IoSlice};
-use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use super::error::LinkError;
 use super::hub::Signal;
 use super::input::Effects;
 use super::link::{LinkCell, LinkState};
+use super::sync::{self, MutexGuard};
 use crate::proto::crc32c_append;
 
 /// Two writes closer than this, with nothing heard in between, are a burst.
@@ -215,7 +215,7 @@ impl LinkState {
             || output.bytes.len() >= WRITE_AT
             || output.flusher.is_none()
             // Read only where nothing is pending yet: once a batch, not once a message.
-            || output.last_write.is_none_or(|at| at.elapsed() > BURST)
+            || output.last_write.is_none_or(|at| sync::now() - at > BURST)
     }
 }
 
@@ -263,7 +263,7 @@ impl LinkCell {
             let result = write_batch(&mut batch, |slices| self.io.stream().try_write(slices));
             state = self.lock();
             state.output.heard = false;
-            state.output.last_write = Some(Instant::now());
+            state.output.last_write = Some(sync::now());
             match result {
                 Ok(true) => state.output.recycle(batch),
                 Ok(false) => {
