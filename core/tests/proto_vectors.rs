@@ -211,7 +211,7 @@ fn generate() -> String {
     text.push('\n');
     for refused in REFUSED {
         let error = Frame::parse(&unhex(refused)).expect_err(refused);
-        writeln!(text, "! {error} = {refused}").unwrap();
+        writeln!(text, "{}", format!("! {error} = {refused}").trim_end()).unwrap();
     }
     text.push_str("\n# A packet: BEAT under the session number 01020304, with its checksum.\n");
     let packet = [&[5, 8][..], &crc32c(0x0102_0304, &[8]).to_le_bytes()].concat();

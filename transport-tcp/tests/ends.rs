@@ -344,3 +344,70 @@ fn addresses_off_this_machine_are_refused() {
     let far = tcp::connect(&node, "192.0.2.1:7000").wait();
     assert!(matches!(far, Err(tcp::ConnectError::NotLoopback)));
 }
+
+#[test]
+fn a_reserved_send_does_not_wait_and_gives_room_back() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut ticks: Sender<Tick> = a.export("ticks")?;
+    let nobody = ticks.reserve().timeout(Duration::from_millis(10)).wait().err();
+    assert_eq!(nobody, Some(SendCause::NoImporter));
+    let mut got = peer.import::<Receiver<Tick>>("ticks").wait()?;
+    for n in 0..2000 {
+        drop(ticks.reserve().wait()?);
+        ticks.reserve().wait()?.send(Tick { n })?;
+        if n % 100 == 99 {
+            for n in n - 99..=n {
+                assert_eq!(got.recv().wait()?, Tick { n });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn any_reader_and_writer_make_a_link() -> Outcome {
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use netchan::host::ReadWrite;
+
+    let (a, b) = (Node::new("a"), Node::new("b"));
+    let stream = |end: UnixStream| -> std::io::Result<ReadWrite> {
+        let close = end.try_clone()?;
+        let pair = ReadWrite::new(end.try_clone()?, end);
+        Ok(pair.with_close(move || {
+            let _ = close.shutdown(Shutdown::Both);
+        }))
+    };
+    let (left, right) = UnixStream::pair()?;
+    let mut ticks: Sender<Tick> = a.export("ticks")?;
+    let (left, right) = (tcp::serve_stream(&a, stream(left)?), tcp::serve_stream(&b, stream(right)?));
+    let peer = right.timeout(Duration::from_secs(5)).wait()?;
+    left.timeout(Duration::from_secs(5)).wait()?;
+    let mut got = peer.import::<Receiver<Tick>>("ticks").wait()?;
+    let sender = thread::spawn(move || {
+        for n in 0..5000 {
+            ticks.send(Tick { n }).wait().expect("the importer is there");
+        }
+    });
+    for n in 0..5000 {
+        assert_eq!(got.recv().wait()?, Tick { n });
+    }
+    assert_eq!(got.recv().wait(), Err(RecvError::Closed));
+    sender.join().expect("the sender ends");
+    Ok(())
+}
+
+#[test]
+fn links_tell_what_happens_to_them() -> Outcome {
+    let (a, b, peer) = pair()?;
+    let up = a.event().timeout(Duration::from_secs(5)).wait();
+    assert!(matches!(up, Some(netchan::LinkEvent::Up { peer, .. }) if peer.name == "b"));
+    let waiter = thread::spawn(move || a.event().timeout(Duration::from_secs(5)).wait());
+    peer.close();
+    let down = waiter.join().expect("the waiter ends");
+    assert!(matches!(down, Some(netchan::LinkEvent::Down { .. })), "{down:?}");
+    drop(b);
+    Ok(())
+}

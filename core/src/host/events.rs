@@ -1,10 +1,15 @@
 //! What happens to a node's links, for whoever wants to know.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::fmt;
+use core::task::{Context, Poll, Waker};
 
 use super::error::LinkError;
+use super::node::NodeInner;
 use super::peer::PeerInfo;
-use super::sync::{Mutex, PoisonError};
+use super::sync::{Mutex, MutexGuard, PoisonError};
+use super::wait::Waiting;
 
 /// Most events kept for a reader.
 const EVENTS_MAX: usize = 256;
@@ -31,24 +36,82 @@ pub enum LinkEvent {
 
 /// A bounded queue whose overflow counts and harms nothing.
 pub(crate) struct Events {
-    queue: Mutex<(VecDeque<LinkEvent>, u64)>,
+    state: Mutex<State>,
+}
+
+struct State {
+    queue: VecDeque<LinkEvent>,
+    lost: u64,
+    waker: Option<Waker>,
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { queue: Mutex::new((VecDeque::new(), 0)) }
+        Self { state: Mutex::new(State { queue: VecDeque::new(), lost: 0, waker: None }) }
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called with no lock held.
     pub(crate) fn push(&self, event: LinkEvent) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.0.len() < EVENTS_MAX { queue.0.push_back(event) } else { queue.1 += 1 }
+        let mut state = self.lock();
+        if state.queue.len() < EVENTS_MAX {
+            state.queue.push_back(event)
+        } else {
+            state.lost += 1
+        }
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
-    pub(crate) fn pop(&self) -> Option<LinkEvent> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).0.pop_front()
+    pub(crate) fn pop(&self, waker: Option<&Waker>) -> Option<LinkEvent> {
+        let mut state = self.lock();
+        let event = state.queue.pop_front();
+        if event.is_none() {
+            state.waker = waker.cloned();
+        }
+        event
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).1
+        self.lock().lost
+    }
+}
+
+/// The next event of a node's links.
+pub struct NextEvent {
+    node: Arc<NodeInner>,
+}
+
+impl fmt::Debug for NextEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NextEvent")
+    }
+}
+
+impl NextEvent {
+    pub(crate) const fn new(node: Arc<NodeInner>) -> Self {
+        Self { node }
+    }
+}
+
+impl Waiting for NextEvent {
+    type Output = Option<LinkEvent>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.node.events.pop(Some(cx.waker())) {
+            Some(event) => Poll::Ready(Some(event)),
+            None if self.node.is_shut() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        None
     }
 }

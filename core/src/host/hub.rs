@@ -8,8 +8,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
 
+use super::carry::Departing;
 use super::cell::Inbox;
 use super::circuit::{Arrival, Circuit, Refusal};
+use super::error::SendCause;
 use super::sender::Account;
 use super::spec::Spec;
 use super::sync::{Mutex, MutexGuard, PoisonError};
@@ -241,7 +243,7 @@ impl Hub {
                 circuit.drop_tx();
             }
             if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
-                circuit.drop_rx(&Inbox::default());
+                circuit.drop_rx(&mut Inbox::default());
             }
             // Its drop locks the link, so not under the hub's lock.
             drop(entry);
@@ -275,7 +277,12 @@ impl Hub {
     }
 
     /// Sends a value as the fan-out says. `Err(Wait)` has the waker registered.
-    pub(crate) fn send(&self, message: &mut Vec<u8>, waker: Option<&Waker>) -> Result<(), HubRefusal> {
+    pub(crate) fn send(
+        &self,
+        message: &mut Vec<u8>,
+        ends: &mut Vec<Departing>,
+        waker: Option<&Waker>,
+    ) -> Result<(), HubRefusal> {
         let (len, start) = {
             let mut state = self.lock();
             if state.closed {
@@ -290,7 +297,9 @@ impl Hub {
             (state.members.len(), state.next)
         };
         match self.fanout {
-            Fanout::WorkQueue | Fanout::Exclusive => self.send_to_one(message, waker, len, start),
+            Fanout::WorkQueue | Fanout::Exclusive => self.send_to_one(message, ends, waker, len, start),
+            // An end has one place: it cannot go to all.
+            Fanout::Broadcast | Fanout::BroadcastWaits if !ends.is_empty() => Err(HubRefusal::Ends),
             Fanout::Broadcast | Fanout::BroadcastWaits => self.send_to_all(message, waker, len),
         }
     }
@@ -298,6 +307,7 @@ impl Hub {
     fn send_to_one(
         &self,
         message: &mut Vec<u8>,
+        ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
         len: usize,
         start: usize,
@@ -306,7 +316,7 @@ impl Hub {
         for i in 0..len {
             let index = (start + i) % len;
             let Some(circuit) = self.member(index) else { continue };
-            match circuit.send(message, waker) {
+            match circuit.send_carrying(message, ends, waker) {
                 Ok(()) => {
                     self.lock().next = index + 1;
                     return Ok(());
@@ -432,6 +442,28 @@ impl Hub {
         self.lock().ready.push_back(index);
     }
 
+    /// Whether some importer (of a broadcast: every one) could take the longest value now.
+    pub(crate) fn has_room(&self, longest: Option<usize>, waker: &Waker) -> Result<bool, SendCause> {
+        let len = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(SendCause::Dead(Dead::here(Reason::Shutdown)));
+            }
+            state.send_waker = Some(waker.clone());
+            state.members.len()
+        };
+        let all = matches!(self.fanout, Fanout::Broadcast | Fanout::BroadcastWaits);
+        let (mut some, mut every) = (false, true);
+        for index in 0..len {
+            if let Some(circuit) = self.member(index) {
+                let room = circuit.has_room(longest, waker).unwrap_or(false);
+                some |= room;
+                every &= room;
+            }
+        }
+        Ok(some && (every || !all))
+    }
+
     /// Whether all importers have taken all that was sent to them.
     pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
         let len = {
@@ -476,7 +508,7 @@ impl Hub {
                 entry.circuit.drop_tx();
             }
             if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
-                entry.circuit.drop_rx(&Inbox::default());
+                entry.circuit.drop_rx(&mut Inbox::default());
             }
         }
     }
@@ -497,6 +529,7 @@ impl Hub {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HubRefusal {
     Wait,
+    Ends,
     NoImporter,
     TooLarge(u32),
     Closed,

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::task::Waker;
 
+use super::carry::{Attached, ENDS_MAX};
 use super::cell::CellId;
 use super::error::LinkError;
 use super::hub::{Member, Signal};
@@ -169,6 +170,10 @@ impl LinkState {
             (Part::Whole, _) if cell.is_latest => {
                 self.take_newest(id, bytes.to_vec());
             }
+            (Part::Whole, _) if !cell.attached.is_empty() => {
+                let ends = core::mem::take(&mut cell.attached);
+                cell.inbox.push_carrying(bytes.to_vec(), ends);
+            }
             (Part::Whole, _) => cell.inbox.push(bytes),
             (Part::First(len), partial) => {
                 // Within the credit that was granted, so the peer has not chosen this size alone.
@@ -186,6 +191,9 @@ impl LinkState {
                 cell.partial = None;
                 if cell.is_latest {
                     self.take_newest(id, message);
+                } else if !cell.attached.is_empty() {
+                    let ends = core::mem::take(&mut cell.attached);
+                    cell.inbox.push_carrying(message, ends);
                 } else if message.len() > BIG {
                     cell.inbox.push_big(message);
                 } else {
@@ -230,6 +238,10 @@ impl LinkState {
                 if let Some((_, cell)) = self.cell_of(handle) {
                     cell.opened = true;
                     cell.which = which;
+                    effects.wakers.extend(cell.send_waker.take());
+                }
+                if let Some((id, _)) = self.cell_of(handle) {
+                    self.send_waiting(id);
                 }
                 (handle, Signal::Received)
             }
@@ -292,6 +304,9 @@ impl LinkState {
                     effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
                     // The queue lives in the cell, so the handle is free at once.
                     let orphan = cell.orphan;
+                    // Their message will not come any more.
+                    let ends = core::mem::take(&mut cell.attached);
+                    self.refuse_attached(ends);
                     self.proto(|link, slots| link.drained(slots, handle));
                     self.forget(id);
                     if orphan {
@@ -300,11 +315,16 @@ impl LinkState {
                 }
                 return;
             }
-            Event::Attach(_, handle, _, _) => {
-                // Nothing can be bound to it here: refused, and the peer is told.
-                let id = self.offered(handle);
-                self.kill(id, Reason::NotTaken, "");
-                self.remove(id);
+            Event::Attach(carrier, handle, ordinal, open) => {
+                let cell = self.offered(handle);
+                let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
+                let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
+                match self.cell_of(carrier) {
+                    Some((_, carrier)) if !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
+                        carrier.attached.push(attached);
+                    }
+                    _ => self.refuse_attached([attached]),
+                }
                 return;
             }
             _ => return,
@@ -317,6 +337,14 @@ impl LinkState {
             effects.wakers.extend(cell.recv_waker.take());
         }
         effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
+    }
+
+    /// Nobody will take these ends: whoever has sent them is told.
+    pub(crate) fn refuse_attached(&mut self, ends: impl IntoIterator<Item = Attached>) {
+        for end in ends {
+            self.kill(end.cell, Reason::NotTaken, "");
+            self.remove(end.cell);
+        }
     }
 
     /// The newest value replaces the one before, and its room is free at once.

@@ -70,6 +70,10 @@ impl LinkCell {
     /// somebody else reads, or the link is not one that blocks.
     pub(crate) fn lead(this: &Arc<Self>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
         let Io::Blocking(stream) = &this.io else { return false };
+        if !stream.keeps_limits() {
+            this.flush_before_wait();
+            return false;
+        }
         let mut reader = match this.reader.try_lock() {
             Ok(reader) => reader,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

@@ -14,7 +14,7 @@ use super::link::{Io, LinkCell, LinkState};
 use super::node::NodeInner;
 use super::sync;
 use super::wait::Waiting;
-use crate::proto::Reason;
+use crate::proto::{self, Reason};
 
 /// How long the peer may take to close its side after a goodbye.
 pub(crate) const PARTING: Duration = Duration::from_millis(500);
@@ -78,6 +78,7 @@ impl LinkCell {
             let next = match phase {
                 Phase::Draining if over || state.is_written() => {
                     state.unsent = state.count_unsent();
+                    state.report_totals();
                     state.link.goodbye(Reason::Shutdown);
                     Phase::Parting
                 }
@@ -120,6 +121,7 @@ impl LinkCell {
             drop(state);
             return self.fail(LinkError::Local(reason));
         }
+        state.report_totals();
         state.link.goodbye(reason);
         self.flush(state);
     }
@@ -129,6 +131,19 @@ impl LinkState {
     /// Whether all values are in the peer's hands or its kernel's.
     fn is_written(&mut self) -> bool {
         self.output.is_idle() && !self.link.has_control() && self.count_unsent() == 0
+    }
+
+    /// Tells the peer how much of each channel was taken, so that its last account is right.
+    fn report_totals(&mut self) {
+        let totals: Vec<_> = self
+            .cells
+            .iter_mut()
+            .filter(|cell| cell.receives)
+            .filter_map(|cell| Some((cell.handle?, proto::Total::new(cell.taken.get() as u32))))
+            .collect();
+        for (handle, total) in totals {
+            self.proto(|link, slots| link.taken(slots, handle, total, true));
+        }
     }
 
     /// Values that are not written yet.

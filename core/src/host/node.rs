@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::circuit::Circuit;
 use super::error::{ExportError, LinkError};
-use super::events::{Events, LinkEvent};
+use super::events::{Events, LinkEvent, NextEvent};
 use super::hub::{Fanout, Hub};
 use super::input::Offer;
 use super::linger::{Closing, PARTING};
@@ -219,7 +219,13 @@ impl Node {
     /// What happens to this node's links: up, down, and why. At most 256 events are kept;
     /// those that did not fit are counted, and harm nothing.
     pub fn next_event(&self) -> Option<LinkEvent> {
-        self.inner().events.pop()
+        self.inner().events.pop(None)
+    }
+
+    /// Waits for the next event; `None` when the node is shut down, or at the deadline. One
+    /// waiter at a time: a later one takes the place of the one before.
+    pub fn event(&self) -> Wait<NextEvent> {
+        Wait::new(NextEvent::new(Arc::clone(self.inner())))
     }
 
     /// How many events did not fit.
@@ -328,6 +334,10 @@ impl NodeInner {
         tables.listeners.retain(|listener| listener.strong_count() > 0);
         tables.listeners.push(Arc::downgrade(stop));
         !tables.is_shut
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        self.lock().is_shut
     }
 
     pub(crate) fn link_up(&self, number: u64, info: PeerInfo) {

@@ -30,6 +30,12 @@ pub trait BlockingStream: Stream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when the time is over.
     fn read(&self, into: &mut [u8], limit: Duration) -> io::Result<usize>;
 
+    /// Whether reads keep to their limit, so that a thread that waits for a value may do the
+    /// reading. Where they do not, the link's own thread does it all.
+    fn keeps_limits(&self) -> bool {
+        true
+    }
+
     /// Whether a read would not wait, after at most `limit`. Takes nothing.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! finals have passed and nothing of it is left in a local queue.
 
 use super::frame::{Accept, DeadFrame, Handle, Open, OpenFlags, Part};
-use super::{Dead, Fault, Reason, Total};
+use super::{Blocked, Dead, Fault, Reason, Total};
 
 /// What a value occupies in an inbox beside its bytes.
 const CHARGE_EXTRA: u32 = 4;
@@ -420,6 +420,24 @@ impl Slot {
             && !self.ending
             && !self.killed
             && self.theirs == Final::None
+    }
+
+    /// What a message of `len` bytes costs, if it can begin now.
+    #[inline]
+    pub(crate) fn cost(&self, up: bool, len: usize) -> Result<u32, Blocked> {
+        if !up || !self.can_send() {
+            return Err(Blocked::NotOpen);
+        }
+        if len > self.limit_out as usize {
+            return Err(Blocked::TooLarge(self.limit_out));
+        }
+        if self.is_busy() {
+            return Err(Blocked::Busy);
+        }
+        let cost = charge(len as u32);
+        // One lossy value at a time is under way: it takes the whole window.
+        let needed = if self.latest { charge(self.limit_out) } else { cost };
+        if self.granted.ahead_of(self.sent) < needed { Err(Blocked::Credit) } else { Ok(cost) }
     }
 
     /// Something must be written before the next message may begin.

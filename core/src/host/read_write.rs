@@ -1,0 +1,89 @@
+//! Any pair of `Read` and `Write` as a stream: pipes, Unix sockets, a program's own standard
+//! input and output.
+
+use alloc::boxed::Box;
+use core::fmt;
+use std::io::{self, IoSlice, Read, Write};
+
+use std::time::Duration;
+
+use super::stream::{BlockingStream, Stream};
+use super::sync::{Mutex, PoisonError};
+
+/// A reader and a writer whose calls block for as long as they like.
+///
+/// The link's own two threads do all reading and writing. A read that blocks cannot be
+/// interrupted from here: after the link has ended its reading thread stays until the other
+/// side closes, or until `on_close`, given to [`ReadWrite::with_close`], makes the read return.
+pub struct ReadWrite {
+    reader: Mutex<Box<dyn Read + Send>>,
+    /// Gone after the goodbye, so that the other side sees the end.
+    writer: Mutex<Option<Box<dyn Write + Send>>>,
+    on_close: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl fmt::Debug for ReadWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadWrite")
+    }
+}
+
+impl ReadWrite {
+    /// Of a reader and a writer.
+    pub fn new(reader: impl Read + Send + 'static, writer: impl Write + Send + 'static) -> Self {
+        Self {
+            reader: Mutex::new(Box::new(reader)),
+            writer: Mutex::new(Some(Box::new(writer))),
+            on_close: Mutex::new(None),
+        }
+    }
+
+    /// With what makes a blocked read return, for instance the shutdown of a socket.
+    #[must_use]
+    pub fn with_close(self, on_close: impl FnOnce() + Send + 'static) -> Self {
+        Self { on_close: Mutex::new(Some(Box::new(on_close))), ..self }
+    }
+}
+
+impl Stream for ReadWrite {
+    fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        // A write may block, so it is left to the thread that may.
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn finish(&self) {
+        // A write that is under way holds the lock, and may block for ever: it is left alone.
+        if let Ok(mut writer) = self.writer.try_lock() {
+            *writer = None;
+        }
+    }
+
+    fn close(&self) {
+        self.finish();
+        if let Some(on_close) = self.on_close.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            on_close();
+        }
+    }
+}
+
+impl BlockingStream for ReadWrite {
+    fn read(&self, into: &mut [u8], _: Duration) -> io::Result<usize> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).read(into)
+    }
+
+    fn keeps_limits(&self) -> bool {
+        false
+    }
+
+    fn readable(&self, _: Duration) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn write(&self, bytes: &[IoSlice<'_>], _: Duration) -> io::Result<usize> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = writer.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let n = writer.write_vectored(bytes)?;
+        writer.flush()?;
+        Ok(n)
+    }
+}

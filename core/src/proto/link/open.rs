@@ -1,0 +1,124 @@
+//! How a circuit begins.
+
+use super::{Blocked, Link, LinkState};
+use crate::proto::circuit::{Phase, Slot, Slots, due, limit_in};
+use crate::proto::control::{Sink, put_frame};
+use crate::proto::frame::{CONTROL_FRAME_MAX, Frame, Handle, Open};
+use crate::proto::{Fault, Total};
+
+impl Link {
+    /// Opens a circuit: writes the `OPEN` and returns its handle. The `credit` and `limit`
+    /// of `open` are what this side promises to take; the limit is cut to what the credit holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked::NoSlot`] (let `slots.mine` grow, unless it is the peer's limit),
+    /// [`Blocked::NoRoom`], [`Blocked::NotOpen`] before the bring-up, [`Blocked::Invalid`].
+    pub fn open(
+        &mut self,
+        slots: &mut Slots<'_>,
+        open: &Open<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<Handle, Blocked> {
+        self.open_frame(slots, open, sink, Frame::Open)
+    }
+
+    /// Opens a circuit for a channel end that travels in the next message of `carrier`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::open`]; [`Blocked::Busy`] while an earlier message is still being written.
+    pub fn attach(
+        &mut self,
+        slots: &mut Slots<'_>,
+        carrier: Handle,
+        ordinal: u32,
+        open: &Open<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<Handle, Blocked> {
+        let slot = self.slot(slots, carrier).ok_or(Blocked::NotOpen)?;
+        if !slot.can_send() {
+            return Err(Blocked::NotOpen);
+        }
+        if slot.is_busy() {
+            return Err(Blocked::Busy);
+        }
+        self.open_frame(slots, open, sink, |handle, open| Frame::Attach(carrier, handle, ordinal, open))
+    }
+
+    /// Accepts an offered circuit: promises to take `window` bytes, in messages of at most
+    /// `limit` bytes (both 0 where this side only sends). The limit is cut to what the
+    /// window holds.
+    pub fn accept(&mut self, slots: &mut Slots<'_>, handle: Handle, which: u8, window: u32, limit: u32) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        if slot.phase != Phase::Offered || slot.is_final() || slot.killed {
+            return;
+        }
+        slot.phase = Phase::Open;
+        slot.which = which;
+        slot.window = window.min(Total::MAX_DISTANCE);
+        slot.limit_in = limit_in(slot.window, limit);
+        slot.promised = Total::new(slot.window);
+        slot.due |= due::ACCEPT;
+        self.mark(slots, handle);
+    }
+
+    pub(super) fn open_frame<'f>(
+        &mut self,
+        slots: &mut Slots<'_>,
+        open: &Open<'f>,
+        sink: &mut dyn Sink,
+        frame: impl FnOnce(Handle, Open<'f>) -> Frame<'f>,
+    ) -> Result<Handle, Blocked> {
+        if self.state != LinkState::Up || self.hello_due {
+            return Err(Blocked::NotOpen);
+        }
+        if open.credit > Total::MAX_DISTANCE {
+            return Err(Blocked::Invalid);
+        }
+        let reused = self.free != Handle::NONE;
+        let handle = if reused {
+            self.free
+        } else if self.fresh >= self.peer.circuits {
+            return Err(Blocked::NoSlot { theirs: true });
+        } else if self.fresh as usize >= slots.mine.len() {
+            return Err(Blocked::NoSlot { theirs: false });
+        } else {
+            Handle::from_index(self.fresh as usize, 1 - self.peer.parity)
+        };
+        let open = Open { limit: limit_in(open.credit, open.limit), ..*open };
+        let frame = frame(handle, open);
+        if frame.write(&mut [0; CONTROL_FRAME_MAX]).is_err() {
+            return Err(Blocked::Invalid);
+        }
+        if !put_frame(sink, &frame, self.crc_seed()) {
+            return Err(Blocked::NoRoom);
+        }
+        self.sent = true;
+        let slot = &mut slots.mine[handle.index()];
+        if reused {
+            self.free = slot.next_dirty;
+        } else {
+            self.fresh += 1;
+        }
+        slot.reset(Slot::opening(&open));
+        Ok(handle)
+    }
+
+    pub(super) fn on_open(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        open: &Open<'_>,
+    ) -> Result<(), Fault> {
+        if handle.parity() != self.peer.parity || handle.index() >= self.config.circuits as usize {
+            return Err(Fault::BadOpen);
+        }
+        let slot = self.slot(slots, handle).ok_or(Fault::BadOpen)?;
+        if slot.phase != Phase::Free {
+            return Err(Fault::BadOpen);
+        }
+        slot.reset(Slot::offered(open)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Messages on their way out: credit, turns, flight.
+
+use super::{ACK_EVERY, Blocked, Fragment, Link, LinkState, Start};
+use crate::proto::Total;
+use crate::proto::circuit::{Slots, due};
+use crate::proto::frame::{Handle, Head, Part};
+use crate::proto::framing::CRC_LEN;
+
+/// Longest fragment of a message, in bytes: what a small message may have to wait for.
+const QUANTUM: u32 = 16 * 1024;
+/// Messages up to this length go straight into the link's buffer; longer ones take turns.
+const STRAIGHT_MAX: u32 = 4 * 1024;
+/// Room that a data frame's head and trailer take from the peer's packet size.
+const HEAD_ROOM: u32 = Head::MAX_LEN as u32;
+
+impl Link {
+    /// Begins a message of `len` bytes, or says why it must wait. Its credit is taken now.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`]; nothing has changed then.
+    #[inline]
+    pub fn start(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<Start, Blocked> {
+        let straight_max = self.quantum().min(STRAIGHT_MAX) as usize;
+        let (len, last) = self.charge_message(slots, handle, len)?;
+        if len as usize <= straight_max {
+            if last {
+                self.mark(slots, handle);
+            }
+            self.bytes_out = self.bytes_out.plus(len);
+            self.sent = true;
+            return Ok(Start::Straight(Head::new(handle, Part::Whole, len as usize, self.trailer())));
+        }
+        self.queue(slots, handle, len, len);
+        Ok(Start::Queued)
+    }
+
+    /// Begins a message of `len` bytes, at least one, that the caller does not hold yet:
+    /// [`Link::supply`] says how many bytes have come, and [`Link::fragment`] asks for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`]; nothing has changed then.
+    pub fn relay(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        if len == 0 {
+            return Err(Blocked::Invalid);
+        }
+        let (len, _) = self.charge_message(slots, handle, len)?;
+        self.queue(slots, handle, len, 0);
+        Ok(())
+    }
+
+    /// `more` bytes of the message that [`Link::relay`] began have come.
+    pub fn supply(&mut self, slots: &mut Slots<'_>, handle: Handle, more: usize) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        let missing = (slot.out_left - slot.out_have) as usize;
+        slot.out_have += more.min(missing) as u32;
+        self.push_ready(slots, handle);
+    }
+
+    /// Whether [`Link::start`] would take a message of `len` bytes now.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`], as `start` would say it.
+    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        let up = self.state == LinkState::Up;
+        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
+    }
+
+    /// Whether [`Link::fragment`] may have something to write.
+    #[inline]
+    pub fn has_fragment(&self) -> bool {
+        let flight = self.config.flight.max(ACK_EVERY);
+        let may = self.is_up() && !self.is_left();
+        may && self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
+    }
+
+    /// The next part of a queued message that is to be written, in turn among circuits;
+    /// `None` when there is none, or too much is unacknowledged. What is returned must be
+    /// written before anything else is asked of the link.
+    pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
+        let (quantum, trailer) = (self.quantum(), self.trailer());
+        while self.has_fragment() {
+            let handle = self.pop_ready(slots)?;
+            let slot = self.slot(slots, handle)?;
+            if slot.out_have == 0 {
+                continue;
+            }
+            let (total, offset) = (slot.out_total, slot.out_total - slot.out_left);
+            let len = slot.out_have.min(quantum);
+            let part = match offset {
+                0 if len == total => Part::Whole,
+                0 => Part::First(total),
+                _ => Part::More,
+            };
+            slot.out_left -= len;
+            slot.out_have -= len;
+            let last = slot.out_left == 0;
+            if last {
+                self.mark(slots, handle);
+            } else {
+                self.push_ready(slots, handle);
+            }
+            self.bytes_out = self.bytes_out.plus(len);
+            self.sent = true;
+            let head = Head::new(handle, part, len as usize, trailer);
+            return Some(Fragment { handle, head, offset: offset as usize, len: len as usize, last });
+        }
+        None
+    }
+
+    /// Asks to be told as soon as the far end's program has taken `total` values.
+    pub fn ask(&mut self, slots: &mut Slots<'_>, handle: Handle, total: Total) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        // After our `DONE` nothing may follow; the peer's own `DONE` brings the total.
+        if !slot.can_send() {
+            return;
+        }
+        slot.ask = total;
+        slot.due |= due::ASK;
+        self.mark(slots, handle);
+    }
+
+    /// No more values from this side. Those begun are still written.
+    pub fn end(&mut self, slots: &mut Slots<'_>, handle: Handle) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        if !slot.can_send() {
+            return;
+        }
+        slot.ending = true;
+        slot.due |= due::END;
+        self.mark(slots, handle);
+    }
+
+    /// Takes the credit for a message that may begin now.
+    #[inline]
+    pub(super) fn charge_message(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        len: usize,
+    ) -> Result<(u32, bool), Blocked> {
+        let up = self.state == LinkState::Up;
+        let slot = self.slot(slots, handle).ok_or(Blocked::NotOpen)?;
+        let cost = slot.cost(up, len)?;
+        slot.sent = slot.sent.plus(cost);
+        slot.values_out = slot.values_out.plus(1);
+        let last = slot.values_left == 1;
+        slot.values_left = slot.values_left.saturating_sub(1);
+        if last {
+            // Not written before the message is: a queued one holds it back.
+            slot.ending = true;
+            slot.due |= due::END;
+        }
+        Ok((len as u32, last))
+    }
+
+    pub(super) fn queue(&mut self, slots: &mut Slots<'_>, handle: Handle, len: u32, have: u32) {
+        if let Some(slot) = self.slot(slots, handle) {
+            slot.out_total = len;
+            slot.out_left = len;
+            slot.out_have = have;
+            self.push_ready(slots, handle);
+        }
+    }
+
+    #[inline]
+    pub(super) fn trailer(&self) -> usize {
+        if self.peer.crc { CRC_LEN } else { 0 }
+    }
+
+    #[inline]
+    pub(super) fn quantum(&self) -> u32 {
+        QUANTUM.min(self.peer.packet.saturating_sub(HEAD_ROOM))
+    }
+
+    /// Puts a circuit into the queue of those with message bytes to write, unless it is
+    /// there already or has none.
+    pub(super) fn push_ready(&mut self, slots: &mut Slots<'_>, handle: Handle) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        if slot.in_ready || slot.out_have == 0 {
+            return;
+        }
+        slot.in_ready = true;
+        slot.next_ready = Handle::NONE;
+        let tail = core::mem::replace(&mut self.ready.tail, handle);
+        match self.slot(slots, tail) {
+            Some(last) if tail != Handle::NONE => last.next_ready = handle,
+            _ => self.ready.head = handle,
+        }
+    }
+
+    pub(super) fn pop_ready(&mut self, slots: &mut Slots<'_>) -> Option<Handle> {
+        let handle = self.ready.head;
+        if handle == Handle::NONE {
+            return None;
+        }
+        let slot = self.slot(slots, handle)?;
+        slot.in_ready = false;
+        let next = slot.next_ready;
+        self.ready.head = next;
+        if next == Handle::NONE {
+            self.ready.tail = Handle::NONE;
+        }
+        Some(handle)
+    }
+}

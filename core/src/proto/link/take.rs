@@ -1,0 +1,95 @@
+//! Messages that have come in: what the program has taken, and what is granted for it.
+
+use super::{ACK_EVERY, Event, Link};
+use crate::proto::circuit::{Final, Phase, Slots, charge, due};
+use crate::proto::frame::{Handle, Part};
+use crate::proto::{Fault, Total};
+
+impl Link {
+    /// Messages of `charged` bytes of credit in all have left the inbox: their room is free.
+    pub fn consumed(&mut self, slots: &mut Slots<'_>, handle: Handle, charged: u32) {
+        if let Some(slot) = self.slot(slots, handle) {
+            slot.consumed = slot.consumed.plus(charged);
+            self.grant(slots, handle);
+        }
+    }
+
+    /// Changes how many bytes are promised ahead; what was promised stays so, and a message
+    /// of the limit still fits.
+    pub fn set_window(&mut self, slots: &mut Slots<'_>, handle: Handle, window: u32) {
+        if let Some(slot) = self.slot(slots, handle) {
+            slot.window = window.max(charge(slot.limit_in)).min(Total::MAX_DISTANCE);
+            self.grant(slots, handle);
+        }
+    }
+
+    /// The program has taken `total` values in all. `now` reports it without waiting for
+    /// the next grant, as an answer to [`Event::Asked`].
+    pub fn taken(&mut self, slots: &mut Slots<'_>, handle: Handle, total: Total, now: bool) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        if slot.phase != Phase::Open || !slot.direction.receives() || !total.at_least(slot.taken) {
+            return;
+        }
+        slot.taken = total;
+        // A peer that has said `DONE` still waits for this; one that has said `DEAD` does not.
+        let wanted = slot.theirs != Final::Dead && slot.mine == Final::None;
+        if now && wanted && slot.taken != slot.taken_told {
+            slot.due |= due::TAKEN;
+            self.mark(slots, handle);
+        }
+    }
+
+    /// The local queue of a circuit is empty after [`Event::End`] or [`Event::Dead`], and
+    /// the program has been told.
+    pub fn drained(&mut self, slots: &mut Slots<'_>, handle: Handle) {
+        let Some(slot) = self.slot(slots, handle) else { return };
+        if slot.killed || !slot.in_ended && !slot.is_final() {
+            return;
+        }
+        slot.in_drained = true;
+        slot.settle();
+        self.mark(slots, handle);
+        self.free_if_over(slots, handle);
+    }
+
+    /// Promises what has become free, unless it is too little to be worth a frame. An empty
+    /// inbox that a message of the limit would not fit always says so: its sender may wait.
+    pub(super) fn grant(&mut self, slots: &mut Slots<'_>, handle: Handle) {
+        let up = self.is_up();
+        let Some(slot) = self.slot(slots, handle) else { return };
+        let promise = slot.consumed.plus(slot.window);
+        let wanted = slot.phase == Phase::Open && !slot.is_final() && !slot.killed && !slot.in_ended;
+        if !up || !wanted || !slot.direction.receives() || !promise.at_least(slot.promised) {
+            return;
+        }
+        let news = promise.ahead_of(slot.promised);
+        let left = slot.promised.ahead_of(slot.received);
+        let starving = slot.consumed == slot.received && left < charge(slot.limit_in);
+        if news == 0 || news < slot.window / 2 && !starving {
+            return;
+        }
+        slot.promised = promise;
+        slot.due |= due::CREDIT;
+        if slot.taken != slot.taken_told {
+            slot.due |= due::TAKEN;
+        }
+        self.mark(slots, handle);
+    }
+
+    #[inline]
+    pub(super) fn on_data<'i>(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        part: Part,
+        bytes: &'i [u8],
+    ) -> Result<Event<'i>, Fault> {
+        let len = bytes.len() as u32;
+        let for_program = self.known(slots, handle)?.on_data(part, len)?;
+        self.bytes_in = self.bytes_in.plus(len);
+        if self.bytes_in.ahead_of(self.bytes_in_told) >= ACK_EVERY {
+            self.ack_due = true;
+        }
+        Ok(if for_program { Event::Data(handle, part, bytes) } else { Event::Nothing })
+    }
+}
