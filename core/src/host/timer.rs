@@ -2,16 +2,17 @@
 //! sleeps exactly until the next one.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::task::Waker;
 use std::time::Instant;
 
-use super::sync::{self, Condvar, Mutex, MutexGuard, PoisonError};
+use super::sync::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
 
 type Key = (Instant, u64);
 
 #[derive(Default)]
 struct Timers {
-    entries: BTreeMap<Key, Waker>,
+    entries: BTreeMap<Key, (Waker, Option<Arc<AtomicBool>>)>,
     next: u64,
 }
 
@@ -29,11 +30,17 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(at: Instant, waker: &Waker) -> Self {
+        Self::flagged(at, waker, None)
+    }
+
+    /// Also raises a flag, before the wake: who is often polled looks at that rather than
+    /// at the clock.
+    pub(crate) fn flagged(at: Instant, waker: &Waker, flag: Option<Arc<AtomicBool>>) -> Self {
         let shared = shared();
         let mut timers = lock(shared);
         let key = (at, timers.next);
         timers.next += 1;
-        timers.entries.insert(key, waker.clone());
+        timers.entries.insert(key, (waker.clone(), flag));
         if timers.entries.first_key_value().is_some_and(|(first, _)| *first == key) {
             shared.changed.notify_one();
         }
@@ -43,7 +50,7 @@ impl Entry {
     /// The task has moved: wake this one instead.
     pub(crate) fn refresh(&self, waker: &Waker) {
         if let Some(stored) = lock(shared()).entries.get_mut(&self.key) {
-            stored.clone_from(waker);
+            stored.0.clone_from(waker);
         }
     }
 }
@@ -60,7 +67,6 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Timers> {
 
 #[cfg(not(loom))]
 fn shared() -> &'static Shared {
-    use alloc::sync::Arc;
     static SHARED: std::sync::OnceLock<Arc<Shared>> = std::sync::OnceLock::new();
     SHARED.get_or_init(|| {
         let shared = Arc::new(Shared::default());
@@ -90,9 +96,12 @@ fn step<'a>(shared: &'a Shared, mut timers: MutexGuard<'a, Timers>) -> MutexGuar
         let left = key.0 - now;
         return shared.changed.wait_timeout(timers, left).unwrap_or_else(PoisonError::into_inner).0;
     }
-    let waker = timers.entries.remove(&key);
+    let entry = timers.entries.remove(&key);
     drop(timers);
-    if let Some(waker) = waker {
+    if let Some((waker, flag)) = entry {
+        if let Some(flag) = flag {
+            flag.store(true, Ordering::Release);
+        }
         waker.wake();
     }
     lock(shared)
