@@ -5,11 +5,11 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 
 use super::carry::Attached;
 use super::hub::Member;
+use super::sync::{AtomicU64, Ordering};
 use crate::proto::{Dead, Handle, Total};
 
 /// Messages longer than this keep a buffer of their own, which the program gets without a copy.

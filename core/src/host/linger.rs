@@ -12,6 +12,7 @@ use super::error::LinkError;
 use super::hub::Hub;
 use super::link::{Io, LinkCell, LinkState};
 use super::node::NodeInner;
+use super::sync;
 use super::wait::Waiting;
 use crate::proto::{self, Reason};
 
@@ -182,7 +183,7 @@ impl Closing {
         let Some((mut links, hubs)) = self.node.withdraw() else {
             return Leaving { links: Vec::new(), hubs: Vec::new() };
         };
-        let until = Instant::now() + self.linger;
+        let until = sync::now() + self.linger;
         for link in &links {
             link.leave_until(&self.node, until);
         }

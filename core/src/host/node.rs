@@ -4,10 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::time::{Duration, Instant};
 
@@ -20,6 +17,7 @@ use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::spec::{ExportEnd, Exported};
+use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
 use super::timer;
 use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
@@ -180,11 +178,11 @@ impl Node {
     ///
     /// [`NameError`] when the name cannot be one.
     pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
-        let identity = Identity { name: Name::new(name)?, uid: random(), boot: random() };
+        let identity = Identity { name: Name::new(name)?, uid: sync::random(), boot: sync::random() };
         let inner = Arc::new_cyclic(|own| NodeInner {
             identity,
             config,
-            epoch: Instant::now(),
+            epoch: sync::now(),
             next_link: AtomicU64::new(1),
             tables: Mutex::default(),
             events: Events::new(),
@@ -362,7 +360,7 @@ impl NodeInner {
     }
 
     pub(crate) fn now(&self) -> proto::Instant {
-        proto::Instant::ZERO + self.epoch.elapsed()
+        proto::Instant::ZERO + (sync::now() - self.epoch)
     }
 
     /// Takes a new link in; `false` when the node is shut.
@@ -416,7 +414,7 @@ impl NodeInner {
             return refuse(&link, &offer, Reason::Shutdown, "");
         }
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
-            let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
+            let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
             let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
             let timer = timer::Entry::new(until, &waker);
             tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
@@ -429,7 +427,7 @@ impl NodeInner {
 
     /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
-        let now = Instant::now();
+        let now = sync::now();
         let late: Vec<_> = {
             let mut tables = self.lock();
             if tables.waiting.is_empty() {
@@ -531,13 +529,4 @@ fn refuse(link: &LinkCell, offer: &Offer, reason: Reason, detail: &'static str) 
     state.kill(offer.cell, reason, detail);
     state.remove(offer.cell);
     link.flush(state);
-}
-
-/// A number that differs from run to run and node to node. Not for secrets.
-pub(crate) fn random() -> u64 {
-    use core::hash::{BuildHasher, Hasher};
-    // The standard library's own seed, which comes from the system's random numbers.
-    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    hasher.finish()
 }
