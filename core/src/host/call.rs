@@ -171,7 +171,8 @@ impl Core {
                     self.again.store(true, Ordering::SeqCst);
                     match self.calls.try_lock() {
                         Ok(calls) => calls,
-                        Err(_) => return,
+                        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                        Err(TryLockError::WouldBlock) => return,
                     }
                 }
             };
