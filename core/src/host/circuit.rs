@@ -17,6 +17,8 @@ use crate::proto::{Blocked, Dead, Fingerprints, Open, OpenFlags, Place, Reason, 
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
 const REPORT_EVERY: u32 = 32 * 1024;
+/// Most short messages that wait for credit on one circuit: more than calls may be under way.
+const SHORTS_MAX: usize = 16 * 1024;
 
 /// Why a circuit takes no value now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -364,7 +366,14 @@ impl Circuit {
         let Some(cell) = state.cells.get(self.id) else { return };
         if cell.dead.is_none() && cell.handle.is_some() {
             cell.backlog.push_back(message);
-            state.send_waiting(self.id);
+            // An honest caller has room for all that it asks for.
+            if cell.backlog.len() > SHORTS_MAX {
+                cell.dead = Some(Dead::here(Reason::NoResources));
+                cell.backlog.clear();
+                state.kill(self.id, Reason::NoResources, "");
+            } else {
+                state.send_waiting(self.id);
+            }
         }
         self.link.flush(state);
     }
@@ -482,11 +491,12 @@ impl Circuit {
     pub(crate) fn account(&self) -> Account {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return Account::default() };
-        let unsent = u64::from(cell.outbox.is_some());
+        let begun = u64::from(cell.outbox.is_some());
         Account {
             confirmed: cell.confirmed,
-            in_doubt: (cell.sent - cell.confirmed).saturating_sub(unsent),
-            unsent,
+            in_doubt: (cell.sent - cell.confirmed).saturating_sub(begun),
+            // The newest value may wait, too.
+            unsent: begun + u64::from(cell.unsent.is_some()),
             dropped: cell.dropped,
         }
     }

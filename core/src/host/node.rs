@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::time::{Duration, Instant};
 
+use super::cell::CellId;
 use super::circuit::Circuit;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
@@ -383,6 +384,16 @@ impl NodeInner {
         refuse(&link, &offer, reason, "");
     }
 
+    /// A peer does not wait for an export any more: its place is free for the next.
+    pub(crate) fn given_up(&self, link: &LinkCell, cell: CellId) {
+        let is_it =
+            |waiting: &mut Waiting| waiting.offer.cell == cell && core::ptr::eq(waiting.link.as_ptr(), link);
+        let gone: Vec<_> = self.lock().waiting.extract_if(.., is_it).collect();
+        for waiting in gone {
+            refuse(link, &waiting.offer, Reason::Cancelled, "");
+        }
+    }
+
     /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
         let now = Instant::now();
@@ -422,7 +433,8 @@ impl NodeInner {
         let (limit, floor) = spec.room(hub.limit);
         let joined = hub.join(own, |member| {
             let mut state = link.lock();
-            if !state.reserve(floor) {
+            // A peer that only asks and does not read is answered in state bits alone.
+            if state.output.is_flooded() || !state.reserve(floor) {
                 return Err(Reason::NoResources);
             }
             let Some(cell) = state.cells.get(offer.cell) else { return Err(Reason::Cancelled) };
