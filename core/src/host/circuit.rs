@@ -424,14 +424,17 @@ impl Circuit {
         arrival
     }
 
-    /// Credit goes back for what was taken from an inbox that is now empty.
-    pub(crate) fn give_back(&self, inbox: &mut Inbox) {
+    /// Credit goes back for what was taken from an inbox that is now empty. `true` if no
+    /// more will come, so that nobody else will say to look at the circuit again.
+    pub(crate) fn give_back(&self, inbox: &mut Inbox) -> bool {
         let charged = core::mem::take(&mut inbox.charged);
+        let mut state = self.link.lock();
         if charged > 0 {
-            let mut state = self.link.lock();
             state.report(self.id, charged);
-            self.link.flush(state);
         }
+        let over = state.cells.get(self.id).is_none_or(|cell| cell.ended || cell.dead.is_some());
+        self.link.flush(state);
+        over
     }
 
     /// The program cannot decode what came: the circuit ends, nothing else.
@@ -466,7 +469,8 @@ impl Circuit {
         let all_taken = inbox.is_empty() && cell.inbox.is_empty() && cell.partial.is_none();
         if all_taken && cell.ended {
             state.drained(self.id);
-        } else if !all_taken || !cell.sends || cell.tx_gone {
+        } else if !all_taken || !cell.sends {
+            // Of a duplex whose peer may be through as well: it is told when it sends more.
             state.kill(self.id, Reason::HungUp, "");
         }
         self.link.flush(state);

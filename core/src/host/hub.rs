@@ -283,6 +283,12 @@ impl Hub {
         ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
     ) -> Result<(), HubRefusal> {
+        if let Fanout::WorkQueue | Fanout::Exclusive = self.fanout
+            && ends.is_empty()
+            && self.send_to_next(message)
+        {
+            return Ok(());
+        }
         let (len, start) = {
             let mut state = self.lock();
             if state.closed {
@@ -302,6 +308,25 @@ impl Hub {
             Fanout::Broadcast | Fanout::BroadcastWaits if !ends.is_empty() => Err(HubRefusal::Ends),
             Fanout::Broadcast | Fanout::BroadcastWaits => self.send_to_all(message, waker, len),
         }
+    }
+
+    /// Sends to the importer whose turn it is, if it has room: the usual case, for which
+    /// nobody has to be registered first.
+    fn send_to_next(&self, message: &mut Vec<u8>) -> bool {
+        let (index, circuit, turns) = {
+            let state = self.lock();
+            if state.closed || state.count == 0 {
+                return false;
+            }
+            let index = state.next % state.members.len();
+            let Some(entry) = &state.members[index] else { return false };
+            (index, Arc::clone(&entry.circuit), state.next != index + 1)
+        };
+        let sent = circuit.send(message, None).is_ok();
+        if sent && turns {
+            self.lock().next = index + 1;
+        }
+        sent
     }
 
     fn send_to_one(

@@ -93,9 +93,9 @@ impl Inflow {
             From::Hub(hub) => {
                 if let Some((index, circuit, _)) = self.member.take() {
                     // The credit of what was taken is its own, whoever comes next.
-                    circuit.give_back(&mut self.inbox);
-                    // Its end may be there.
-                    hub.look_again(index);
+                    if circuit.give_back(&mut self.inbox) {
+                        hub.look_again(index);
+                    }
                     drop(circuit);
                 }
                 match hub.receive(&mut self.inbox, waker) {
