@@ -217,6 +217,8 @@ pub(crate) struct Cell {
     pub(crate) unsent: Option<Vec<u8>>,
     /// Short messages of calls that could not be sent at once: at most one for each call.
     pub(crate) backlog: VecDeque<Vec<u8>>,
+    /// The link knows that something waits for room in its buffer.
+    pub(crate) kept: bool,
     pub(crate) receives: bool,
     pub(crate) sends: bool,
     /// The program has dropped its sending half.

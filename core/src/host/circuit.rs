@@ -17,6 +17,8 @@ use crate::proto::{Blocked, Dead, Fingerprints, Open, OpenFlags, Place, Reason, 
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
 const REPORT_EVERY: u32 = 32 * 1024;
+/// Most short messages that wait for credit on one circuit: more than calls may be under way.
+const SHORTS_MAX: usize = 16 * 1024;
 
 /// Why a circuit takes no value now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,10 +164,10 @@ impl Circuit {
         if ends.is_empty() {
             return self.send(message, waker);
         }
-        if let Some(waker) = waker {
-            if !self.has_room(Some(message.len()), waker).map_err(Refusal::Dead)? {
-                return Err(Refusal::Wait);
-            }
+        if let Some(waker) = waker
+            && !self.has_room(Some(message.len()), waker).map_err(Refusal::Dead)?
+        {
+            return Err(Refusal::Wait);
         }
         let mut circuits = Vec::new();
         let result = self.attach_and_send(message, ends, &mut circuits);
@@ -318,7 +320,7 @@ impl Circuit {
         if let Some(dead) = cell.dead {
             return Err(Refusal::Dead(dead));
         }
-        let handle = cell.handle.ok_or(Refusal::Dead(gone()))?;
+        let handle = cell.handle.ok_or_else(|| Refusal::Dead(gone()))?;
         cell.dropped += u64::from(cell.unsent.replace(message).is_some());
         let len = cell.unsent.as_ref().map_or(0, Vec::len);
         let limit = state.proto(|link, slots| link.limit(slots, handle));
@@ -363,7 +365,14 @@ impl Circuit {
         let Some(cell) = state.cells.get(self.id) else { return };
         if cell.dead.is_none() && cell.handle.is_some() {
             cell.backlog.push_back(message);
-            state.send_waiting(self.id);
+            // An honest caller has room for all that it asks for.
+            if cell.backlog.len() > SHORTS_MAX {
+                cell.dead = Some(Dead::here(Reason::NoResources));
+                cell.backlog.clear();
+                state.kill(self.id, Reason::NoResources, "");
+            } else {
+                state.send_waiting(self.id);
+            }
         }
         self.link.flush(state);
     }
@@ -431,7 +440,7 @@ impl Circuit {
     pub(crate) fn kill(&self, reason: Reason, detail: &'static str) {
         let mut state = self.link.lock();
         if let Some(cell) = state.cells.get(self.id) {
-            cell.dead.get_or_insert(Dead::here(reason));
+            cell.dead.get_or_insert_with(|| Dead::here(reason));
         }
         state.kill(self.id, reason, detail);
         self.link.flush(state);
@@ -485,11 +494,12 @@ impl Circuit {
     pub(crate) fn account(&self) -> Account {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return Account::default() };
-        let unsent = u64::from(cell.outbox.is_some());
+        let begun = u64::from(cell.outbox.is_some());
         Account {
             confirmed: cell.confirmed,
-            in_doubt: (cell.sent - cell.confirmed).saturating_sub(unsent),
-            unsent,
+            in_doubt: (cell.sent - cell.confirmed).saturating_sub(begun),
+            // The newest value may wait, too.
+            unsent: begun + u64::from(cell.unsent.is_some()),
             dropped: cell.dropped,
         }
     }

@@ -72,10 +72,22 @@ impl Events {
     pub(crate) fn pop(&self, waker: Option<&Waker>) -> Option<LinkEvent> {
         let mut state = self.lock();
         let event = state.queue.pop_front();
-        if event.is_none() {
-            state.waker = waker.cloned();
-        }
+        let old = match (&event, waker) {
+            (None, Some(waker)) => state.waker.replace(waker.clone()),
+            _ => None,
+        };
+        drop(state);
+        // The drop of a waker is foreign code: not under the lock.
+        drop(old);
         event
+    }
+
+    /// No more events will come: who waits is told.
+    pub(crate) fn close(&self) {
+        let waker = self.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     pub(crate) fn lost(&self) -> u64 {

@@ -360,12 +360,7 @@ impl Hub {
         Err(refusal)
     }
 
-    fn send_to_all(
-        &self,
-        message: &mut Vec<u8>,
-        waker: Option<&Waker>,
-        len: usize,
-    ) -> Result<(), HubRefusal> {
+    fn send_to_all(&self, message: &[u8], waker: Option<&Waker>, len: usize) -> Result<(), HubRefusal> {
         let turn = self.lock().turn + 1;
         let mut waits = false;
         for index in 0..len {
@@ -373,7 +368,7 @@ impl Hub {
                 Some(entry) if entry.turn < turn => Arc::clone(&entry.circuit),
                 _ => continue,
             };
-            let mut copy = message.clone();
+            let mut copy = message.to_vec();
             match circuit.send(&mut copy, waker.filter(|_| self.fanout == Fanout::BroadcastWaits)) {
                 Ok(()) => {}
                 Err(Refusal::Wait) if self.fanout == Fanout::BroadcastWaits => {

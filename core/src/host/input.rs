@@ -69,12 +69,14 @@ pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
     pub(crate) hubs: Vec<(Member, Signal)>,
     pub(crate) offers: Vec<Offer>,
+    /// Offers that the peer has given up before they were answered.
+    pub(crate) given_up: Vec<CellId>,
     pub(crate) up: Option<PeerInfo>,
 }
 
 impl Effects {
     pub(crate) const fn new() -> Self {
-        Self { wakers: Vec::new(), hubs: Vec::new(), offers: Vec::new(), up: None }
+        Self { wakers: Vec::new(), hubs: Vec::new(), offers: Vec::new(), given_up: Vec::new(), up: None }
     }
 
     /// Runs them, with no lock held.
@@ -93,6 +95,11 @@ impl Effects {
         for offer in self.offers.drain(..) {
             if let Some(node) = link.node.upgrade() {
                 node.offered(link, offer);
+            }
+        }
+        for cell in self.given_up.drain(..) {
+            if let Some(node) = link.node.upgrade() {
+                node.given_up(link, cell);
             }
         }
     }
@@ -129,7 +136,7 @@ impl LinkCell {
             buffer.resize(READ_LEN, 0);
         }
         if let Some(fault) = fault {
-            drop(state);
+            self.last_words(state);
             effects.run(self);
             return self.fail(LinkError::Fault(fault));
         }
@@ -268,11 +275,16 @@ impl LinkState {
                 return;
             }
             Event::End(handle) => {
+                let values = self.proto(|link, slots| link.values_in(slots, handle));
                 if let Some((id, cell)) = self.cell_of(handle) {
                     cell.ended = true;
+                    // A sender that has ended cannot ask any more; it is told all the same.
+                    cell.ask = Some(values);
+                    cell.taken.set_asked();
                     if cell.rx_gone {
                         self.drained(id);
                     }
+                    self.answer_ask(id);
                 }
                 (handle, Signal::Over)
             }
@@ -294,7 +306,11 @@ impl LinkState {
                 return;
             }
             Event::Dead(handle, dead) => {
+                let offered = !self.link.is_mine(handle);
                 if let Some((id, cell)) = self.cell_of(handle) {
+                    if offered && !cell.opened {
+                        effects.given_up.push(id);
+                    }
                     cell.dead = Some(dead.dead);
                     cell.detail = dead.detail.to_string();
                     cell.confirm(dead.taken);

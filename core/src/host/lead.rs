@@ -6,8 +6,9 @@
 //! does it reads itself, and wakes whom the bytes concern.
 
 use alloc::sync::Arc;
+use core::time::Duration;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::input::Reader;
 use super::link::{Io, LinkCell};

@@ -6,7 +6,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use super::error::LinkError;
 use super::hub::Hub;
@@ -22,6 +23,8 @@ pub(crate) const PARTING: Duration = Duration::from_millis(500);
 /// A link on its way out.
 pub(crate) struct Leave {
     phase: Phase,
+    /// What the peer and everybody on this side is told.
+    reason: Reason,
     /// When the present phase ends at the latest.
     at: Instant,
     /// Keeps the node's tables, and so its clock, for as long as this takes.
@@ -58,7 +61,8 @@ impl LinkCell {
             drop(state);
             return self.fail(LinkError::Local(Reason::Shutdown));
         }
-        state.leave = Some(Leave { phase: Phase::Draining, at: until, _node: Arc::clone(node) });
+        let reason = Reason::Shutdown;
+        state.leave = Some(Leave { phase: Phase::Draining, reason, at: until, _node: Arc::clone(node) });
         let flusher = state.output.flusher.clone();
         drop(state);
         if let Some(flusher) = flusher {
@@ -73,13 +77,14 @@ impl LinkCell {
             return None;
         }
         loop {
-            let (phase, at) = state.leave.as_ref().map(|leave| (leave.phase, leave.at))?;
+            let (phase, reason, at) =
+                state.leave.as_ref().map(|leave| (leave.phase, leave.reason, leave.at))?;
             let over = now >= at;
             let next = match phase {
                 Phase::Draining if over || state.is_written() => {
                     state.unsent = state.count_unsent();
                     state.report_totals();
-                    state.link.goodbye(Reason::Shutdown);
+                    state.link.goodbye(reason);
                     Phase::Parting
                 }
                 Phase::Parting if over || state.link.is_left() && state.output.is_idle() => {
@@ -91,7 +96,7 @@ impl LinkCell {
                 }
                 Phase::Finished if over => {
                     drop(state);
-                    self.fail(LinkError::Local(Reason::Shutdown));
+                    self.fail(LinkError::Local(reason));
                     return None;
                 }
                 phase => return Some(LeaveStep { at, finished: phase == Phase::Finished }),
@@ -114,16 +119,28 @@ impl LinkCell {
         self.leave_step(at);
     }
 
-    /// Says goodbye after what is already in the buffer; the peer then ends the link.
+    /// Says goodbye after what is already in the buffer. The peer then ends the link; one
+    /// that does not is not waited for.
     pub(crate) fn leave(&self, reason: Reason) {
+        let node = self.node.upgrade();
         let mut state = self.lock();
-        if state.peer.is_none() {
+        if state.down.is_some() || state.leave.is_some() {
+            return;
+        }
+        let Some(node) = node.filter(|_| state.peer.is_some()) else {
             drop(state);
             return self.fail(LinkError::Local(reason));
-        }
+        };
+        state.unsent = state.count_unsent();
         state.report_totals();
         state.link.goodbye(reason);
+        let at = Instant::now() + PARTING;
+        state.leave = Some(Leave { phase: Phase::Parting, reason, at, _node: node });
+        let flusher = state.output.flusher.clone();
         self.flush(state);
+        if let Some(flusher) = flusher {
+            flusher.wake();
+        }
     }
 }
 
@@ -149,6 +166,12 @@ impl LinkState {
     /// Values that are not written yet.
     pub(crate) fn count_unsent(&mut self) -> u64 {
         self.cells.iter_mut().filter(|cell| cell.outbox.is_some()).count() as u64
+    }
+
+    /// Why this side has said goodbye, if it has.
+    pub(crate) fn parting(&self) -> Option<Reason> {
+        let leave = self.leave.as_ref().filter(|leave| leave.phase != Phase::Draining)?;
+        Some(leave.reason)
     }
 
     /// Whether nothing of what was sent has been given up or written yet.

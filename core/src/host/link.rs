@@ -4,8 +4,9 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::task::Waker;
+use core::time::Duration;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cell::{Cell, CellId, Cells};
 use super::error::LinkError;
@@ -71,6 +72,8 @@ pub(crate) struct LinkState {
     theirs_cells: Vec<CellId>,
     pub(crate) cells: Cells,
     pub(crate) output: Output,
+    /// Cells with something to send that found the outgoing buffer full.
+    kept: Vec<CellId>,
     /// Told when the bring-up is complete, or has failed.
     pub(crate) up_wakers: Vec<Waker>,
     /// Told when the link is down.
@@ -238,6 +241,13 @@ impl LinkState {
                 }
                 return;
             };
+            if self.output.is_full() {
+                // Goes on when the stream has taken what is there.
+                if !core::mem::replace(&mut cell.kept, true) {
+                    self.kept.push(id);
+                }
+                return;
+            }
             let Ok(start) = self.proto(|link, slots| link.start(slots, handle, len)) else { return };
             let Some(cell) = self.cells.get(id) else { return };
             let message = if short.is_some() { cell.backlog.pop_front() } else { cell.unsent.take() };
@@ -261,6 +271,19 @@ impl LinkState {
             }
             Ok(Start::Queued) => Ok(Started::Queued),
             Err(blocked) => Err(*blocked),
+        }
+    }
+
+    /// Goes on with what was kept because the outgoing buffer was full.
+    pub(crate) fn send_kept(&mut self) {
+        if self.kept.is_empty() || self.output.is_full() {
+            return;
+        }
+        for id in core::mem::take(&mut self.kept) {
+            if let Some(cell) = self.cells.get(id) {
+                cell.kept = false;
+                self.send_waiting(id);
+            }
         }
     }
 
@@ -324,6 +347,7 @@ impl LinkCell {
                 theirs_cells: Vec::new(),
                 cells: Cells::default(),
                 output: Output::new(),
+                kept: Vec::new(),
                 up_wakers: Vec::new(),
                 down_wakers: Vec::new(),
                 peer: None,
@@ -359,6 +383,11 @@ impl LinkCell {
         if state.down.is_some() {
             return;
         }
+        // After our goodbye the stream's end is what we asked for.
+        let error = match (error, state.parting()) {
+            (LinkError::Closed | LinkError::Io(_), Some(reason)) => LinkError::Local(reason),
+            _ => error,
+        };
         state.down = Some(error);
         if state.is_draining() {
             state.unsent = state.count_unsent();
@@ -371,7 +400,8 @@ impl LinkCell {
             cell.handle = None;
             cell.outbox = None;
             // What has ended in order stays so; its queue is still delivered.
-            if !cell.done && !(cell.ended && cell.receives && cell.sent == cell.confirmed) {
+            let in_order = cell.ended && cell.receives && cell.sent == cell.confirmed;
+            if !(cell.done || in_order) {
                 cell.dead.get_or_insert(dead);
             }
             cell.wake_all(&mut effects.wakers);

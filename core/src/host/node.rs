@@ -5,9 +5,11 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
+use core::time::Duration;
 use std::task::Wake;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::cell::CellId;
 use super::circuit::Circuit;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
@@ -413,6 +415,15 @@ impl NodeInner {
             drop(tables);
             return refuse(&link, &offer, Reason::Shutdown, "");
         }
+        let of_link = if of_link < WAITING_PER_LINK {
+            of_link
+        } else {
+            // Those whose opener has given up make room.
+            drop(tables);
+            let gave_up = self.forget_cancelled(&link);
+            tables = self.lock();
+            of_link.saturating_sub(gave_up)
+        };
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
             let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
             let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
@@ -423,6 +434,16 @@ impl NodeInner {
         drop(tables);
         let reason = if offer.wait_ms > 0 { Reason::NoResources } else { Reason::NoName };
         refuse(&link, &offer, reason, "");
+    }
+
+    /// A peer does not wait for an export any more: its place is free for the next.
+    pub(crate) fn given_up(&self, link: &LinkCell, cell: CellId) {
+        let is_it =
+            |waiting: &mut Waiting| waiting.offer.cell == cell && core::ptr::eq(waiting.link.as_ptr(), link);
+        let gone: Vec<_> = self.lock().waiting.extract_if(.., is_it).collect();
+        for waiting in gone {
+            refuse(link, &waiting.offer, Reason::Cancelled, "");
+        }
     }
 
     /// Answers those who have waited long enough for an export.
@@ -440,6 +461,30 @@ impl NodeInner {
                 refuse(&link, &waiting.offer, Reason::NoName, "");
             }
         }
+    }
+
+    /// Drops the waiting opens of a link that their opener has cancelled: how many.
+    fn forget_cancelled(&self, link: &Arc<LinkCell>) -> usize {
+        let cells: Vec<_> = {
+            let tables = self.lock();
+            let of_link = |waiting: &&Waiting| waiting.link.as_ptr() == Arc::as_ptr(link);
+            tables.waiting.iter().filter(of_link).map(|waiting| waiting.offer.cell).collect()
+        };
+        let dead: Vec<_> = {
+            let mut state = link.lock();
+            cells
+                .into_iter()
+                .filter(|cell| state.cells.get(*cell).is_none_or(|cell| cell.dead.is_some()))
+                .collect()
+        };
+        let is_dead = |waiting: &mut Waiting| {
+            waiting.link.as_ptr() == Arc::as_ptr(link) && dead.contains(&waiting.offer.cell)
+        };
+        let gone: Vec<_> = self.lock().waiting.extract_if(.., is_dead).collect();
+        for waiting in &gone {
+            refuse(link, &waiting.offer, Reason::Cancelled, "");
+        }
+        gone.len()
     }
 
     fn answer(&self, link: &Arc<LinkCell>, hub: &Arc<Hub>, offer: &Offer) {
@@ -464,7 +509,8 @@ impl NodeInner {
         let (limit, floor) = spec.room(hub.limit);
         let joined = hub.join(own, |member| {
             let mut state = link.lock();
-            if !state.reserve(floor) {
+            // A peer that only asks and does not read is answered in state bits alone.
+            if state.output.is_flooded() || !state.reserve(floor) {
                 return Err(Reason::NoResources);
             }
             let Some(cell) = state.cells.get(offer.cell) else { return Err(Reason::Cancelled) };
@@ -514,6 +560,7 @@ impl NodeInner {
                 stop();
             }
         }
+        self.events.close();
         Some((links, hubs))
     }
 }

@@ -11,8 +11,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::task::Waker;
+use core::time::Duration;
 use std::io::{self, IoSlice};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::error::LinkError;
 use super::hub::Signal;
@@ -27,6 +28,8 @@ const BURST: Duration = Duration::from_micros(100);
 const WRITE_AT: usize = 64 * 1024;
 /// No more than this gathers in the outgoing buffer; senders wait, in bytes.
 const FULL_AT: usize = 128 * 1024;
+/// So much gathers only when answers are asked for and not read, in bytes.
+const FLOODED_AT: usize = 4 * FULL_AT;
 /// Parts of one vectored write.
 const SLICES: usize = 32;
 
@@ -92,6 +95,11 @@ impl Output {
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= FULL_AT
+    }
+
+    /// Whether no honest peer could have let so much gather.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.bytes.len() >= FLOODED_AT
     }
 
     pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
@@ -171,6 +179,7 @@ impl Batch {
 impl LinkState {
     /// Moves everything that may be written now into one batch.
     fn gather(&mut self, effects: &mut Effects) -> Batch {
+        self.send_kept();
         if self.link.has_control() {
             self.proto_out(|link, slots, out| link.control(slots, out));
         }
@@ -248,6 +257,20 @@ impl LinkCell {
         }
         state.output.writing = true;
         self.write_out(state);
+    }
+
+    /// On a link that has broken: what the stream takes at once of the reason why.
+    pub(crate) fn last_words(&self, mut state: MutexGuard<'_, LinkState>) {
+        if state.output.writing || state.output.stuck.is_some() || !state.link.has_control() {
+            return;
+        }
+        state.proto_out(|link, slots, out| link.control(slots, out));
+        let bytes = core::mem::take(&mut state.output.bytes);
+        state.output.writing = true;
+        drop(state);
+        // The link fails with its first cause, whatever becomes of this.
+        let _ = self.io.stream().try_write(&[IoSlice::new(&bytes)]);
+        self.lock().output.writing = false;
     }
 
     /// Writes until nothing is left or the stream takes no more. `writing` is set.

@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
 use core::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use super::cell::Cell;
 use super::circuit::Circuit;
@@ -178,7 +179,7 @@ impl<E: End> Importing<E> {
             wait_ms: u32::try_from(left * 9 / 10).unwrap_or(u32::MAX),
             credit: floor,
             limit,
-            values: values.map_or(0, |n| u32::try_from(n).unwrap_or(0)),
+            values: values.map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX)),
             name: &self.import.name,
             fingerprints: Fingerprints::new(spec.fingerprints[0], &spec.fingerprints[1..]),
             type_name: spec.type_name,

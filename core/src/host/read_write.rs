@@ -3,9 +3,8 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::time::Duration;
 use std::io::{self, IoSlice, Read, Write};
-
-use std::time::Duration;
 
 use super::stream::{BlockingStream, Stream};
 use super::sync::{Mutex, PoisonError};

@@ -128,6 +128,7 @@ impl Inflow {
         self.fill(waker)?;
         let Self { inbox, member, .. } = self;
         let Some((_, circuit, which)) = member else { return Err(RecvError::Empty) };
+        let guard = OnUnwind(circuit);
         let mut ends = Vec::new();
         let result = if inbox.next_carries() {
             let Some((message, carried)) = inbox.next_carrying() else { return Err(RecvError::Empty) };
@@ -137,6 +138,7 @@ impl Inflow {
             let Some(message) = inbox.next() else { return Err(RecvError::Empty) };
             f(message, circuit, *which, &mut ends)
         };
+        core::mem::forget(guard);
         if !ends.is_empty() {
             circuit.refuse_attached(ends);
         }
@@ -168,6 +170,15 @@ impl Inflow {
 
     pub(crate) const fn inbox(&self) -> &Inbox {
         &self.inbox
+    }
+}
+
+/// A decoder that panics has taken a value and not delivered it: that ends the circuit.
+struct OnUnwind<'c>(&'c Circuit);
+
+impl Drop for OnUnwind<'_> {
+    fn drop(&mut self) {
+        self.0.kill(Reason::DecodeFailed, "");
     }
 }
 
@@ -232,6 +243,7 @@ impl<T: Message + Send> Receiver<T> {
     /// # Errors
     ///
     /// [`Dead`] at a loss, for ever.
+    #[expect(clippy::should_implement_trait, reason = "the same word awaited; the trait's blocks")]
     pub fn next(&mut self) -> Wait<Next<'_, T>> {
         Wait::new(Next { receiver: self })
     }

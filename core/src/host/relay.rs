@@ -93,10 +93,19 @@ impl Relay {
                 Arrival::Closed => {
                     state.over = true;
                     self.from.drop_rx(&mut state.inbox);
-                    return self.to.drop_tx();
+                    self.to.drop_tx();
+                    return self.let_go();
                 }
                 Arrival::Dead(dead) => return self.end(state, dead.reason),
             }
+        }
+    }
+
+    /// The circuits keep no waker of a relay that is over: it would keep them.
+    fn let_go(&self) {
+        for circuit in [&self.from, &self.to] {
+            let wakers = circuit.with(|cell| [cell.recv_waker.take(), cell.send_waker.take()]);
+            drop(wakers);
         }
     }
 
@@ -104,6 +113,7 @@ impl Relay {
         state.over = true;
         self.from.kill(reason, "");
         self.to.kill(reason, "");
+        self.let_go();
     }
 }
 

@@ -23,7 +23,7 @@ impl<T: Message + Send> Permit<'_, T> {
     /// [`SendError`] with the value: when the channel has died meanwhile, or the value is
     /// too long.
     pub fn send(self, value: T) -> Result<(), SendError<T>> {
-        self.sender.send_now(value)
+        self.sender.try_send(value)
     }
 }
 

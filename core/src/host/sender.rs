@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use super::carry::{Carry, CarryPort, Departing, Departure, Return};
@@ -23,7 +24,7 @@ pub struct Sender<T: Message> {
     port: Port<T>,
     scratch: Vec<u8>,
     /// How many values may still be sent, where the import said so.
-    left: Option<u64>,
+    left: Option<Bound>,
 }
 
 #[derive(Debug)]
@@ -33,6 +34,39 @@ enum Port<T> {
     Local(local::Tx<T>),
     /// Stands for an end that travels in a message.
     Moved(u32),
+}
+
+/// How many values may still be sent.
+#[derive(Debug)]
+struct Bound {
+    /// That may begin.
+    left: AtomicU64,
+    /// That are not sent: with the last one the sender ends.
+    unsent: AtomicU64,
+}
+
+impl Bound {
+    const fn new(values: u64) -> Self {
+        Self { left: AtomicU64::new(values), unsent: AtomicU64::new(values) }
+    }
+
+    fn begin(&self) -> bool {
+        let less = |left: u64| left.checked_sub(1);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    /// Whether that was the last one.
+    fn finish(&self, sent: bool) -> bool {
+        if !sent {
+            self.left.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        self.unsent.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    fn is_over(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
 }
 
 /// What became of the values that a sender has sent. The four add up to all of them.
@@ -134,8 +168,8 @@ impl<T: Message + Send> Sender<T> {
         Self { port: Port::Local(tx), scratch: Vec::new(), left: None }
     }
 
-    pub(crate) const fn on(circuit: Arc<Circuit>, left: Option<u64>) -> Self {
-        Self { port: Port::Circuit(circuit), scratch: Vec::new(), left }
+    pub(crate) fn on(circuit: Arc<Circuit>, values: Option<u64>) -> Self {
+        Self { port: Port::Circuit(circuit), scratch: Vec::new(), left: values.map(Bound::new) }
     }
 
     /// Sends a value as soon as there is credit for it.
@@ -160,9 +194,15 @@ impl<T: Message + Send> Sender<T> {
     /// [`SendError`] with the value; its cause is `Full` or `NoImporter` where trying again
     /// may help.
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
-        if self.left == Some(0) {
+        if !self.begin() {
             return Err(SendError::new(Some(value), SendCause::Closed));
         }
+        let result = self.try_put(value);
+        self.finish(result.is_ok());
+        result
+    }
+
+    fn try_put(&self, value: T) -> Result<(), SendError<T>> {
         let mut value = match &self.port {
             Port::Local(tx) if tx.circuit().is_none() => {
                 return tx.send(value, None).map_err(|(value, cause)| SendError::new(Some(value), cause));
@@ -180,27 +220,23 @@ impl<T: Message + Send> Sender<T> {
         })
     }
 
-    /// A send into room that was reserved; keeps count of a limited import.
-    pub(crate) fn send_now(&mut self, value: T) -> Result<(), SendError<T>> {
-        self.try_send(value)?;
-        self.count_sent();
-        Ok(())
+    /// Whether one more value may be sent; [`Sender::finish`] says whether it was.
+    fn begin(&self) -> bool {
+        self.left.as_ref().is_none_or(Bound::begin)
     }
 
-    fn count_sent(&mut self) {
-        if let Some(left) = &mut self.left {
-            *left -= 1;
-            if *left == 0
-                && let Port::Circuit(circuit) = &self.port
-            {
-                circuit.drop_tx();
-            }
+    fn finish(&self, sent: bool) {
+        if let Some(left) = &self.left
+            && left.finish(sent)
+            && let Port::Circuit(circuit) = &self.port
+        {
+            circuit.drop_tx();
         }
     }
 
     /// Whether the longest value that the receiver takes could be sent now.
     pub(crate) fn has_room(&self, waker: &Waker) -> Result<bool, SendCause> {
-        if self.left == Some(0) {
+        if self.left.as_ref().is_some_and(Bound::is_over) {
             return Err(SendCause::Closed);
         }
         let longest = T::MAX_LEN;
@@ -333,15 +369,9 @@ pub struct Sending<'s, T: Message + Send> {
 
 impl<T: Message + Send> Unpin for Sending<'_, T> {}
 
-impl<T: Message + Send> Waiting for Sending<'_, T> {
-    type Output = Result<(), SendError<T>>;
-
+impl<T: Message + Send> Sending<'_, T> {
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.sender.left == Some(0) {
-            let value = self.value.give_back(&mut self.sender.scratch);
-            return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));
-        }
+    fn poll_put(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         if let Port::Local(tx) = &self.sender.port
             && tx.circuit().is_none()
         {
@@ -352,7 +382,7 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err((value, SendCause::Full)) => {
                     self.value = Outgoing::Value(value);
-                    if tx.circuit().is_some() { self.poll(cx) } else { Poll::Pending }
+                    if tx.circuit().is_some() { self.poll_put(cx) } else { Poll::Pending }
                 }
                 Err((value, cause)) => Poll::Ready(Err(SendError::new(Some(value), cause))),
             };
@@ -378,7 +408,6 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             Ok(true) => {
                 self.pending = false;
                 self.value = Outgoing::Sent;
-                self.sender.count_sent();
                 Poll::Ready(Ok(()))
             }
             Ok(false) => {
@@ -387,6 +416,21 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             }
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+}
+
+impl<T: Message + Send> Waiting for Sending<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.sender.begin() {
+            let value = self.value.give_back(&mut self.sender.scratch);
+            return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));
+        }
+        let result = self.poll_put(cx);
+        self.sender.finish(matches!(result, Poll::Ready(Ok(()))));
+        result
     }
 
     fn expire(&mut self) -> Self::Output {

@@ -49,15 +49,21 @@ impl Entry {
 
     /// The task has moved: wake this one instead.
     pub(crate) fn refresh(&self, waker: &Waker) {
-        if let Some(stored) = lock(shared()).entries.get_mut(&self.key) {
-            stored.0.clone_from(waker);
-        }
+        let mut timers = lock(shared());
+        let old =
+            timers.entries.get_mut(&self.key).map(|stored| core::mem::replace(&mut stored.0, waker.clone()));
+        drop(timers);
+        // The drop of a waker is foreign code: not under the lock.
+        drop(old);
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        lock(shared()).entries.remove(&self.key);
+        let mut timers = lock(shared());
+        let old = timers.entries.remove(&self.key);
+        drop(timers);
+        drop(old);
     }
 }
 

@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 pub use super::driver::{Driver, Handover, TaskStream};
 use super::error::LinkError;
@@ -125,7 +126,9 @@ impl Waiting for Up {
         if let Some(error) = state.down {
             return Poll::Ready(Err(error));
         }
-        state.up_wakers.push(cx.waker().clone());
+        if !state.up_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.up_wakers.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 

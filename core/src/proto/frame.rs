@@ -339,7 +339,14 @@ impl<'a> Frame<'a> {
                 CONTROL_END => Self::End(handle, r.total()?),
                 CONTROL_DONE => Self::Done(handle, r.total()?),
                 // The frames below may have a tail that this version does not know.
-                CONTROL_OPEN => return Ok(Self::Open(handle, r.open()?)),
+                CONTROL_OPEN => {
+                    let open = r.open()?;
+                    // Only an attached end has no name.
+                    if open.name.is_empty() {
+                        return Err(FrameError::Text);
+                    }
+                    return Ok(Self::Open(handle, open));
+                }
                 CONTROL_ACCEPT => {
                     let which = r.byte()?;
                     if usize::from(which) >= FINGERPRINTS_MAX {
@@ -391,6 +398,7 @@ impl<'a> Frame<'a> {
             Self::Ask(handle, total) => w.control(handle, CONTROL_ASK)?.number(total.get())?,
             Self::End(handle, total) => w.control(handle, CONTROL_END)?.number(total.get())?,
             Self::Done(handle, total) => w.control(handle, CONTROL_DONE)?.number(total.get())?,
+            Self::Open(_, ref open) if open.name.is_empty() => return Err(FrameError::Text),
             Self::Open(handle, ref open) => w.control(handle, CONTROL_OPEN)?.open(open)?,
             Self::Accept(handle, accept) => w
                 .control(handle, CONTROL_ACCEPT)?
@@ -465,7 +473,6 @@ impl<'a> Reader<'a> {
         let (wait_ms, credit) = (self.number()?, self.number()?);
         let (limit, values) = (self.number()?, self.number()?);
         let name = self.text(NAME_MAX)?;
-        // An attached end has no name; its OPEN travels inside ATTACH.
         if !name.is_empty() && !is_export_name(name) {
             return Err(FrameError::Text);
         }

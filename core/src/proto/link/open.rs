@@ -70,7 +70,7 @@ impl Link {
         sink: &mut dyn Sink,
         frame: impl FnOnce(Handle, Open<'f>) -> Frame<'f>,
     ) -> Result<Handle, Blocked> {
-        if self.state != LinkState::Up || self.hello_due {
+        if self.state != LinkState::Up {
             return Err(Blocked::NotOpen);
         }
         if open.credit > Total::MAX_DISTANCE {
@@ -91,7 +91,8 @@ impl Link {
         if frame.write(&mut [0; CONTROL_FRAME_MAX]).is_err() {
             return Err(Blocked::Invalid);
         }
-        if !put_frame(sink, &frame, self.crc_seed()) {
+        // Our echo goes before anything else.
+        if self.hello_due && !self.link_frames(sink) || !put_frame(sink, &frame, self.crc_seed()) {
             return Err(Blocked::NoRoom);
         }
         self.sent = true;
