@@ -6,12 +6,13 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use super::error::LinkError;
 use super::hub::Hub;
 use super::link::{Io, LinkCell, LinkState};
-use super::node::NodeInner;
+use super::node::{NodeInner, Withdrawn};
 use super::wait::Waiting;
 use crate::proto::{self, Reason};
 
@@ -179,7 +180,7 @@ impl Closing {
     }
 
     fn start(&self) -> Leaving {
-        let Some((mut links, hubs)) = self.node.withdraw() else {
+        let Some(Withdrawn { mut links, hubs }) = self.node.withdraw() else {
             return Leaving { links: Vec::new(), hubs: Vec::new() };
         };
         let until = Instant::now() + self.linger;

@@ -456,7 +456,7 @@ impl NodeInner {
     }
 
     /// Takes in nothing new: the links and exports that there were, the first time.
-    pub(crate) fn withdraw(&self) -> Option<(Vec<Arc<LinkCell>>, Vec<Arc<Hub>>)> {
+    pub(crate) fn withdraw(&self) -> Option<Withdrawn> {
         let (links, hubs, listeners) = {
             let mut tables = self.lock();
             if core::mem::replace(&mut tables.is_shut, true) {
@@ -472,8 +472,14 @@ impl NodeInner {
                 stop();
             }
         }
-        Some((links, hubs))
+        Some(Withdrawn { links, hubs })
     }
+}
+
+/// What a node had when it was shut.
+pub(crate) struct Withdrawn {
+    pub(crate) links: Vec<Arc<LinkCell>>,
+    pub(crate) hubs: Vec<Arc<Hub>>,
 }
 
 impl fmt::Debug for NodeInner {

@@ -5,8 +5,9 @@ use alloc::sync::Arc;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use super::driver::{Driver, Handover, TaskStream};
 use super::error::LinkError;
