@@ -32,11 +32,7 @@ use netchan::{LinkError, Node};
 /// # Errors
 ///
 /// [`LinkError`] when the node is shut.
-pub fn serve_stream<R, W>(
-    node: &Node,
-    reader: R,
-    writer: W,
-) -> Result<Served<R, W>, LinkError>
+pub fn serve_stream<R, W>(node: &Node, reader: R, writer: W) -> Result<Served<R, W>, LinkError>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,

@@ -12,10 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Wake;
 use std::time::{Duration, Instant};
 
@@ -25,6 +22,7 @@ use super::error::{RecvError, SendCause, SendError};
 use super::receiver::Inflow;
 use super::sender::Outgoing;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::sync::{self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryLockError};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, EncodeError, Message};
 use crate::proto::{Dead, Link, OpenFlags, Place, Reason, varint};
@@ -303,7 +301,7 @@ impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
             return Some(Err(CallError::Dead(Dead::here(Reason::NoResources))));
         };
         let left = self.deadline.map_or(0, |at| {
-            let left = at.saturating_duration_since(Instant::now()).as_millis();
+            let left = at.saturating_duration_since(sync::now()).as_millis();
             u32::try_from(left).unwrap_or(u32::MAX).max(1)
         });
         let mut head = [0; HEADER_MAX];
@@ -477,7 +475,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 
 impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
     fn new(inflow: Inflow) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { inflow, handled: HashMap::new() })), peeked: None }
+        Self { shared: Arc::new(Mutex::new(Shared { inflow, handled: HashMap::default() })), peeked: None }
     }
 
     /// Receives the next request.
@@ -536,7 +534,7 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
             let cancelled = Arc::new(AtomicBool::new(false));
             handled.insert(key, Arc::clone(&cancelled));
             drop(shared);
-            let deadline = (left_ms > 0).then(|| Instant::now() + Duration::from_millis(u64::from(left_ms)));
+            let deadline = (left_ms > 0).then(|| sync::now() + Duration::from_millis(u64::from(left_ms)));
             let reply = Reply { shared: Arc::clone(&self.shared), circuit, id, cancelled, open: true };
             return Ok(Request { value, deadline, reply, rep: PhantomData });
         }

@@ -191,7 +191,8 @@ impl ImportError {
         match blocked {
             Blocked::NoSlot { .. } | Blocked::NoRoom => Self::NoResources,
             Blocked::Invalid => Self::BadName,
-            _ => Self::Dead(Dead::here(Reason::LinkLost)),
+            // What is left means that the link is leaving or down.
+            _ => Self::Dead(Dead::here(Reason::Shutdown)),
         }
     }
 }

@@ -4,11 +4,11 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::LinkError;
 use super::node::NodeInner;
 use super::peer::PeerInfo;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::wait::Waiting;
 
 /// Most events kept for a reader.
@@ -46,7 +46,7 @@ struct State {
 }
 
 impl Events {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: Mutex::new(State { queue: VecDeque::new(), lost: 0, waker: None }) }
     }
 

@@ -7,7 +7,6 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::carry::Departing;
 use super::cell::Inbox;
@@ -15,6 +14,7 @@ use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::SendCause;
 use super::sender::Account;
 use super::spec::Spec;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::proto::{Dead, Reason};
 
 /// Who gets a value that is sent into an export.

@@ -6,13 +6,13 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use core::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::LinkError;
 use super::hub::Hub;
 use super::link::{Io, LinkCell, LinkState};
 use super::node::{NodeInner, Withdrawn};
+use super::sync;
 use super::wait::Waiting;
 use crate::proto::{self, Reason};
 
@@ -183,7 +183,7 @@ impl Closing {
         let Some(Withdrawn { mut links, hubs }) = self.node.withdraw() else {
             return Leaving { links: Vec::new(), hubs: Vec::new() };
         };
-        let until = Instant::now() + self.linger;
+        let until = sync::now() + self.linger;
         for link in &links {
             link.leave_until(&self.node, until);
         }

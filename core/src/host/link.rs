@@ -3,10 +3,8 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cell::{Cell, CellId, Cells};
@@ -19,6 +17,7 @@ use super::output::Output;
 use super::parker::Parker;
 use super::peer::PeerInfo;
 use super::stream::{BlockingStream, Stream};
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
 use super::wait::Source;
 use crate::proto::{
     self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Slot, Slots, Start, crc32c_append,

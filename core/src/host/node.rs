@@ -4,10 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::time::{Duration, Instant};
 
@@ -20,6 +17,7 @@ use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::spec::{ExportEnd, Exported};
+use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
 use super::timer;
 use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
@@ -33,7 +31,8 @@ const WAITING_PER_LINK: usize = 64;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// A peer that is silent for this long is dead. 5 s by default, at least 250 ms.
+    /// A peer that is silent for this long is dead. 5 s by default, at least 250 ms. On each
+    /// link the larger of both sides' dead-times holds, since each says how often it is heard.
     pub dead_time: Duration,
     /// How long dropping the last handle of a node waits for values that were sent to
     /// reach their peers. 2 s by default.
@@ -45,6 +44,42 @@ pub struct Config {
     pub reserve_per_link: u64,
     /// What may be lent beyond that to channels that are busy, in bytes. 64 MiB by default.
     pub lend_per_link: u64,
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`dead_time`](Self::dead_time).
+    #[must_use]
+    pub const fn dead_time(mut self, dead_time: Duration) -> Self {
+        self.dead_time = dead_time;
+        self
+    }
+
+    /// Sets [`linger`](Self::linger).
+    #[must_use]
+    pub const fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Sets [`channels_per_link`](Self::channels_per_link).
+    #[must_use]
+    pub const fn channels_per_link(mut self, channels: u32) -> Self {
+        self.channels_per_link = channels;
+        self
+    }
+
+    /// Sets [`reserve_per_link`](Self::reserve_per_link) and [`lend_per_link`](Self::lend_per_link), in bytes.
+    #[must_use]
+    pub const fn memory_per_link(mut self, reserve: u64, lend: u64) -> Self {
+        self.reserve_per_link = reserve;
+        self.lend_per_link = lend;
+        self
+    }
 }
 
 impl Default for Config {
@@ -143,11 +178,11 @@ impl Node {
     ///
     /// [`NameError`] when the name cannot be one.
     pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
-        let identity = Identity { name: Name::new(name)?, uid: random(), boot: random() };
+        let identity = Identity { name: Name::new(name)?, uid: sync::random(), boot: sync::random() };
         let inner = Arc::new_cyclic(|own| NodeInner {
             identity,
             config,
-            epoch: Instant::now(),
+            epoch: sync::now(),
             next_link: AtomicU64::new(1),
             tables: Mutex::default(),
             events: Events::new(),
@@ -306,6 +341,13 @@ impl ExportOptions {
     pub const fn fanout(fanout: Fanout) -> Self {
         Self { fanout, limit: None }
     }
+
+    /// With this limit of a message, in bytes.
+    #[must_use]
+    pub const fn message_limit(mut self, bytes: u32) -> Self {
+        self.limit = Some(bytes);
+        self
+    }
 }
 
 impl NodeInner {
@@ -318,7 +360,7 @@ impl NodeInner {
     }
 
     pub(crate) fn now(&self) -> proto::Instant {
-        proto::Instant::ZERO + self.epoch.elapsed()
+        proto::Instant::ZERO + (sync::now() - self.epoch)
     }
 
     /// Takes a new link in; `false` when the node is shut.
@@ -372,7 +414,7 @@ impl NodeInner {
             return refuse(&link, &offer, Reason::Shutdown, "");
         }
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
-            let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
+            let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
             let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
             let timer = timer::Entry::new(until, &waker);
             tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
@@ -385,7 +427,7 @@ impl NodeInner {
 
     /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
-        let now = Instant::now();
+        let now = sync::now();
         let late: Vec<_> = {
             let mut tables = self.lock();
             if tables.waiting.is_empty() {
@@ -493,13 +535,4 @@ fn refuse(link: &LinkCell, offer: &Offer, reason: Reason, detail: &'static str) 
     state.kill(offer.cell, reason, detail);
     state.remove(offer.cell);
     link.flush(state);
-}
-
-/// A number that differs from run to run and node to node. Not for secrets.
-pub(crate) fn random() -> u64 {
-    use core::hash::{BuildHasher, Hasher};
-    // The standard library's own seed, which comes from the system's random numbers.
-    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    hasher.finish()
 }

@@ -12,6 +12,7 @@ use super::circuit::Circuit;
 use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
 use super::spec::{End, Imported};
+use super::sync;
 use super::wait::{Source, Wait, Waiting};
 use crate::proto::{Fingerprints, Hello, Open, Reason};
 
@@ -143,7 +144,7 @@ impl<E: End> Import<E> {
 
     /// Waits at most `limit` for the answer, and for the export to appear.
     pub fn timeout(self, limit: Duration) -> super::wait::Timeout<Importing<E>> {
-        let importing = Importing { import: self, until: Instant::now() + limit, circuit: None };
+        let importing = Importing { import: self, until: sync::now() + limit, circuit: None };
         Wait::new(importing).timeout(limit)
     }
 }
@@ -170,7 +171,7 @@ impl<E: End> Importing<E> {
         let spec = E::spec();
         let (limit, floor) = spec.room(self.import.limit);
         // A little less than we wait ourselves, so that the peer's answer comes first.
-        let left = self.until.saturating_duration_since(Instant::now()).as_millis();
+        let left = self.until.saturating_duration_since(sync::now()).as_millis();
         let values = self.import.values.filter(|_| spec.flags.has(crate::proto::OpenFlags::RECEIVES));
         let open = Open {
             flags: spec.flags,

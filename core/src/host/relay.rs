@@ -3,13 +3,12 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
-use std::sync::{Mutex, TryLockError};
 use std::task::Wake;
 
 use super::cell::{Inbox, Message};
 use super::circuit::{Arrival, Circuit, Refusal};
+use super::sync::{AtomicBool, Mutex, Ordering, TryLockError};
 use crate::proto::Reason;
 
 /// Holds one message at the most; credit on both sides bounds the rest. Kept alive by the

@@ -333,29 +333,40 @@ pub struct Sending<'s, T: Message + Send> {
 
 impl<T: Message + Send> Unpin for Sending<'_, T> {}
 
+impl<T: Message + Send> Sending<'_, T> {
+    /// Within this process; `None` if the other end has moved to another one.
+    fn poll_local(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<(), SendError<T>>>> {
+        let Port::Local(tx) = &self.sender.port else { return None };
+        if tx.circuit().is_some() {
+            return None;
+        }
+        let Outgoing::Value(value) = core::mem::replace(&mut self.value, Outgoing::Sent) else {
+            return Some(Poll::Ready(Ok(())));
+        };
+        match tx.send(value, Some(cx.waker())) {
+            Ok(()) => Some(Poll::Ready(Ok(()))),
+            Err((value, SendCause::Full)) => {
+                self.value = Outgoing::Value(value);
+                if tx.circuit().is_some() { None } else { Some(Poll::Pending) }
+            }
+            Err((value, cause)) => Some(Poll::Ready(Err(SendError::new(Some(value), cause)))),
+        }
+    }
+}
+
 impl<T: Message + Send> Waiting for Sending<'_, T> {
     type Output = Result<(), SendError<T>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.sender.left == Some(0) {
             let value = self.value.give_back(&mut self.sender.scratch);
             return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));
         }
-        if let Port::Local(tx) = &self.sender.port
-            && tx.circuit().is_none()
+        if let Port::Local(_) = &self.sender.port
+            && let Some(done) = self.poll_local(cx)
         {
-            let Outgoing::Value(value) = core::mem::replace(&mut self.value, Outgoing::Sent) else {
-                return Poll::Ready(Ok(()));
-            };
-            return match tx.send(value, Some(cx.waker())) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err((value, SendCause::Full)) => {
-                    self.value = Outgoing::Value(value);
-                    if tx.circuit().is_some() { self.poll(cx) } else { Poll::Pending }
-                }
-                Err((value, cause)) => Poll::Ready(Err(SendError::new(Some(value), cause))),
-            };
+            return done;
         }
         if T::HAS_ENDS
             && let Err(error) = self.value.detach(&mut self.ends)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::link::LinkCell;
 use super::parker::Parker;
+use super::sync;
 use super::timer;
 
 /// What a [`Wait`] waits for. Implemented by this crate's operations.
@@ -81,7 +82,7 @@ impl<W: Waiting> Wait<W> {
     /// Gives up after `limit`: the operation then yields its deadline error. netchan keeps
     /// the time itself, so this works under any runtime and under none.
     pub fn timeout(mut self, limit: Duration) -> Timeout<W> {
-        let now = Instant::now();
+        let now = sync::now();
         // A deadline that no clock can reach is none.
         let at = now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
         self.what.deadline(at);
@@ -116,7 +117,7 @@ impl<W: Waiting> Timeout<W> {
                 if let Poll::Ready(output) = self.what.poll(&mut cx) {
                     return output;
                 }
-                if Instant::now() >= self.at {
+                if sync::now() >= self.at {
                     return self.what.expire();
                 }
                 if !LinkCell::wait_on(self.what.source(), parker, Some(self.at)) {
@@ -135,7 +136,7 @@ impl<W: Waiting> Future for Timeout<W> {
         if let Poll::Ready(output) = this.what.poll(cx) {
             return Poll::Ready(output);
         }
-        if Instant::now() >= this.at {
+        if sync::now() >= this.at {
             return Poll::Ready(this.what.expire());
         }
         match &this.timer {
