@@ -532,6 +532,16 @@ impl Circuit {
         self.with(|cell| cell.dead).flatten()
     }
 
+    /// Whether the other side is gone, or sends no more.
+    pub(crate) fn has_left(&self) -> bool {
+        self.with(|cell| cell.dead.is_some() || cell.ended || cell.handle.is_none()).unwrap_or(true)
+    }
+
+    /// Whether nothing is there that the program could take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.with(|cell| cell.inbox.is_empty() && cell.newest.is_none()).unwrap_or(true)
+    }
+
     /// Whether both halves are over.
     pub(crate) fn is_over(&self) -> bool {
         self.with(|cell| cell.dead.is_some() || cell.done && cell.inbox.is_empty() || cell.handle.is_none())

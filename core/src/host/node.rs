@@ -113,6 +113,8 @@ pub struct Node {
 
 struct Handle {
     inner: Arc<NodeInner>,
+    /// Counts for the life of the node; those that listeners hold for a moment do not.
+    owner: bool,
 }
 
 /// What links refer back to.
@@ -190,7 +192,7 @@ impl Node {
             events: Events::new(),
             own: Weak::clone(own),
         });
-        Ok(Self { handle: Arc::new(Handle { inner }) })
+        Ok(Self { handle: Arc::new(Handle { inner, owner: true }) })
     }
 
     /// The node's name.
@@ -287,12 +289,12 @@ impl Node {
     /// In async programs this, awaited, is the way to leave with nothing lost. Dropping
     /// the operation half-way stops only the waiting.
     pub fn close(&self, linger: Duration) -> Timeout<Closing> {
-        Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger + 3 * PARTING)
+        Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger.saturating_add(3 * PARTING))
     }
 
     /// A handle that does not keep the node alive.
     pub fn downgrade(&self) -> WeakNode {
-        WeakNode { handle: Arc::downgrade(&self.handle) }
+        WeakNode { owners: Arc::downgrade(&self.handle), inner: Arc::downgrade(self.inner()) }
     }
 
     pub(crate) fn inner(&self) -> &Arc<NodeInner> {
@@ -303,7 +305,8 @@ impl Node {
 /// A handle to a node that does not keep it alive; from [`Node::downgrade`].
 #[derive(Clone)]
 pub struct WeakNode {
-    handle: Weak<Handle>,
+    owners: Weak<Handle>,
+    inner: Weak<NodeInner>,
 }
 
 impl fmt::Debug for WeakNode {
@@ -313,17 +316,24 @@ impl fmt::Debug for WeakNode {
 }
 
 impl WeakNode {
-    /// The node, if it still lives.
+    /// The node, if it still lives. What this returns does not keep it alive either: the
+    /// node shuts down with the last handle that was made by `new` or cloned from one.
     pub fn upgrade(&self) -> Option<Node> {
-        self.handle.upgrade().map(|handle| Node { handle })
+        let inner = self.inner.upgrade().filter(|_| self.owners.strong_count() > 0)?;
+        Some(Node { handle: Arc::new(Handle { inner, owner: false }) })
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if !self.owner {
+            return;
+        }
         let linger = self.inner.config.linger;
         // What tasks drive is not waited for: this may be the thread that has to run them.
-        Wait::new(Closing::new(&self.inner, linger, false)).timeout(linger + 3 * PARTING).wait();
+        Wait::new(Closing::new(&self.inner, linger, false))
+            .timeout(linger.saturating_add(3 * PARTING))
+            .wait();
     }
 }
 
@@ -544,7 +554,7 @@ impl NodeInner {
     }
 
     /// Takes in nothing new: the links and exports that there were, the first time.
-    pub(crate) fn withdraw(&self) -> Option<(Vec<Arc<LinkCell>>, Vec<Arc<Hub>>)> {
+    pub(crate) fn withdraw(&self) -> Option<Withdrawn> {
         let (links, hubs, listeners) = {
             let mut tables = self.lock();
             if core::mem::replace(&mut tables.is_shut, true) {
@@ -561,8 +571,14 @@ impl NodeInner {
             }
         }
         self.events.close();
-        Some((links, hubs))
+        Some(Withdrawn { links, hubs })
     }
+}
+
+/// What a node had when it was shut.
+pub(crate) struct Withdrawn {
+    pub(crate) links: Vec<Arc<LinkCell>>,
+    pub(crate) hubs: Vec<Arc<Hub>>,
 }
 
 impl fmt::Debug for NodeInner {

@@ -14,7 +14,7 @@ use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
 use super::spec::{End, Imported};
 use super::sync;
-use super::wait::{Source, Wait, Waiting};
+use super::wait::{Source, Wait, Waiting, after};
 use crate::proto::{Fingerprints, Hello, Open, Reason};
 
 /// How long an import waits for its export, unless a timeout says otherwise.
@@ -128,9 +128,9 @@ impl<E: End> Import<E> {
         self
     }
 
-    /// Ends in order after `n` values.
-    pub fn values(mut self, n: u64) -> Self {
-        self.values = Some(n);
+    /// Ends in order after `n` values, at least 1.
+    pub fn values(mut self, n: u32) -> Self {
+        self.values = Some(u64::from(n));
         self
     }
 
@@ -145,7 +145,7 @@ impl<E: End> Import<E> {
 
     /// Waits at most `limit` for the answer, and for the export to appear.
     pub fn timeout(self, limit: Duration) -> super::wait::Timeout<Importing<E>> {
-        let importing = Importing { import: self, until: sync::now() + limit, circuit: None };
+        let importing = Importing { import: self, until: after(limit), circuit: None };
         Wait::new(importing).timeout(limit)
     }
 }
@@ -186,6 +186,9 @@ impl<E: End> Importing<E> {
         };
         if self.import.name.is_empty() {
             return Err(ImportError::BadName);
+        }
+        if self.import.values == Some(0) {
+            return Err(ImportError::NoValues);
         }
         let link = &self.import.link;
         let mut state = link.lock();

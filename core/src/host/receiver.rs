@@ -119,7 +119,6 @@ impl Inflow {
     }
 
     /// Takes the next message: `f` gets it, where it is from, and how it decodes.
-    #[inline(always)]
     pub(crate) fn next<R>(
         &mut self,
         waker: Option<&Waker>,
@@ -147,17 +146,47 @@ impl Inflow {
                 circuit.count_taken(inbox);
                 Ok(value)
             }
-            Err(error) => {
-                // The value ends its circuit, and nothing else: other importers go on.
-                circuit.kill(Reason::DecodeFailed, "");
-                circuit.refuse_attached(inbox.drain_ends());
-                inbox.recycle();
-                if matches!(self.from, From::Circuit(_)) {
-                    self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
-                }
-                Err(RecvError::Decode(error))
-            }
+            Err(error) => Err(self.undecodable(error)),
         }
+    }
+
+    /// As [`Inflow::next`], for values that carry no ends: all of it becomes part of the
+    /// program's own loop.
+    #[inline(always)]
+    pub(crate) fn next_plain<R>(
+        &mut self,
+        waker: Option<&Waker>,
+        f: impl FnOnce(Arrived<'_>, u8) -> Result<R, DecodeError>,
+    ) -> Result<R, RecvError> {
+        self.fill(waker)?;
+        if self.inbox.next_carries() {
+            return self.next(waker, |message, _, which, _| f(message, which));
+        }
+        let Self { inbox, member, .. } = self;
+        let (Some((_, circuit, which)), Some(message)) = (member, inbox.next()) else {
+            return Err(RecvError::Empty);
+        };
+        match f(message, *which) {
+            Ok(value) => {
+                circuit.count_taken(inbox);
+                Ok(value)
+            }
+            Err(error) => Err(self.undecodable(error)),
+        }
+    }
+
+    /// The value ends its circuit, and nothing else: other importers go on.
+    #[cold]
+    fn undecodable(&mut self, error: DecodeError) -> RecvError {
+        if let Some((_, circuit, _)) = &self.member {
+            circuit.kill(Reason::DecodeFailed, "");
+            circuit.refuse_attached(self.inbox.drain_ends());
+        }
+        self.inbox.recycle();
+        if matches!(self.from, From::Circuit(_)) {
+            self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
+        }
+        RecvError::Decode(error)
     }
 
     pub(crate) fn source(&self) -> Option<Source> {
@@ -260,12 +289,17 @@ impl<T: Message + Send> Receiver<T> {
     #[inline(always)]
     pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
         match &mut self.port {
+            Port::Remote(inflow) if !T::HAS_ENDS => inflow.next_plain(waker, decode::<T>),
+            _ => self.take_other(waker),
+        }
+    }
+
+    fn take_other(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
+        match &mut self.port {
             Port::Remote(inflow) => inflow.next(waker, |message, circuit, which, ends| {
                 let mut value = decode::<T>(message, which)?;
-                if T::HAS_ENDS {
-                    let mut arriving = Arriving { carrier: circuit, ends };
-                    value.visit_ends(&mut arriving).map_err(|_| DecodeError::Value)?;
-                }
+                let mut arriving = Arriving { carrier: circuit, ends };
+                value.visit_ends(&mut arriving).map_err(|_| DecodeError::Value)?;
                 Ok(value)
             }),
             Port::Local(rx) => match rx.recv(waker) {

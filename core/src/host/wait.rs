@@ -83,9 +83,7 @@ impl<W: Waiting> Wait<W> {
     /// Gives up after `limit`: the operation then yields its deadline error. netchan keeps
     /// the time itself, so this works under any runtime and under none.
     pub fn timeout(mut self, limit: Duration) -> Timeout<W> {
-        let now = sync::now();
-        // A deadline that no clock can reach is none.
-        let at = now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
+        let at = after(limit);
         self.what.deadline(at);
         Timeout { what: self.what, at, timer: None }
     }
@@ -146,4 +144,10 @@ impl<W: Waiting> Future for Timeout<W> {
         }
         Poll::Pending
     }
+}
+
+/// The moment `limit` from now; one that no clock can reach is a year away.
+pub(crate) fn after(limit: Duration) -> Instant {
+    let now = sync::now();
+    now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365))
 }

@@ -590,7 +590,7 @@ impl Head {
     pub const MAX_LEN: usize = 3 * varint::MAX_LEN;
 
     /// For a data frame with `payload` bytes; `trailer` is what the framing adds after it.
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn new(handle: Handle, part: Part, payload: usize, trailer: usize) -> Self {
         let (kind, more) = match part {
             Part::Whole => (KIND_DATA, 0),
