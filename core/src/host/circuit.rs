@@ -9,7 +9,7 @@ use core::task::Waker;
 use super::cell::{CellId, Inbox, TakenWord};
 use super::link::{LinkCell, LinkState};
 use super::output::Urgency;
-use super::sender::Account;
+use super::sender::{Account, Short};
 use crate::proto::{Blocked, Dead, Place, Reason, Start, Total};
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
@@ -137,6 +137,17 @@ impl Circuit {
         }
     }
 
+    /// Sends a short message if nothing stands in the way; else nothing has happened.
+    pub(crate) fn send_short_now(&self, message: &Short, len: usize) -> bool {
+        let mut state = self.link.lock();
+        let sent = state.append_short(self.id, message, len);
+        // In a burst this is all: who has been told to flush carries the message along.
+        if sent && !state.output.is_carried() {
+            self.link.push(state, Urgency::Burst);
+        }
+        sent
+    }
+
     /// Sends the newest value: one that could not go out before is dropped for it.
     pub(crate) fn send_newest(&self, message: Vec<u8>) -> Result<(), Refusal> {
         let mut guard = self.link.lock();
@@ -205,11 +216,16 @@ impl Circuit {
     pub(crate) fn count_taken(&self, inbox: &mut Inbox) {
         let asked = self.taken.count();
         if asked || inbox.charged >= REPORT_EVERY {
-            let mut state = self.link.lock();
-            state.report(self.id, core::mem::take(&mut inbox.charged));
-            state.answer_ask(self.id);
-            self.link.flush(state);
+            self.report_taken(inbox);
         }
+    }
+
+    #[cold]
+    fn report_taken(&self, inbox: &mut Inbox) {
+        let mut state = self.link.lock();
+        state.report(self.id, core::mem::take(&mut inbox.charged));
+        state.answer_ask(self.id);
+        self.link.flush(state);
     }
 
     /// Exchanges an inbox that the program has emptied for what has come meanwhile.

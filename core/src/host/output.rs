@@ -94,6 +94,12 @@ impl Output {
         self.bytes.len() >= FULL_AT
     }
 
+    /// Whether a sender's bytes go out without its doing: the flusher was told.
+    #[inline]
+    pub(crate) fn is_carried(&self) -> bool {
+        self.flush_pending && self.bytes.len() < WRITE_AT
+    }
+
     pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
         if !self.room_wakers.iter().any(|other| other.will_wake(waker)) {
             self.room_wakers.push(waker.clone());
@@ -231,7 +237,7 @@ impl LinkCell {
         if output.writing || output.stuck.is_some() {
             return;
         }
-        if urgency == Urgency::Burst && output.flush_pending && output.bytes.len() < WRITE_AT {
+        if urgency == Urgency::Burst && output.is_carried() {
             return;
         }
         if !state.has_output() || state.down.is_some() {

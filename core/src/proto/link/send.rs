@@ -2,7 +2,7 @@
 
 use super::{ACK_EVERY, Blocked, Fragment, Link, LinkState, Start};
 use crate::proto::Total;
-use crate::proto::circuit::{Slots, charge, due};
+use crate::proto::circuit::{Slots, due};
 use crate::proto::frame::{Handle, Head, Part};
 use crate::proto::framing::CRC_LEN;
 
@@ -21,18 +21,37 @@ impl Link {
     /// [`Blocked`]; nothing has changed then.
     #[inline]
     pub fn start(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<Start, Blocked> {
+        let straight = self.begin(slots, handle, len)?;
+        Ok(if straight { Start::Straight(self.head(handle, len)) } else { Start::Queued })
+    }
+
+    /// As [`Link::start`]: whether the message goes straight, with [`Link::head`] before it.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        len: usize,
+    ) -> Result<bool, Blocked> {
         let straight_max = self.quantum().min(STRAIGHT_MAX) as usize;
         let (len, last) = self.charge_message(slots, handle, len)?;
-        if len as usize <= straight_max {
+        let straight = len as usize <= straight_max;
+        if straight {
             if last {
                 self.mark(slots, handle);
             }
             self.bytes_out = self.bytes_out.plus(len);
             self.sent = true;
-            return Ok(Start::Straight(Head::new(handle, Part::Whole, len as usize, self.trailer())));
+        } else {
+            self.queue(slots, handle, len, len);
         }
-        self.queue(slots, handle, len, len);
-        Ok(Start::Queued)
+        Ok(straight)
+    }
+
+    /// What stands before a whole message of `len` bytes.
+    #[inline]
+    pub(crate) fn head(&self, handle: Handle, len: usize) -> Head {
+        Head::new(handle, Part::Whole, len, self.trailer())
     }
 
     /// Begins a message of `len` bytes, at least one, that the caller does not hold yet:
