@@ -253,7 +253,11 @@ impl Circuit {
             }
             Arrival::Nothing
         };
-        self.link.flush(guard);
+        // The program is about to take the messages, and to come back for more: or else the
+        // driver will look within milliseconds.
+        if arrival != Arrival::Messages || !guard.owes_only_ack() {
+            self.link.flush(guard);
+        }
         arrival
     }
 

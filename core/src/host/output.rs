@@ -210,6 +210,12 @@ impl LinkState {
         Batch { bytes: core::mem::replace(&mut self.output.bytes, spare), pieces, done: 0 }
     }
 
+    /// Whether nothing is to be written but an acknowledgement, which may wait a moment: the
+    /// credit for the same message will come along with it.
+    pub(crate) fn owes_only_ack(&self) -> bool {
+        self.link.owes_only_ack() && self.output.bytes.is_empty() && !self.link.has_fragment()
+    }
+
     fn has_output(&self) -> bool {
         !self.output.bytes.is_empty() || self.link.has_control() || self.link.has_fragment()
     }

@@ -20,7 +20,7 @@ pub use config::{LinkConfig, LinkState};
 pub use event::{Blocked, Event, Fragment, Start};
 
 /// An acknowledgement is due after this many payload bytes.
-const ACK_EVERY: u32 = 32 * 1024;
+const ACK_EVERY: u32 = 64 * 1024;
 
 /// The sans-I/O state of one link. It knows no other link, holds no payload, and is driven
 /// by one owner at a time.
@@ -129,6 +129,29 @@ impl Link {
             Err(_) if self.state == LinkState::Hello && frame.first() != Some(&0) => Err(Fault::NotNetchan),
             Err(error) => Err(error.into()),
         };
+        self.heard = true;
+        if let Err(fault) = event {
+            self.fail(fault);
+        }
+        event
+    }
+
+    /// As [`Link::handle`], for a data frame whose message the caller has put elsewhere than
+    /// behind its head.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::handle`].
+    pub fn handle_whole<'i>(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        message: &'i [u8],
+    ) -> Result<Event<'i>, Fault> {
+        if let LinkState::Down(fault) = self.state {
+            return Err(fault);
+        }
+        let event = self.on_frame(slots, Frame::Data(handle, crate::proto::Part::Whole, message));
         self.heard = true;
         if let Err(fault) = event {
             self.fail(fault);

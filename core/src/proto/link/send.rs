@@ -7,7 +7,7 @@ use crate::proto::frame::{Handle, Head, Part};
 use crate::proto::framing::CRC_LEN;
 
 /// Longest fragment of a message, in bytes: what a small message may have to wait for.
-const QUANTUM: u32 = 16 * 1024;
+const QUANTUM: u32 = 64 * 1024;
 /// Messages up to this length go straight into the link's buffer; longer ones take turns.
 const STRAIGHT_MAX: u32 = 4 * 1024;
 /// Room that a data frame's head and trailer take from the peer's packet size.
