@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod model;
+mod pair;
 pub mod plain;
 pub mod process;
 pub mod session;
@@ -11,4 +12,5 @@ pub mod story;
 mod tick;
 pub mod view;
 
+pub use pair::pair;
 pub use tick::Tick;

@@ -411,3 +411,27 @@ fn links_tell_what_happens_to_them() -> Outcome {
     drop(b);
     Ok(())
 }
+
+#[test]
+fn a_dropped_duplex_ends_in_order_and_tells_who_sends_on() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    for round in 0..50 {
+        let mut exported: Duplex<Tick, Tick> = a.export("talk")?;
+        let mut imported = peer.import::<Duplex<Tick, Tick>>("talk").wait()?;
+        for n in 0..10 {
+            exported.send(Tick { n }).wait()?;
+        }
+        imported.send(Tick { n: round }).wait()?;
+        assert_eq!(exported.recv().wait()?.n, round);
+        drop(exported);
+        for n in 0..10 {
+            assert_eq!(imported.recv().wait()?.n, n);
+        }
+        assert_eq!(imported.recv().wait(), Err(RecvError::Closed));
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while imported.send(Tick { n: 0 }).wait().is_ok() {
+            assert!(std::time::Instant::now() < deadline, "nobody says that nobody listens");
+        }
+    }
+    Ok(())
+}

@@ -86,7 +86,7 @@ struct Circuits(Arc<Circuit>);
 impl Drop for Circuits {
     fn drop(&mut self) {
         self.0.drop_tx();
-        self.0.drop_rx(&Inbox::default());
+        self.0.drop_rx(&mut Inbox::default());
     }
 }
 
@@ -517,7 +517,7 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
         loop {
             let mut shared = lock(&self.shared);
             let Shared { inflow, handled } = &mut *shared;
-            let next = inflow.next(waker, |message, circuit, _| {
+            let next = inflow.next(waker, |message, circuit, _, _| {
                 let bytes = match &message {
                     Arrived::Small(bytes) => bytes,
                     Arrived::Owned(bytes) => bytes.as_slice(),

@@ -8,12 +8,15 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 
+use super::carry::Attached;
 use super::hub::Member;
 use crate::proto::{Dead, Handle, Total};
 
 /// Messages longer than this keep a buffer of their own, which the program gets without a copy.
 const BIG: usize = 4096;
 const BIG_FLAG: u32 = 1 << 31;
+const ENDS_FLAG: u32 = 1 << 30;
+const LEN_MASK: u32 = ENDS_FLAG - 1;
 const HEADER_LEN: usize = 4;
 /// The largest buffer that an empty inbox keeps for the next burst, in bytes.
 const KEEP: usize = 1 << 20;
@@ -53,6 +56,10 @@ pub(crate) struct Inbox {
     bytes: Vec<u8>,
     at: usize,
     big: VecDeque<Vec<u8>>,
+    /// Channel ends of the messages that carry some, in order.
+    ends: VecDeque<Vec<Attached>>,
+    /// Those of the message that was taken last.
+    taken_ends: Vec<Attached>,
     /// Credit charged for what was taken since it was last reported.
     pub(crate) charged: u32,
 }
@@ -73,6 +80,46 @@ impl Inbox {
         self.big.push_back(message);
     }
 
+    /// A message that carries channel ends.
+    pub(crate) fn push_carrying(&mut self, message: Vec<u8>, ends: Vec<Attached>) {
+        let header = message.len() as u32 | BIG_FLAG | ENDS_FLAG;
+        self.bytes.extend_from_slice(&header.to_le_bytes());
+        self.big.push_back(message);
+        self.ends.push_back(ends);
+    }
+
+    /// Whether the next message carries channel ends.
+    #[inline]
+    pub(crate) fn next_carries(&self) -> bool {
+        !self.ends.is_empty()
+            && self
+                .bytes
+                .get(self.at..)
+                .and_then(|rest| rest.first_chunk::<HEADER_LEN>())
+                .is_some_and(|header| u32::from_le_bytes(*header) & ENDS_FLAG != 0)
+    }
+
+    /// The next message with its channel ends.
+    pub(crate) fn next_carrying(&mut self) -> Option<(Vec<u8>, Vec<Attached>)> {
+        let message = match self.next()? {
+            Message::Owned(message) => message,
+            Message::Small(message) => message.to_vec(),
+        };
+        Some((message, self.take_ends()))
+    }
+
+    /// The channel ends that the message taken last has carried.
+    pub(crate) fn take_ends(&mut self) -> Vec<Attached> {
+        core::mem::take(&mut self.taken_ends)
+    }
+
+    /// The channel ends of messages that nobody will take.
+    pub(crate) fn drain_ends(&mut self) -> Vec<Attached> {
+        let mut all = self.take_ends();
+        all.extend(self.ends.drain(..).flatten());
+        all
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
@@ -84,8 +131,11 @@ impl Inbox {
         let header = self.bytes.get(self.at..)?.first_chunk::<HEADER_LEN>()?;
         let header = u32::from_le_bytes(*header);
         self.at += HEADER_LEN;
-        self.charged = self.charged.wrapping_add(crate::proto::Link::charge(header & !BIG_FLAG));
+        self.charged = self.charged.wrapping_add(crate::proto::Link::charge(header & LEN_MASK));
         if header & BIG_FLAG != 0 {
+            if header & ENDS_FLAG != 0 {
+                self.taken_ends = self.ends.pop_front().unwrap_or_default();
+            }
             return self.big.pop_front().map(Message::Owned);
         }
         let from = self.at;
@@ -157,6 +207,10 @@ pub(crate) struct Cell {
     /// Bytes of the link's budget that this circuit holds.
     pub(crate) reserved: u32,
     pub(crate) is_latest: bool,
+    /// Channel ends of the message that is arriving.
+    pub(crate) attached: Vec<Attached>,
+    /// END follows when the backlog is sent.
+    pub(crate) end_after: bool,
     /// The newest value received, of a latest-value circuit.
     pub(crate) newest: Option<Vec<u8>>,
     /// The newest value to be sent, of a latest-value circuit.

@@ -6,11 +6,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
 
-use super::cell::{CellId, Inbox, TakenWord};
+use super::carry::{Attached, Departing};
+use super::cell::{Cell, CellId, Inbox, TakenWord};
 use super::link::{LinkCell, LinkState};
 use super::output::Urgency;
+use super::peer::WINDOW_MAX;
 use super::sender::{Account, Short};
-use crate::proto::{Blocked, Dead, Place, Reason, Start, Total};
+use super::spec::Spec;
+use crate::proto::{Blocked, Dead, Fingerprints, Open, OpenFlags, Place, Reason, Start, Total};
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
 const REPORT_EVERY: u32 = 32 * 1024;
@@ -63,6 +66,14 @@ impl Circuit {
             return Err(Refusal::Dead(dead));
         }
         let Some(handle) = cell.handle else { return Err(Refusal::Dead(gone())) };
+        if !cell.opened || !cell.backlog.is_empty() {
+            // An end that moves: not taken at the other side yet, or values go first.
+            if let Some(waker) = waker {
+                set(&mut cell.send_waker, waker);
+            }
+            self.link.flush(guard);
+            return Err(Refusal::Wait);
+        }
         if state.output.is_full() {
             if let Some(waker) = waker {
                 state.output.wait_for_room(waker);
@@ -115,6 +126,11 @@ impl Circuit {
             return Err(dead);
         }
         let handle = cell.handle.ok_or_else(gone)?;
+        if !cell.opened || !cell.backlog.is_empty() {
+            set(&mut cell.send_waker, waker);
+            self.link.flush(guard);
+            return Ok(false);
+        }
         if state.output.is_full() {
             state.output.wait_for_room(waker);
             self.link.flush(guard);
@@ -146,6 +162,164 @@ impl Circuit {
             self.link.push(state, Urgency::Burst);
         }
         sent
+    }
+
+    /// Sends a message that carries channel ends: each gets a circuit of its own first.
+    pub(crate) fn send_carrying(
+        &self,
+        message: &mut Vec<u8>,
+        ends: &mut Vec<Departing>,
+        waker: Option<&Waker>,
+    ) -> Result<(), Refusal> {
+        if ends.is_empty() {
+            return self.send(message, waker);
+        }
+        if let Some(waker) = waker {
+            if !self.has_room(Some(message.len()), waker).map_err(Refusal::Dead)? {
+                return Err(Refusal::Wait);
+            }
+        }
+        let mut circuits = Vec::new();
+        let result = self.attach_and_send(message, ends, &mut circuits);
+        match result {
+            Ok(()) => {
+                for (end, circuit) in ends.iter_mut().zip(circuits) {
+                    end.bind(circuit);
+                }
+                ends.clear();
+            }
+            // Their drop tells the peer, and locks the link: not before it is let go.
+            Err(_) => drop(circuits),
+        }
+        result
+    }
+
+    fn attach_and_send(
+        &self,
+        message: &mut Vec<u8>,
+        ends: &[Departing],
+        circuits: &mut Vec<Arc<Self>>,
+    ) -> Result<(), Refusal> {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let Some(cell) = state.cells.get(self.id) else { return Err(Refusal::Dead(gone())) };
+        if let Some(dead) = cell.dead {
+            return Err(Refusal::Dead(dead));
+        }
+        let handle = cell.handle.ok_or_else(|| Refusal::Dead(gone()))?;
+        // Nothing is attached for a message that could not follow at once.
+        match state.proto(|link, slots| link.could_start(slots, handle, message.len())) {
+            Ok(()) => {}
+            Err(Blocked::TooLarge(limit)) => return Err(Refusal::TooLarge(limit)),
+            Err(Blocked::Credit | Blocked::Busy) => return Err(Refusal::Wait),
+            Err(_) => return Err(Refusal::Dead(Dead::here(Reason::Closed))),
+        }
+        for (ordinal, end) in ends.iter().enumerate() {
+            let ours = Spec { flags: end.spec.flags.flipped(), ..end.spec.clone() };
+            let longest = end.longest.and_then(|len| u32::try_from(len).ok());
+            let ours = Spec { longest, ..ours };
+            let (limit, floor) = ours.room(None);
+            if !state.reserve(floor) {
+                return Err(Refusal::Dead(Dead::here(Reason::NoResources)));
+            }
+            let open = Open {
+                flags: ours.flags,
+                wait_ms: 0,
+                credit: floor,
+                limit,
+                values: 0,
+                name: "",
+                fingerprints: Fingerprints::new(ours.fingerprints[0], &[]),
+                type_name: ours.type_name,
+            };
+            let cell = Cell {
+                window: floor,
+                window_max: WINDOW_MAX.max(floor),
+                reserved: floor,
+                receives: ours.flags.has(OpenFlags::RECEIVES),
+                sends: ours.flags.has(OpenFlags::SENDS),
+                ..Cell::default()
+            };
+            match state.attach(handle, ordinal as u32, &open, cell) {
+                Ok(id) => circuits.push(Arc::new(Self::new(&self.link, state, id))),
+                Err(_) => return Err(Refusal::Dead(Dead::here(Reason::NoResources))),
+            }
+        }
+        match state.proto(|link, slots| link.start(slots, handle, message.len())) {
+            Ok(Start::Straight(head)) => state.write(&head, message),
+            Ok(Start::Queued) => {
+                if let Some(cell) = state.cells.get(self.id) {
+                    cell.outbox = Some(Arc::new(core::mem::take(message)));
+                }
+            }
+            Err(_) => return Err(Refusal::Wait),
+        }
+        if let Some(cell) = state.cells.get(self.id) {
+            cell.sent += 1;
+        }
+        self.link.flush(guard);
+        Ok(())
+    }
+
+    /// Accepts an end that came with a message of this circuit.
+    pub(crate) fn accept_attached(&self, end: &Attached, spec: &Spec, which: u8) -> Option<Arc<Self>> {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let (limit, floor) = spec.room(None);
+        let cell = state.cells.get(end.cell)?;
+        let handle = cell.handle.filter(|_| cell.dead.is_none());
+        let (true, Some(handle)) = (state.reserve(floor), handle) else {
+            state.kill(end.cell, Reason::NoResources, "");
+            state.remove(end.cell);
+            self.link.flush(guard);
+            return None;
+        };
+        let cell = state.cells.get(end.cell)?;
+        cell.opened = true;
+        cell.which = which;
+        cell.window = floor;
+        cell.window_max = WINDOW_MAX.max(floor);
+        cell.reserved = floor;
+        cell.receives = spec.flags.has(OpenFlags::RECEIVES);
+        cell.sends = spec.flags.has(OpenFlags::SENDS);
+        state.proto_out(|link, slots, out| {
+            link.accept(slots, handle, 0, floor, limit);
+            link.control(slots, out);
+        });
+        let circuit = Arc::new(Self::new(&self.link, state, end.cell));
+        self.link.flush(guard);
+        Some(circuit)
+    }
+
+    /// Ends that came with a message, and that the program has not taken.
+    pub(crate) fn refuse_attached(&self, ends: Vec<Attached>) {
+        if !ends.is_empty() {
+            let mut state = self.link.lock();
+            state.refuse_attached(ends);
+            self.link.flush(state);
+        }
+    }
+
+    /// Sends these before anything else, and then ends if that is all.
+    pub(crate) fn send_first(&self, messages: Vec<Vec<u8>>, and_end: bool) {
+        let mut state = self.link.lock();
+        if let Some(cell) = state.cells.get(self.id) {
+            cell.backlog.extend(messages);
+            cell.end_after = and_end;
+        }
+        state.send_waiting(self.id);
+        self.link.flush(state);
+    }
+
+    /// Why nothing can be sent any more; registers the waker for when that comes.
+    pub(crate) fn dead_or_register(&self, waker: &Waker) -> Option<Dead> {
+        self.with(|cell| {
+            if cell.dead.is_none() {
+                set(&mut cell.send_waker, waker);
+            }
+            cell.dead
+        })
+        .unwrap_or_else(|| Some(gone()))
     }
 
     /// Sends the newest value: one that could not go out before is dropped for it.
@@ -261,14 +435,17 @@ impl Circuit {
         arrival
     }
 
-    /// Credit goes back for what was taken from an inbox that is now empty.
-    pub(crate) fn give_back(&self, inbox: &mut Inbox) {
+    /// Credit goes back for what was taken from an inbox that is now empty. `true` if no
+    /// more will come, so that nobody else will say to look at the circuit again.
+    pub(crate) fn give_back(&self, inbox: &mut Inbox) -> bool {
         let charged = core::mem::take(&mut inbox.charged);
+        let mut state = self.link.lock();
         if charged > 0 {
-            let mut state = self.link.lock();
             state.report(self.id, charged);
-            self.link.flush(state);
         }
+        let over = state.cells.get(self.id).is_none_or(|cell| cell.ended || cell.dead.is_some());
+        self.link.flush(state);
+        over
     }
 
     /// The program cannot decode what came: the circuit ends, nothing else.
@@ -286,21 +463,25 @@ impl Circuit {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.tx_gone = true;
-        if let Some(handle) = cell.handle {
+        if !cell.backlog.is_empty() {
+            cell.end_after = true;
+        } else if let Some(handle) = cell.handle.filter(|_| cell.opened) {
             state.proto(|link, slots| link.end(slots, handle));
         }
         self.link.flush(state);
     }
 
     /// The receiving half was dropped: what was not taken is not taken any more.
-    pub(crate) fn drop_rx(&self, inbox: &Inbox) {
+    pub(crate) fn drop_rx(&self, inbox: &mut Inbox) {
         let mut state = self.link.lock();
+        state.refuse_attached(inbox.drain_ends());
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.rx_gone = true;
         let all_taken = inbox.is_empty() && cell.inbox.is_empty() && cell.partial.is_none();
         if all_taken && cell.ended {
             state.drained(self.id);
-        } else if !all_taken || !cell.sends || cell.tx_gone {
+        } else if !all_taken || !cell.sends {
+            // Of a duplex whose peer may be through as well: it is told when it sends more.
             state.kill(self.id, Reason::HungUp, "");
         }
         self.link.flush(state);
@@ -354,7 +535,7 @@ impl Circuit {
     }
 
     /// Changes the cell under the link's lock.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut super::cell::Cell) -> R) -> Option<R> {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Cell) -> R) -> Option<R> {
         self.link.lock().cells.get(self.id).map(f)
     }
 

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::io::{self, IoSlice};
 use std::sync::PoisonError;
@@ -65,6 +66,8 @@ pub struct Driver<S> {
     stream: S,
     next_tick: Instant,
     timer: Option<(Instant, timer::Entry)>,
+    /// The timer has come; the clock is read only then.
+    is_time: Arc<AtomicBool>,
     waker: Option<Waker>,
     unflushed: bool,
 }
@@ -77,7 +80,15 @@ impl<S> fmt::Debug for Driver<S> {
 
 impl<S: TaskStream> Driver<S> {
     pub(crate) fn new(link: Arc<LinkCell>, stream: S) -> Self {
-        Self { link, stream, next_tick: Instant::now(), timer: None, waker: None, unflushed: false }
+        Self {
+            link,
+            stream,
+            next_tick: Instant::now(),
+            timer: None,
+            is_time: Arc::new(AtomicBool::new(true)),
+            waker: None,
+            unflushed: false,
+        }
     }
 
     /// Reads until nothing is there, or until others should have their turn.
@@ -104,11 +115,13 @@ impl<S: TaskStream> Driver<S> {
         cx.waker().wake_by_ref();
     }
 
-    /// Writes what the senders left, as far as the stream takes it.
-    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Writes what the senders left, as far as the stream takes it. `true` if the link is
+    /// about to leave.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let Self { link, stream, unflushed, .. } = self;
-        loop {
+        let leaves = loop {
             let mut state = link.lock();
+            let leaves = state.leave.is_some();
             let asked = state.output.take_flush_request();
             if !state.output.is_stuck() {
                 if asked {
@@ -117,7 +130,7 @@ impl<S: TaskStream> Driver<S> {
                         continue;
                     }
                 }
-                break;
+                break leaves;
             }
             drop(state);
             let took = link.write_stuck(|bytes| match stream.poll_write(cx, bytes) {
@@ -126,14 +139,14 @@ impl<S: TaskStream> Driver<S> {
             })?;
             *unflushed = true;
             if !took {
-                break;
+                break leaves;
             }
-        }
+        };
         if *unflushed && let Poll::Ready(result) = stream.poll_flush(cx) {
             *unflushed = false;
             result?;
         }
-        Ok(())
+        Ok(leaves)
     }
 
     /// Ticks, and goes on with leaving.
@@ -153,7 +166,8 @@ impl<S: TaskStream> Driver<S> {
             }
         }
         if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            self.timer = Some((at, timer::Entry::new(at, cx.waker())));
+            let flag = Arc::clone(&self.is_time);
+            self.timer = Some((at, timer::Entry::flagged(at, cx.waker(), Some(flag))));
         }
         Ok(())
     }
@@ -166,6 +180,7 @@ impl<S: TaskStream> Driver<S> {
         self.link.lock().output.flusher = Some(cx.waker().clone());
         self.waker = Some(cx.waker().clone());
         self.timer = None;
+        self.is_time.store(true, Ordering::Relaxed);
     }
 }
 
@@ -176,7 +191,10 @@ impl<S: TaskStream> Future for Driver<S> {
         let this = &mut *self;
         this.register(cx);
         this.read(cx);
-        let result = this.write(cx).and_then(|()| this.keep_time(cx));
+        let result = this.write(cx).and_then(|leaves| {
+            let is_time = this.is_time.load(Ordering::Relaxed) && this.is_time.swap(false, Ordering::AcqRel);
+            if is_time || leaves { this.keep_time(cx) } else { Ok(()) }
+        });
         if let Err(error) = result {
             this.link.io_ended(&Err(error));
         }

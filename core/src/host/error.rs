@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 use std::io;
 
-use crate::message::{DecodeError, EncodeError};
+use crate::message::{DecodeError, EncodeError, EndError};
 use crate::proto::{Blocked, Dead, Fault, Place, Reason};
 
 /// Why a link ended.
@@ -66,6 +66,8 @@ pub enum SendCause {
     TooLarge(u32),
     /// The value cannot be encoded.
     Encode(EncodeError),
+    /// A channel end inside the value cannot travel.
+    Ends(EndError),
     /// The receiver has hung up, or no answer will come.
     Dead(Dead),
     /// The end was closed here, or its N values are sent.
@@ -112,6 +114,7 @@ impl fmt::Display for SendCause {
             Self::Deadline => f.write_str("the deadline passed"),
             Self::TooLarge(limit) => write!(f, "longer than the receiver's limit of {limit} bytes"),
             Self::Encode(error) => write!(f, "cannot be encoded: {error}"),
+            Self::Ends(error) => write!(f, "a channel end cannot travel: {error}"),
             Self::Dead(dead) => fmt::Display::fmt(dead, f),
             Self::Closed => f.write_str("the sending end is closed"),
         }
@@ -188,7 +191,8 @@ impl ImportError {
         match blocked {
             Blocked::NoSlot { .. } | Blocked::NoRoom => Self::NoResources,
             Blocked::Invalid => Self::BadName,
-            _ => Self::Dead(Dead::here(Reason::LinkLost)),
+            // What is left means that the link is leaving or down.
+            _ => Self::Dead(Dead::here(Reason::Shutdown)),
         }
     }
 }

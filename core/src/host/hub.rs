@@ -9,6 +9,7 @@ use core::fmt;
 use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::carry::Departing;
 use super::cell::Inbox;
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::SendCause;
@@ -242,7 +243,7 @@ impl Hub {
                 circuit.drop_tx();
             }
             if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
-                circuit.drop_rx(&Inbox::default());
+                circuit.drop_rx(&mut Inbox::default());
             }
             // Its drop locks the link, so not under the hub's lock.
             drop(entry);
@@ -276,7 +277,18 @@ impl Hub {
     }
 
     /// Sends a value as the fan-out says. `Err(Wait)` has the waker registered.
-    pub(crate) fn send(&self, message: &mut Vec<u8>, waker: Option<&Waker>) -> Result<(), HubRefusal> {
+    pub(crate) fn send(
+        &self,
+        message: &mut Vec<u8>,
+        ends: &mut Vec<Departing>,
+        waker: Option<&Waker>,
+    ) -> Result<(), HubRefusal> {
+        if let Fanout::WorkQueue | Fanout::Exclusive = self.fanout
+            && ends.is_empty()
+            && self.send_to_next(message)
+        {
+            return Ok(());
+        }
         let (len, start) = {
             let mut state = self.lock();
             if state.closed {
@@ -291,14 +303,36 @@ impl Hub {
             (state.members.len(), state.next)
         };
         match self.fanout {
-            Fanout::WorkQueue | Fanout::Exclusive => self.send_to_one(message, waker, len, start),
+            Fanout::WorkQueue | Fanout::Exclusive => self.send_to_one(message, ends, waker, len, start),
+            // An end has one place: it cannot go to all.
+            Fanout::Broadcast | Fanout::BroadcastWaits if !ends.is_empty() => Err(HubRefusal::Ends),
             Fanout::Broadcast | Fanout::BroadcastWaits => self.send_to_all(message, waker, len),
         }
+    }
+
+    /// Sends to the importer whose turn it is, if it has room: the usual case, for which
+    /// nobody has to be registered first.
+    fn send_to_next(&self, message: &mut Vec<u8>) -> bool {
+        let (index, circuit, turns) = {
+            let state = self.lock();
+            if state.closed || state.count == 0 {
+                return false;
+            }
+            let index = state.next % state.members.len();
+            let Some(entry) = &state.members[index] else { return false };
+            (index, Arc::clone(&entry.circuit), state.next != index + 1)
+        };
+        let sent = circuit.send(message, None).is_ok();
+        if sent && turns {
+            self.lock().next = index + 1;
+        }
+        sent
     }
 
     fn send_to_one(
         &self,
         message: &mut Vec<u8>,
+        ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
         len: usize,
         start: usize,
@@ -307,7 +341,7 @@ impl Hub {
         for i in 0..len {
             let index = (start + i) % len;
             let Some(circuit) = self.member(index) else { continue };
-            match circuit.send(message, waker) {
+            match circuit.send_carrying(message, ends, waker) {
                 Ok(()) => {
                     self.lock().next = index + 1;
                     return Ok(());
@@ -499,7 +533,7 @@ impl Hub {
                 entry.circuit.drop_tx();
             }
             if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
-                entry.circuit.drop_rx(&Inbox::default());
+                entry.circuit.drop_rx(&mut Inbox::default());
             }
         }
     }
@@ -520,6 +554,7 @@ impl Hub {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HubRefusal {
     Wait,
+    Ends,
     NoImporter,
     TooLarge(u32),
     Closed,

@@ -3,9 +3,10 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::task::Waker;
+use core::time::Duration;
 use std::io;
-use std::time::Duration;
 
+use super::carry::{Attached, ENDS_MAX};
 use super::cell::CellId;
 use super::error::LinkError;
 use super::hub::{Member, Signal};
@@ -284,6 +285,10 @@ impl LinkState {
             (Part::Whole, _) if cell.is_latest => {
                 self.take_newest(id, owned.unwrap_or_else(|| bytes.to_vec()));
             }
+            (Part::Whole, _) if !cell.attached.is_empty() => {
+                let ends = core::mem::take(&mut cell.attached);
+                cell.inbox.push_carrying(owned.unwrap_or_else(|| bytes.to_vec()), ends);
+            }
             (Part::Whole, _) => match owned {
                 Some(message) => cell.inbox.push_big(message),
                 None => cell.inbox.push(bytes),
@@ -304,6 +309,9 @@ impl LinkState {
                 cell.partial = None;
                 if cell.is_latest {
                     self.take_newest(id, message);
+                } else if !cell.attached.is_empty() {
+                    let ends = core::mem::take(&mut cell.attached);
+                    cell.inbox.push_carrying(message, ends);
                 } else if message.len() > BIG {
                     cell.inbox.push_big(message);
                 } else {
@@ -348,6 +356,10 @@ impl LinkState {
                 if let Some((_, cell)) = self.cell_of(handle) {
                     cell.opened = true;
                     cell.which = which;
+                    effects.wakers.extend(cell.send_waker.take());
+                }
+                if let Some((id, _)) = self.cell_of(handle) {
+                    self.send_waiting(id);
                 }
                 (handle, Signal::Received)
             }
@@ -410,6 +422,9 @@ impl LinkState {
                     effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
                     // The queue lives in the cell, so the handle is free at once.
                     let orphan = cell.orphan;
+                    // Their message will not come any more.
+                    let ends = core::mem::take(&mut cell.attached);
+                    self.refuse_attached(ends);
                     self.proto(|link, slots| link.drained(slots, handle));
                     self.forget(id);
                     if orphan {
@@ -418,11 +433,16 @@ impl LinkState {
                 }
                 return;
             }
-            Event::Attach(_, handle, _, _) => {
-                // Nothing can be bound to it here: refused, and the peer is told.
-                let id = self.offered(handle);
-                self.kill(id, Reason::NotTaken, "");
-                self.remove(id);
+            Event::Attach(carrier, handle, ordinal, open) => {
+                let cell = self.offered(handle);
+                let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
+                let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
+                match self.cell_of(carrier) {
+                    Some((_, carrier)) if !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
+                        carrier.attached.push(attached);
+                    }
+                    _ => self.refuse_attached([attached]),
+                }
                 return;
             }
             _ => return,
@@ -435,6 +455,14 @@ impl LinkState {
             effects.wakers.extend(cell.recv_waker.take());
         }
         effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
+    }
+
+    /// Nobody will take these ends: whoever has sent them is told.
+    pub(crate) fn refuse_attached(&mut self, ends: impl IntoIterator<Item = Attached>) {
+        for end in ends {
+            self.kill(end.cell, Reason::NotTaken, "");
+            self.remove(end.cell);
+        }
     }
 
     /// The newest value replaces the one before, and its room is free at once.

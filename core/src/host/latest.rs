@@ -193,7 +193,7 @@ impl<T: Message + Send> Watch<T> {
 impl<T: Message> Drop for Watch<T> {
     fn drop(&mut self) {
         match &self.port {
-            Port::Circuit(circuit) => circuit.drop_rx(&super::cell::Inbox::default()),
+            Port::Circuit(circuit) => circuit.drop_rx(&mut super::cell::Inbox::default()),
             Port::Hub(hub) => hub.close(),
         }
     }

@@ -138,8 +138,29 @@ impl LinkState {
 
     /// Opens a circuit and gives it a cell.
     pub(crate) fn open(&mut self, open: &Open<'_>, cell: Cell) -> Result<CellId, Blocked> {
+        if self.link.has_control() {
+            // The last hello may still be due: nothing may be opened before it is written.
+            self.proto_out(|link, slots, out| link.control(slots, out));
+        }
         loop {
             match self.proto_out(|link, slots, out| link.open(slots, open, out)) {
+                Ok(handle) => return Ok(self.bind(handle, cell)),
+                Err(Blocked::NoSlot { theirs: false }) => grow(&mut self.mine, u32::MAX),
+                Err(blocked) => return Err(blocked),
+            }
+        }
+    }
+
+    /// Opens a circuit for a channel end in the next message of `carrier`.
+    pub(crate) fn attach(
+        &mut self,
+        carrier: Handle,
+        ordinal: u32,
+        open: &Open<'_>,
+        cell: Cell,
+    ) -> Result<CellId, Blocked> {
+        loop {
+            match self.proto_out(|link, slots, out| link.attach(slots, carrier, ordinal, open, out)) {
                 Ok(handle) => return Ok(self.bind(handle, cell)),
                 Err(Blocked::NoSlot { theirs: false }) => grow(&mut self.mine, u32::MAX),
                 Err(blocked) => return Err(blocked),
@@ -167,7 +188,10 @@ impl LinkState {
     /// Drops a cell and gives its reservation back.
     pub(crate) fn remove(&mut self, id: CellId) {
         self.forget(id);
-        if let Some(cell) = self.cells.remove(id) {
+        if let Some(mut cell) = self.cells.remove(id) {
+            let ends = core::mem::take(&mut cell.attached);
+            self.refuse_attached(ends);
+            self.refuse_attached(cell.inbox.drain_ends());
             self.budget.floors += u64::from(cell.reserved);
             self.budget.pool += u64::from(cell.window.saturating_sub(cell.reserved));
         }
@@ -201,7 +225,12 @@ impl LinkState {
         loop {
             let Some(cell) = self.cells.get(id) else { return };
             let (Some(handle), short) = (cell.handle, cell.backlog.front().map(Vec::len)) else { return };
-            let Some(len) = short.or_else(|| cell.unsent.as_ref().map(Vec::len)) else { return };
+            let Some(len) = short.or_else(|| cell.unsent.as_ref().map(Vec::len)) else {
+                if core::mem::take(&mut cell.end_after) {
+                    self.proto(|link, slots| link.end(slots, handle));
+                }
+                return;
+            };
             let Ok(start) = self.proto(|link, slots| link.start(slots, handle, len)) else { return };
             let Some(cell) = self.cells.get(id) else { return };
             let message = if short.is_some() { cell.backlog.pop_front() } else { cell.unsent.take() };

@@ -1,14 +1,19 @@
 //! A channel inside one process: same ends, no encoding.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
 use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::carry::LocalHalf;
+use super::circuit::Circuit;
 use super::error::{RecvError, SendCause};
 use super::receiver::Receiver;
 use super::sender::{Account, Sender};
-use crate::message::Message;
+use crate::message::{EndError, Message};
 use crate::proto::{Dead, Reason};
 
 /// A channel inside this process with room for `capacity` values (at least 1). Values are
@@ -23,6 +28,8 @@ pub fn channel<T: Message + Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         taken: 0,
         send_waker: None,
         recv_waker: None,
+        sealed: false,
+        circuit: None,
     }));
     (Sender::local(Tx { shared: Arc::clone(&shared) }), Receiver::local(Rx { shared }))
 }
@@ -37,6 +44,10 @@ struct State<T> {
     taken: u64,
     send_waker: Option<Waker>,
     recv_waker: Option<Waker>,
+    /// One end is about to move: nothing is added.
+    sealed: bool,
+    /// One end has moved to another node: the other goes on with this.
+    circuit: Option<Arc<Circuit>>,
 }
 
 #[derive(Debug)]
@@ -56,10 +67,10 @@ fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 impl<T> Tx<T> {
     pub(crate) fn send(&self, value: T, waker: Option<&Waker>) -> Result<(), (T, SendCause)> {
         let mut state = lock(&self.shared);
-        if !state.rx_open {
+        if !state.rx_open && state.circuit.is_none() {
             return Err((value, SendCause::Dead(Dead::here(Reason::HungUp))));
         }
-        if state.queue.len() >= state.capacity {
+        if state.sealed || state.circuit.is_some() || state.queue.len() >= state.capacity {
             if let Some(waker) = waker {
                 state.send_waker = Some(waker.clone());
             }
@@ -125,6 +136,9 @@ impl<T> Rx<T> {
             wake(waker);
             return Ok(value);
         }
+        if state.circuit.is_some() {
+            return Err(RecvError::Empty);
+        }
         if !state.tx_open {
             return Err(RecvError::Closed);
         }
@@ -138,7 +152,7 @@ impl<T> Rx<T> {
 impl<T> Rx<T> {
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         let mut state = lock(&self.shared);
-        let ready = !state.queue.is_empty() || !state.tx_open;
+        let ready = !state.queue.is_empty() || !state.tx_open && state.circuit.is_none();
         if !ready {
             state.recv_waker = Some(waker.clone());
         }
@@ -155,6 +169,85 @@ impl<T> Drop for Rx<T> {
         drop(state);
         drop(queue);
         wake(waker);
+    }
+}
+
+impl<T> Tx<T> {
+    /// The circuit to go on with, after the receiving half has moved.
+    pub(crate) fn circuit(&self) -> Option<Arc<Circuit>> {
+        lock(&self.shared).circuit.clone()
+    }
+}
+
+impl<T> Rx<T> {
+    /// The circuit to go on with, after the sending half has moved.
+    pub(crate) fn take_circuit(&self) -> Option<Arc<Circuit>> {
+        lock(&self.shared).circuit.take()
+    }
+}
+
+/// The sending half moves: the receiver takes what is queued, and goes on with the circuit.
+impl<T: Message + Send> LocalHalf for Tx<T> {
+    fn seal(&self) -> Result<Vec<Vec<u8>>, EndError> {
+        Ok(Vec::new())
+    }
+
+    fn unseal(&self) {}
+
+    fn bind(&self, circuit: &Arc<Circuit>) -> Option<Waker> {
+        let mut state = lock(&self.shared);
+        state.circuit = Some(Arc::clone(circuit));
+        state.recv_waker.take()
+    }
+
+    fn is_alone(&self) -> bool {
+        !lock(&self.shared).rx_open
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// The receiving half moves: what is queued goes first, and the sender goes on with the circuit.
+impl<T: Message + Send> LocalHalf for Rx<T> {
+    fn seal(&self) -> Result<Vec<Vec<u8>>, EndError> {
+        let mut state = lock(&self.shared);
+        let mut queued = Vec::new();
+        for value in &state.queue {
+            let mut bytes = Vec::new();
+            value.encode_to(&mut bytes).map_err(|_| EndError::Refused)?;
+            queued.push(bytes);
+        }
+        state.sealed = true;
+        Ok(queued)
+    }
+
+    fn unseal(&self) {
+        let mut state = lock(&self.shared);
+        state.sealed = false;
+        let waker = state.send_waker.take();
+        drop(state);
+        wake(waker);
+    }
+
+    fn bind(&self, circuit: &Arc<Circuit>) -> Option<Waker> {
+        let mut state = lock(&self.shared);
+        state.circuit = Some(Arc::clone(circuit));
+        state.taken += state.queue.len() as u64;
+        let queue = core::mem::take(&mut state.queue);
+        let waker = state.send_waker.take();
+        drop(state);
+        drop(queue);
+        waker
+    }
+
+    fn is_alone(&self) -> bool {
+        !lock(&self.shared).tx_open
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

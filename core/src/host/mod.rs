@@ -5,6 +5,7 @@
 
 mod bytes_io;
 mod call;
+mod carry;
 mod cell;
 mod circuit;
 mod driver;
@@ -24,6 +25,7 @@ mod parker;
 mod peer;
 mod read_write;
 mod receiver;
+mod relay;
 mod reserve;
 mod select;
 mod sender;

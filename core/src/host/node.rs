@@ -33,7 +33,8 @@ const WAITING_PER_LINK: usize = 64;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// A peer that is silent for this long is dead. 5 s by default, at least 250 ms.
+    /// A peer that is silent for this long is dead. 5 s by default, at least 250 ms. On each
+    /// link the larger of both sides' dead-times holds, since each says how often it is heard.
     pub dead_time: Duration,
     /// How long dropping the last handle of a node waits for values that were sent to
     /// reach their peers. 2 s by default.
@@ -45,6 +46,42 @@ pub struct Config {
     pub reserve_per_link: u64,
     /// What may be lent beyond that to channels that are busy, in bytes. 64 MiB by default.
     pub lend_per_link: u64,
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`dead_time`](Self::dead_time).
+    #[must_use]
+    pub const fn dead_time(mut self, dead_time: Duration) -> Self {
+        self.dead_time = dead_time;
+        self
+    }
+
+    /// Sets [`linger`](Self::linger).
+    #[must_use]
+    pub const fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Sets [`channels_per_link`](Self::channels_per_link).
+    #[must_use]
+    pub const fn channels_per_link(mut self, channels: u32) -> Self {
+        self.channels_per_link = channels;
+        self
+    }
+
+    /// Sets [`reserve_per_link`](Self::reserve_per_link) and [`lend_per_link`](Self::lend_per_link), in bytes.
+    #[must_use]
+    pub const fn memory_per_link(mut self, reserve: u64, lend: u64) -> Self {
+        self.reserve_per_link = reserve;
+        self.lend_per_link = lend;
+        self
+    }
 }
 
 impl Default for Config {
@@ -305,6 +342,13 @@ impl ExportOptions {
     /// With this fan-out.
     pub const fn fanout(fanout: Fanout) -> Self {
         Self { fanout, limit: None }
+    }
+
+    /// With this limit of a message, in bytes.
+    #[must_use]
+    pub const fn message_limit(mut self, bytes: u32) -> Self {
+        self.limit = Some(bytes);
+        self
     }
 }
 

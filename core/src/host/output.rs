@@ -274,8 +274,10 @@ impl LinkCell {
             drop(state);
             let result = write_batch(&mut batch, |slices| self.io.stream().try_write(slices));
             state = self.lock();
-            state.output.heard = false;
-            state.output.last_write = Some(Instant::now());
+            // The first write after something was heard is an answer, not a burst: in a
+            // conversation the clock is never read.
+            let answers = core::mem::replace(&mut state.output.heard, false);
+            state.output.last_write = (!answers).then(Instant::now);
             match result {
                 Ok(true) => state.output.recycle(batch),
                 Ok(false) => {

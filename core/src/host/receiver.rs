@@ -1,8 +1,10 @@
 //! The receiving end.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
+use super::carry::{Arriving, Attached, Carry, CarryPort};
 use super::cell::{Inbox, Message as Arrived};
 use super::circuit::{Arrival, Circuit};
 use super::error::RecvError;
@@ -11,7 +13,7 @@ use super::local;
 use super::select::is_something;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
 use super::wait::{Source, Wait, Waiting};
-use crate::message::{DecodeError, Message};
+use crate::message::{DecodeError, EndError, EndVisitor, Message, Shape};
 use crate::proto::{Dead, OpenFlags, Reason};
 
 /// Receives values of type `T`.
@@ -27,6 +29,8 @@ pub struct Receiver<T: Message> {
 enum Port<T> {
     Remote(Inflow),
     Local(local::Rx<T>),
+    /// Stands for an end that travels in a message.
+    Moved(u32),
 }
 
 /// Encoded messages from one circuit or from all importers of an export, taken one by one.
@@ -43,12 +47,30 @@ pub(crate) struct Inflow {
 enum From {
     Circuit(Arc<Circuit>),
     Hub(Arc<Hub>),
+    /// The circuit has moved on.
+    Gone,
 }
 
 impl Inflow {
     pub(crate) fn circuit(circuit: Arc<Circuit>, which: u8) -> Self {
         let member = Some((0, Arc::clone(&circuit), which));
         Self { from: From::Circuit(circuit), inbox: Inbox::default(), member, over: None }
+    }
+
+    pub(crate) fn with_inbox(circuit: Arc<Circuit>, which: u8, inbox: Inbox) -> Self {
+        let mut inflow = Self::circuit(circuit, which);
+        inflow.inbox = inbox;
+        inflow
+    }
+
+    /// The circuit and what was received, of an import; gives the rest back.
+    fn into_circuit(mut self) -> Result<(Arc<Circuit>, u8, Inbox), alloc::boxed::Box<Self>> {
+        let From::Circuit(circuit) = &self.from else { return Err(alloc::boxed::Box::new(self)) };
+        let circuit = Arc::clone(circuit);
+        let which = self.member.as_ref().map_or(0, |(_, _, which)| *which);
+        let inbox = core::mem::take(&mut self.inbox);
+        self.from = From::Gone;
+        Ok((circuit, which, inbox))
     }
 
     pub(crate) fn hub(hub: Arc<Hub>) -> Self {
@@ -67,13 +89,14 @@ impl Inflow {
             return Err(over);
         }
         let arrival = match &self.from {
+            From::Gone => Arrival::Dead(Dead::here(Reason::Closed)),
             From::Circuit(circuit) => circuit.receive(&mut self.inbox, waker),
             From::Hub(hub) => {
                 if let Some((index, circuit, _)) = self.member.take() {
                     // The credit of what was taken is its own, whoever comes next.
-                    circuit.give_back(&mut self.inbox);
-                    // Its end may be there.
-                    hub.look_again(index);
+                    if circuit.give_back(&mut self.inbox) {
+                        hub.look_again(index);
+                    }
                     drop(circuit);
                 }
                 match hub.receive(&mut self.inbox, waker) {
@@ -101,14 +124,24 @@ impl Inflow {
     pub(crate) fn next<R>(
         &mut self,
         waker: Option<&Waker>,
-        f: impl FnOnce(Arrived<'_>, &Arc<Circuit>, u8) -> Result<R, DecodeError>,
+        f: impl FnOnce(Arrived<'_>, &Arc<Circuit>, u8, &mut Vec<Attached>) -> Result<R, DecodeError>,
     ) -> Result<R, RecvError> {
         self.fill(waker)?;
         let Self { inbox, member, .. } = self;
-        let (Some((_, circuit, which)), Some(message)) = (member, inbox.next()) else {
-            return Err(RecvError::Empty);
+        let Some((_, circuit, which)) = member else { return Err(RecvError::Empty) };
+        let mut ends = Vec::new();
+        let result = if inbox.next_carries() {
+            let Some((message, carried)) = inbox.next_carrying() else { return Err(RecvError::Empty) };
+            ends = carried;
+            f(Arrived::Owned(message), circuit, *which, &mut ends)
+        } else {
+            let Some(message) = inbox.next() else { return Err(RecvError::Empty) };
+            f(message, circuit, *which, &mut ends)
         };
-        match f(message, circuit, *which) {
+        if !ends.is_empty() {
+            circuit.refuse_attached(ends);
+        }
+        match result {
             Ok(value) => {
                 circuit.count_taken(inbox);
                 Ok(value)
@@ -116,6 +149,7 @@ impl Inflow {
             Err(error) => {
                 // The value ends its circuit, and nothing else: other importers go on.
                 circuit.kill(Reason::DecodeFailed, "");
+                circuit.refuse_attached(inbox.drain_ends());
                 inbox.recycle();
                 if matches!(self.from, From::Circuit(_)) {
                     self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
@@ -129,6 +163,7 @@ impl Inflow {
         match &self.from {
             From::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
             From::Hub(hub) => hub.only_link().map(Source),
+            From::Gone => None,
         }
     }
 
@@ -140,12 +175,13 @@ impl Inflow {
 impl Drop for Inflow {
     fn drop(&mut self) {
         match &self.from {
-            From::Circuit(circuit) => circuit.drop_rx(&self.inbox),
+            From::Circuit(circuit) => circuit.drop_rx(&mut self.inbox),
+            From::Gone => {}
             From::Hub(hub) => {
                 if let Some((_, circuit, _)) = self.member.take()
                     && !self.inbox.is_empty()
                 {
-                    circuit.drop_rx(&self.inbox);
+                    circuit.drop_rx(&mut self.inbox);
                 }
                 hub.close();
             }
@@ -213,22 +249,52 @@ impl<T: Message + Send> Receiver<T> {
     #[inline]
     pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
         match &mut self.port {
-            Port::Remote(inflow) => inflow.next(waker, |message, _, which| decode::<T>(message, which)),
-            Port::Local(rx) => rx.recv(waker),
+            Port::Remote(inflow) => inflow.next(waker, |message, circuit, which, ends| {
+                let mut value = decode::<T>(message, which)?;
+                if T::HAS_ENDS {
+                    let mut arriving = Arriving { carrier: circuit, ends };
+                    value.visit_ends(&mut arriving).map_err(|_| DecodeError::Value)?;
+                }
+                Ok(value)
+            }),
+            Port::Local(rx) => match rx.recv(waker) {
+                Err(RecvError::Empty) => match rx.take_circuit() {
+                    // The sending half has moved to another node.
+                    Some(circuit) => {
+                        self.port = Port::Remote(Inflow::circuit(circuit, 0));
+                        self.take(waker)
+                    }
+                    None => Err(RecvError::Empty),
+                },
+                result => result,
+            },
+            Port::Moved(_) => Err(RecvError::Dead(Dead::here(Reason::NotTaken))),
         }
     }
 
     pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
         match &mut self.port {
             Port::Remote(inflow) => is_something(inflow.fill(Some(waker))),
-            Port::Local(rx) => rx.is_ready(waker),
+            Port::Local(rx) => {
+                if rx.is_ready(waker) {
+                    return true;
+                }
+                match rx.take_circuit() {
+                    Some(circuit) => {
+                        self.port = Port::Remote(Inflow::circuit(circuit, 0));
+                        self.is_ready(waker)
+                    }
+                    None => false,
+                }
+            }
+            Port::Moved(_) => true,
         }
     }
 
     pub(crate) fn source(&self) -> Option<Source> {
         match &self.port {
             Port::Remote(inflow) => inflow.source(),
-            Port::Local(_) => None,
+            Port::Local(_) | Port::Moved(_) => None,
         }
     }
 }
@@ -318,5 +384,56 @@ impl<T: Message + Send> Waiting for Next<'_, T> {
 
     fn source(&self) -> Option<Source> {
         self.receiver.source()
+    }
+}
+
+impl<T: Message> serde::Serialize for Receiver<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.port {
+            Port::Moved(ordinal) => serializer.serialize_u32(ordinal),
+            _ => Err(serde::ser::Error::custom("a channel end travels only in a message of a channel")),
+        }
+    }
+}
+
+impl<'de, T: Message> serde::Deserialize<'de> for Receiver<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u32::deserialize(deserializer).map(|ordinal| Self { port: Port::Moved(ordinal) })
+    }
+}
+
+/// A receiver can be sent in a message: it is then used at the other side. One of a local
+/// channel, or an imported one; not an exported one.
+impl<T: Message + Send> Message for Receiver<T> {
+    const NAME: &'static str = "Receiver";
+    const SHAPE: Shape = Shape::end("receiver", &[T::FINGERPRINT], 5);
+
+    fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
+        let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
+            Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
+            Port::Local(rx) => CarryPort::Local(alloc::boxed::Box::new(rx)),
+            Port::Remote(inflow) => match inflow.into_circuit() {
+                Ok((circuit, which, inbox)) => CarryPort::Circuit(circuit, which, inbox),
+                Err(inflow) => {
+                    self.port = Port::Remote(*inflow);
+                    CarryPort::Exported
+                }
+            },
+        };
+        let mut carry = Carry { spec: Self::spec(), longest: T::MAX_LEN, port };
+        let result = visitor.end(&mut carry);
+        match carry.port {
+            CarryPort::Ordinal(ordinal) => self.port = Port::Moved(ordinal),
+            CarryPort::Local(half) => {
+                if let Ok(rx) = half.into_any().downcast::<local::Rx<T>>() {
+                    self.port = Port::Local(*rx);
+                }
+            }
+            CarryPort::Circuit(circuit, which, inbox) => {
+                self.port = Port::Remote(Inflow::with_inbox(circuit, which, inbox));
+            }
+            CarryPort::Exported => {}
+        }
+        result
     }
 }

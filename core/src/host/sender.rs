@@ -4,14 +4,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
+use super::carry::{Carry, CarryPort, Departing, Departure, Return};
 use super::circuit::{Circuit, Refusal};
 use super::error::{SendCause, SendError};
 use super::hub::{Hub, HubRefusal};
 use super::local;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
 use super::wait::{Source, Wait, Waiting};
-use crate::message::Message;
-use crate::proto::{Dead, OpenFlags};
+use crate::message::{EndError, EndVisitor, Message, Shape};
+use crate::proto::{Dead, OpenFlags, Reason};
 
 /// Sends values of type `T`.
 ///
@@ -30,6 +31,8 @@ enum Port<T> {
     Circuit(Arc<Circuit>),
     Hub(Arc<Hub>),
     Local(local::Tx<T>),
+    /// Stands for an end that travels in a message.
+    Moved(u32),
 }
 
 /// What became of the values that a sender has sent. The four add up to all of them.
@@ -74,6 +77,29 @@ pub(crate) enum Outgoing<T> {
 }
 
 impl<T: Message> Outgoing<T> {
+    /// Takes the channel ends out of the value, before it is encoded.
+    fn detach(&mut self, ends: &mut Vec<Departing>) -> Result<(), SendError<T>> {
+        let Self::Value(value) = self else { return Ok(()) };
+        let mut departure = Departure::default();
+        let result = value.visit_ends(&mut departure);
+        *ends = departure.ends;
+        result.map_err(|error| {
+            self.attach(ends);
+            SendError::new(self.give_back(&mut Vec::new()), SendCause::Ends(error))
+        })
+    }
+
+    /// Puts them back.
+    fn attach(&mut self, ends: &mut Vec<Departing>) {
+        if let Self::Value(value) | Self::Encoded(value) = self
+            && !ends.is_empty()
+        {
+            // Every end finds its own place again, so this cannot fail.
+            let _ = value.visit_ends(&mut Return { ends });
+        }
+        ends.clear();
+    }
+
     pub(crate) fn encode(&mut self, into: &mut Vec<u8>) -> Result<(), SendError<T>> {
         match core::mem::replace(self, Self::Sent) {
             Self::Value(value) => match value.into_owned_bytes() {
@@ -134,7 +160,7 @@ impl<T: Message + Send> Sender<T> {
     /// [`SendError`] with the value.
     #[inline]
     pub fn send(&mut self, value: T) -> Wait<Sending<'_, T>> {
-        Wait::new(Sending { sender: self, value: Outgoing::Value(value), pending: false })
+        Wait::new(Sending { sender: self, value: Outgoing::Value(value), ends: Vec::new(), pending: false })
     }
 
     /// Sends a value if that is possible right now.
@@ -148,15 +174,20 @@ impl<T: Message + Send> Sender<T> {
             return Err(SendError::new(Some(value), SendCause::Closed));
         }
         let mut value = match &self.port {
-            Port::Local(tx) => {
+            Port::Local(tx) if tx.circuit().is_none() => {
                 return tx.send(value, None).map_err(|(value, cause)| SendError::new(Some(value), cause));
             }
             _ => Outgoing::Value(value),
         };
-        let mut bytes = Vec::new();
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        if T::HAS_ENDS {
+            value.detach(&mut ends)?;
+        }
         value.encode(&mut bytes)?;
-        self.put(&mut bytes, None)
-            .map_err(|cause| SendError::new(value.give_back(&mut bytes), cause.unwrap_or(SendCause::Full)))
+        self.put(&mut bytes, &mut ends, None).map_err(|cause| {
+            value.attach(&mut ends);
+            SendError::new(value.give_back(&mut bytes), cause.unwrap_or(SendCause::Full))
+        })
     }
 
     /// A send into room that was reserved; keeps count of a limited import.
@@ -186,7 +217,11 @@ impl<T: Message + Send> Sender<T> {
         match &self.port {
             Port::Circuit(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
             Port::Hub(hub) => hub.has_room(longest, waker),
-            Port::Local(tx) => tx.has_room(waker),
+            Port::Local(tx) => match tx.circuit() {
+                Some(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
+                None => tx.has_room(waker),
+            },
+            Port::Moved(_) => Err(SendCause::Dead(Dead::here(Reason::NotTaken))),
         }
     }
 
@@ -204,7 +239,11 @@ impl<T: Message + Send> Sender<T> {
         match &self.port {
             Port::Circuit(circuit) => circuit.account(),
             Port::Hub(hub) => hub.account(),
-            Port::Local(tx) => tx.account(),
+            Port::Local(tx) => {
+                let moved = tx.circuit().map_or_else(Account::default, |circuit| circuit.account());
+                tx.account().plus(moved)
+            }
+            Port::Moved(_) => Account::default(),
         }
     }
 
@@ -213,27 +252,44 @@ impl<T: Message + Send> Sender<T> {
         match &self.port {
             Port::Circuit(circuit) => usize::from(circuit.dead().is_none()),
             Port::Hub(hub) => hub.importers(),
-            Port::Local(tx) => usize::from(tx.is_open()),
+            Port::Local(tx) => match tx.circuit() {
+                Some(circuit) => usize::from(circuit.dead().is_none()),
+                None => usize::from(tx.is_open()),
+            },
+            Port::Moved(_) => 0,
         }
     }
 
     /// Sends encoded bytes; `Err(None)` has the waker registered.
     #[inline]
-    fn put(&self, bytes: &mut Vec<u8>, waker: Option<&Waker>) -> Result<(), Option<SendCause>> {
+    fn put(
+        &self,
+        bytes: &mut Vec<u8>,
+        ends: &mut Vec<Departing>,
+        waker: Option<&Waker>,
+    ) -> Result<(), Option<SendCause>> {
+        let told = |refusal| match refusal {
+            Refusal::Wait => None,
+            Refusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
+            Refusal::Dead(dead) => Some(SendCause::Dead(dead)),
+        };
         match &self.port {
-            Port::Circuit(circuit) => circuit.send(bytes, waker).map_err(|refusal| match refusal {
-                Refusal::Wait => None,
-                Refusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
-                Refusal::Dead(dead) => Some(SendCause::Dead(dead)),
-            }),
-            Port::Hub(hub) => hub.send(bytes, waker).map_err(|refusal| match refusal {
+            Port::Circuit(circuit) if T::HAS_ENDS => circuit.send_carrying(bytes, ends, waker).map_err(told),
+            Port::Circuit(circuit) => circuit.send(bytes, waker).map_err(told),
+            Port::Hub(hub) => hub.send(bytes, ends, waker).map_err(|refusal| match refusal {
                 HubRefusal::Wait => None,
                 HubRefusal::NoImporter if waker.is_some() => None,
                 HubRefusal::NoImporter => Some(SendCause::NoImporter),
                 HubRefusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
-                HubRefusal::Closed => Some(SendCause::Dead(Dead::here(crate::proto::Reason::Shutdown))),
+                HubRefusal::Ends => Some(SendCause::Ends(EndError::Refused)),
+                HubRefusal::Closed => Some(SendCause::Dead(Dead::here(Reason::Shutdown))),
             }),
-            Port::Local(_) => Err(Some(SendCause::Closed)),
+            Port::Local(tx) => match tx.circuit() {
+                // The receiving half has moved to another node.
+                Some(circuit) => circuit.send(bytes, waker).map_err(told),
+                None => Err(Some(SendCause::Closed)),
+            },
+            Port::Moved(_) => Err(Some(SendCause::Dead(Dead::here(Reason::NotTaken)))),
         }
     }
 
@@ -250,7 +306,11 @@ impl<T: Message> Drop for Sender<T> {
         match &self.port {
             Port::Circuit(circuit) => circuit.drop_tx(),
             Port::Hub(hub) => hub.close(),
-            Port::Local(tx) => tx.close(),
+            Port::Local(tx) => match tx.circuit() {
+                Some(circuit) => circuit.drop_tx(),
+                None => tx.close(),
+            },
+            Port::Moved(_) => {}
         }
     }
 }
@@ -276,6 +336,8 @@ impl<T: Message + Send> ExportEnd for Sender<T> {
 pub struct Sending<'s, T: Message + Send> {
     sender: &'s mut Sender<T>,
     value: Outgoing<T>,
+    /// Channel ends that were taken out of the value.
+    ends: Vec<Departing>,
     pending: bool,
 }
 
@@ -312,7 +374,9 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             let value = self.value.give_back(&mut self.sender.scratch);
             return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));
         }
-        if let Port::Local(tx) = &self.sender.port {
+        if let Port::Local(tx) = &self.sender.port
+            && tx.circuit().is_none()
+        {
             let Outgoing::Value(value) = core::mem::replace(&mut self.value, Outgoing::Sent) else {
                 return Poll::Ready(Ok(()));
             };
@@ -320,18 +384,27 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err((value, SendCause::Full)) => {
                     self.value = Outgoing::Value(value);
-                    Poll::Pending
+                    if tx.circuit().is_some() { self.poll(cx) } else { Poll::Pending }
                 }
                 Err((value, cause)) => Poll::Ready(Err(SendError::new(Some(value), cause))),
             };
         }
+        if T::HAS_ENDS
+            && let Err(error) = self.value.detach(&mut self.ends)
+        {
+            return Poll::Ready(Err(error));
+        }
         let mut bytes = core::mem::take(&mut self.sender.scratch);
         let encoded = self.value.encode(&mut bytes);
-        let result = encoded.and_then(|()| match self.sender.put(&mut bytes, Some(cx.waker())) {
-            Ok(()) => Ok(true),
-            Err(None) => Ok(false),
-            Err(Some(cause)) => Err(SendError::new(self.value.give_back(&mut bytes), cause)),
-        });
+        let result =
+            encoded.and_then(|()| match self.sender.put(&mut bytes, &mut self.ends, Some(cx.waker())) {
+                Ok(()) => Ok(true),
+                Err(None) => Ok(false),
+                Err(Some(cause)) => Err({
+                    self.value.attach(&mut self.ends);
+                    SendError::new(self.value.give_back(&mut bytes), cause)
+                }),
+            });
         self.sender.scratch = bytes;
         match result {
             Ok(true) => {
@@ -357,6 +430,7 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             }
             _ => SendCause::Deadline,
         };
+        self.value.attach(&mut self.ends);
         Err(SendError::new(self.value.give_back(&mut self.sender.scratch), cause))
     }
 
@@ -411,7 +485,11 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
         let drained = match &self.sender.port {
             Port::Circuit(circuit) => circuit.drained(cx.waker()),
             Port::Hub(hub) => hub.drained(cx.waker()),
-            Port::Local(tx) => tx.drained(cx.waker()),
+            Port::Local(tx) => match tx.circuit() {
+                Some(circuit) => circuit.drained(cx.waker()),
+                None => tx.drained(cx.waker()),
+            },
+            Port::Moved(_) => Err(Dead::here(Reason::NotTaken)),
         };
         match drained {
             Ok(true) => Poll::Ready(Ok(())),
@@ -426,5 +504,55 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
 
     fn source(&self) -> Option<Source> {
         self.sender.source()
+    }
+}
+
+impl<T: Message> serde::Serialize for Sender<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.port {
+            Port::Moved(ordinal) => serializer.serialize_u32(ordinal),
+            _ => Err(serde::ser::Error::custom("a channel end travels only in a message of a channel")),
+        }
+    }
+}
+
+impl<'de, T: Message> serde::Deserialize<'de> for Sender<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let port = Port::Moved(u32::deserialize(deserializer)?);
+        Ok(Self { port, scratch: Vec::new(), left: None })
+    }
+}
+
+/// A sender can be sent in a message: it is then used at the other side. One of a local
+/// channel, or an imported one; not an exported one.
+impl<T: Message + Send> Message for Sender<T> {
+    const NAME: &'static str = "Sender";
+    const SHAPE: Shape = Shape::end("sender", &[T::FINGERPRINT], 5);
+
+    fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
+        let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
+            Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
+            Port::Local(tx) if tx.circuit().is_none() => CarryPort::Local(alloc::boxed::Box::new(tx)),
+            Port::Circuit(circuit) if self.left.is_none() => {
+                CarryPort::Circuit(circuit, 0, super::cell::Inbox::default())
+            }
+            other => {
+                self.port = other;
+                CarryPort::Exported
+            }
+        };
+        let mut carry = Carry { spec: Self::spec(), longest: T::MAX_LEN, port };
+        let result = visitor.end(&mut carry);
+        match carry.port {
+            CarryPort::Ordinal(ordinal) => self.port = Port::Moved(ordinal),
+            CarryPort::Local(half) => {
+                if let Ok(tx) = half.into_any().downcast::<local::Tx<T>>() {
+                    self.port = Port::Local(*tx);
+                }
+            }
+            CarryPort::Circuit(circuit, _, _) => self.port = Port::Circuit(circuit),
+            CarryPort::Exported => {}
+        }
+        result
     }
 }

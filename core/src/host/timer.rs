@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -11,7 +12,7 @@ type Key = (Instant, u64);
 
 #[derive(Default)]
 struct Timers {
-    entries: BTreeMap<Key, Waker>,
+    entries: BTreeMap<Key, (Waker, Option<Arc<AtomicBool>>)>,
     next: u64,
 }
 
@@ -28,11 +29,17 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(at: Instant, waker: &Waker) -> Self {
+        Self::flagged(at, waker, None)
+    }
+
+    /// Also raises a flag, before the wake: who is often polled looks at that rather than
+    /// at the clock.
+    pub(crate) fn flagged(at: Instant, waker: &Waker, flag: Option<Arc<AtomicBool>>) -> Self {
         let shared = shared();
         let mut timers = lock(shared);
         let key = (at, timers.next);
         timers.next += 1;
-        timers.entries.insert(key, waker.clone());
+        timers.entries.insert(key, (waker.clone(), flag));
         if timers.entries.first_key_value().is_some_and(|(first, _)| *first == key) {
             shared.changed.notify_one();
         }
@@ -42,7 +49,7 @@ impl Entry {
     /// The task has moved: wake this one instead.
     pub(crate) fn refresh(&self, waker: &Waker) {
         if let Some(stored) = lock(shared()).entries.get_mut(&self.key) {
-            stored.clone_from(waker);
+            stored.0.clone_from(waker);
         }
     }
 }
@@ -82,8 +89,11 @@ fn run(shared: &Shared) {
             timers = shared.changed.wait_timeout(timers, left).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
-        if let Some(waker) = timers.entries.remove(&key) {
+        if let Some((waker, flag)) = timers.entries.remove(&key) {
             drop(timers);
+            if let Some(flag) = flag {
+                flag.store(true, Ordering::Release);
+            }
             waker.wake();
             timers = lock(shared);
         }

@@ -7,6 +7,17 @@ use super::{Fingerprint, Message};
 ///
 /// Options, structs (newtypes too), tuples, arrays, enums, lists and maps count one level each; numbers,
 /// text and bytes count none.
+///
+/// A deeper type does not compile:
+///
+/// ```compile_fail
+/// type Four<T> = ((((T,),),),);
+///
+/// #[derive(serde::Serialize, serde::Deserialize, netchan::Message)]
+/// struct Deep {
+///     x: Four<Four<Four<Four<u8>>>>,
+/// }
+/// ```
 pub const MAX_DEPTH: usize = 16;
 
 /// A message type's fingerprint and limits, computed at compile time.

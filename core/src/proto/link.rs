@@ -20,7 +20,7 @@ pub use config::{LinkConfig, LinkState};
 pub use event::{Blocked, Event, Fragment, Start};
 
 /// An acknowledgement is due after this many payload bytes.
-const ACK_EVERY: u32 = 64 * 1024;
+const ACK_EVERY: u32 = 32 * 1024;
 
 /// The sans-I/O state of one link. It knows no other link, holds no payload, and is driven
 /// by one owner at a time.
@@ -49,6 +49,8 @@ pub struct Link {
     bytes_in_told: Total,
     bytes_out: Total,
     bytes_out_acked: Total,
+    /// `bytes_out` after the last message of the straight path.
+    small_at: Total,
 
     free: Handle,
     fresh: u32,
@@ -105,6 +107,7 @@ impl Link {
             bytes_in_told: Total::ZERO,
             bytes_out: Total::ZERO,
             bytes_out_acked: Total::ZERO,
+            small_at: Total::ZERO,
             free: Handle::NONE,
             fresh: 0,
             dirty: Queue::EMPTY,
@@ -205,16 +208,6 @@ impl Link {
     /// Values sent, and values known to be taken by the far end's program.
     pub fn totals(&self, slots: &mut Slots<'_>, handle: Handle) -> (Total, Total) {
         self.slot(slots, handle).map_or((Total::ZERO, Total::ZERO), |slot| (slot.values_out, slot.confirmed))
-    }
-
-    /// Whether [`Link::start`] would take a message of `len` bytes now.
-    ///
-    /// # Errors
-    ///
-    /// [`Blocked`], as `start` would say it.
-    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
-        let up = self.state == LinkState::Up;
-        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
     }
 
     /// How long a message of the receiver's limit may be, in bytes; 0 before it is open.

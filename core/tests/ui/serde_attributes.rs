@@ -1,3 +1,5 @@
+//! A type that must not compile; what the compiler says stands beside it.
+
 use netchan::Message;
 use serde::{Deserialize, Serialize};
 

@@ -6,8 +6,15 @@ use crate::proto::circuit::{Slots, due};
 use crate::proto::frame::{Handle, Head, Part};
 use crate::proto::framing::CRC_LEN;
 
-/// Longest fragment of a message, in bytes: what a small message may have to wait for.
+/// Longest fragment of a message, in bytes.
 const QUANTUM: u32 = 64 * 1024;
+/// The same where small messages go along: what one may have to wait for.
+const QUANTUM_BESIDE: u32 = 16 * 1024;
+/// What may be unacknowledged where small messages go along, in bytes: they queue behind it
+/// in the stream, and the peer has to read it before them.
+const FLIGHT_BESIDE: u32 = 64 * 1024;
+/// So many bytes after the last small message none is expected any more.
+const BESIDE: u32 = 1024 * 1024;
 /// Messages up to this length go straight into the link's buffer; longer ones take turns.
 const STRAIGHT_MAX: u32 = 4 * 1024;
 /// Room that a data frame's head and trailer take from the peer's packet size.
@@ -41,6 +48,7 @@ impl Link {
                 self.mark(slots, handle);
             }
             self.bytes_out = self.bytes_out.plus(len);
+            self.small_at = self.bytes_out;
             self.sent = true;
         } else {
             self.queue(slots, handle, len, len);
@@ -77,19 +85,36 @@ impl Link {
         self.push_ready(slots, handle);
     }
 
+    /// Whether [`Link::start`] would take a message of `len` bytes now.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`], as `start` would say it.
+    pub fn could_start(&self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<(), Blocked> {
+        let up = self.state == LinkState::Up;
+        self.slot(slots, handle).ok_or(Blocked::NotOpen)?.cost(up, len).map(|_| ())
+    }
+
     /// Whether [`Link::fragment`] may have something to write.
     #[inline]
     pub fn has_fragment(&self) -> bool {
-        let flight = self.config.flight.max(ACK_EVERY);
+        let flight = if self.is_mixed() { FLIGHT_BESIDE } else { u32::MAX };
+        let flight = self.config.flight.min(flight).max(ACK_EVERY);
         let may = self.is_up() && !self.is_left();
         may && self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
+    }
+
+    /// Whether small messages have gone out lately.
+    fn is_mixed(&self) -> bool {
+        self.bytes_out.ahead_of(self.small_at) < BESIDE
     }
 
     /// The next part of a queued message that is to be written, in turn among circuits;
     /// `None` when there is none, or too much is unacknowledged. What is returned must be
     /// written before anything else is asked of the link.
     pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
-        let (quantum, trailer) = (self.quantum(), self.trailer());
+        let most = if self.is_mixed() { QUANTUM_BESIDE } else { QUANTUM };
+        let (quantum, trailer) = (self.quantum().min(most), self.trailer());
         while self.has_fragment() {
             let handle = self.pop_ready(slots)?;
             let slot = self.slot(slots, handle)?;

@@ -1,0 +1,119 @@
+//! Serves an end that has moved on to another node: copies messages from one circuit to
+//! another, in the threads that bring them, and decodes nothing.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
+use std::sync::{Mutex, TryLockError};
+use std::task::Wake;
+
+use super::cell::{Inbox, Message};
+use super::circuit::{Arrival, Circuit, Refusal};
+use crate::proto::Reason;
+
+/// Holds one message at the most; credit on both sides bounds the rest. Kept alive by the
+/// wakers that it leaves with its circuits.
+pub(crate) struct Relay {
+    from: Arc<Circuit>,
+    to: Arc<Circuit>,
+    state: Mutex<State>,
+    again: AtomicBool,
+}
+
+struct State {
+    inbox: Inbox,
+    pending: Option<Vec<u8>>,
+    over: bool,
+}
+
+impl Relay {
+    /// Begins to copy. Called with no lock held.
+    pub(crate) fn start(from: Arc<Circuit>, to: Arc<Circuit>, inbox: Inbox) {
+        let state = Mutex::new(State { inbox, pending: None, over: false });
+        Arc::new(Self { from, to, state, again: AtomicBool::new(false) }).pump();
+    }
+
+    fn pump(self: &Arc<Self>) {
+        let waker = Waker::from(Arc::clone(self));
+        loop {
+            self.again.store(false, Ordering::SeqCst);
+            let mut state = match self.state.try_lock() {
+                Ok(state) => state,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    // Who holds it looks at the flag after it has let go.
+                    self.again.store(true, Ordering::SeqCst);
+                    match self.state.try_lock() {
+                        Ok(state) => state,
+                        Err(_) => return,
+                    }
+                }
+            };
+            if !state.over {
+                self.copy(&mut state, &waker);
+            }
+            drop(state);
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    /// Copies until it has to wait, or one side is over.
+    fn copy(&self, state: &mut State, waker: &Waker) {
+        loop {
+            if let Some(message) = &mut state.pending {
+                match self.to.send(message, Some(waker)) {
+                    Ok(()) => {
+                        state.pending = None;
+                        self.from.count_taken(&mut state.inbox);
+                    }
+                    Err(Refusal::Wait) => return,
+                    Err(Refusal::TooLarge(_)) => return self.end(state, Reason::TooLarge),
+                    Err(Refusal::Dead(dead)) => return self.end(state, dead.reason),
+                }
+                continue;
+            }
+            if let Some(message) = state.inbox.next() {
+                state.pending = Some(match message {
+                    Message::Small(bytes) => bytes.to_vec(),
+                    Message::Owned(bytes) => bytes,
+                });
+                continue;
+            }
+            match self.from.receive(&mut state.inbox, Some(waker)) {
+                Arrival::Messages => {}
+                Arrival::Nothing => {
+                    // Hears of the other side's end as well.
+                    if let Some(dead) = self.to.dead_or_register(waker) {
+                        self.end(state, dead.reason);
+                    }
+                    return;
+                }
+                Arrival::Closed => {
+                    state.over = true;
+                    self.from.drop_rx(&mut state.inbox);
+                    return self.to.drop_tx();
+                }
+                Arrival::Dead(dead) => return self.end(state, dead.reason),
+            }
+        }
+    }
+
+    fn end(&self, state: &mut State, reason: Reason) {
+        state.over = true;
+        self.from.kill(reason, "");
+        self.to.kill(reason, "");
+    }
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.pump();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.pump();
+    }
+}
