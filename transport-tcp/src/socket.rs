@@ -22,6 +22,17 @@ impl Socket {
         stream.set_nonblocking(false)?;
         Ok(Self { stream, read_timeout_us: AtomicU64::new(0), write_timeout_us: AtomicU64::new(0) })
     }
+
+    /// How long the next read may last.
+    fn wait_at_most(&self, limit: Duration) -> io::Result<()> {
+        let us = micros(limit);
+        // A swap would be a locked instruction, for what hardly ever changes.
+        if self.read_timeout_us.load(Ordering::Relaxed) != us {
+            self.read_timeout_us.store(us, Ordering::Relaxed);
+            self.stream.set_read_timeout(Some(Duration::from_micros(us)))?;
+        }
+        Ok(())
+    }
 }
 
 fn micros(limit: Duration) -> u64 {
@@ -59,11 +70,20 @@ impl Stream for Socket {
 
 impl BlockingStream for Socket {
     fn read(&self, into: &mut [u8], limit: Duration) -> io::Result<usize> {
-        let us = micros(limit);
-        if self.read_timeout_us.swap(us, Ordering::Relaxed) != us {
-            self.stream.set_read_timeout(Some(Duration::from_micros(us)))?;
-        }
+        self.wait_at_most(limit)?;
         (&self.stream).read(into)
+    }
+
+    #[cfg(unix)]
+    fn read_onto(&self, into: &mut Vec<u8>, limit: Duration) -> io::Result<usize> {
+        self.wait_at_most(limit)?;
+        // Into memory that nobody has had to clear.
+        let (n, _) = rustix::net::recv(
+            &self.stream,
+            rustix::buffer::spare_capacity(into),
+            rustix::net::RecvFlags::empty(),
+        )?;
+        Ok(n)
     }
 
     #[cfg(unix)]
@@ -83,10 +103,7 @@ impl BlockingStream for Socket {
 
     #[cfg(not(unix))]
     fn readable(&self, limit: Duration) -> io::Result<bool> {
-        let us = micros(limit);
-        if self.read_timeout_us.swap(us, Ordering::Relaxed) != us {
-            self.stream.set_read_timeout(Some(Duration::from_micros(us)))?;
-        }
+        self.wait_at_most(limit)?;
         match self.stream.peek(&mut [0]) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {

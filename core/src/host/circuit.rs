@@ -11,7 +11,7 @@ use super::cell::{Cell, CellId, Inbox, TakenWord};
 use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
 use super::peer::WINDOW_MAX;
-use super::sender::Account;
+use super::sender::{Account, Short};
 use super::spec::Spec;
 use crate::proto::{Blocked, Dead, Fingerprints, Open, OpenFlags, Place, Reason, Start, Total};
 
@@ -152,6 +152,17 @@ impl Circuit {
             }
             Err(_) => Err(Dead::here(Reason::Closed)),
         }
+    }
+
+    /// Sends a short message if nothing stands in the way; else nothing has happened.
+    pub(crate) fn send_short_now(&self, message: &Short, len: usize) -> bool {
+        let mut state = self.link.lock();
+        let sent = state.append_short(self.id, message, len);
+        // In a burst this is all: who has been told to flush carries the message along.
+        if sent && !state.output.is_carried() {
+            self.link.push(state, Urgency::Burst);
+        }
+        sent
     }
 
     /// Sends a message that carries channel ends: each gets a circuit of its own first.
@@ -387,11 +398,16 @@ impl Circuit {
     pub(crate) fn count_taken(&self, inbox: &mut Inbox) {
         let asked = self.taken.count();
         if asked || inbox.charged >= REPORT_EVERY {
-            let mut state = self.link.lock();
-            state.report(self.id, core::mem::take(&mut inbox.charged));
-            state.answer_ask(self.id);
-            self.link.flush(state);
+            self.report_taken(inbox);
         }
+    }
+
+    #[cold]
+    fn report_taken(&self, inbox: &mut Inbox) {
+        let mut state = self.link.lock();
+        state.report(self.id, core::mem::take(&mut inbox.charged));
+        state.answer_ask(self.id);
+        self.link.flush(state);
     }
 
     /// Exchanges an inbox that the program has emptied for what has come meanwhile.
@@ -419,7 +435,11 @@ impl Circuit {
             }
             Arrival::Nothing
         };
-        self.link.flush(guard);
+        // The program is about to take the messages, and to come back for more: or else the
+        // driver will look within milliseconds.
+        if arrival != Arrival::Messages || !guard.owes_only_ack() {
+            self.link.flush(guard);
+        }
         arrival
     }
 

@@ -3,13 +3,16 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::task::Waker;
+use core::time::Duration;
+use std::io;
 
 use super::carry::{Attached, ENDS_MAX};
 use super::cell::CellId;
 use super::error::LinkError;
 use super::hub::{Member, Signal};
-use super::link::{LinkCell, LinkState};
+use super::link::{Io, LinkCell, LinkState};
 use super::peer::PeerInfo;
+use super::stream::BlockingStream;
 use crate::proto::framing::{self, Step};
 use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
 
@@ -18,17 +21,77 @@ const READ_LEN: usize = 256 * 1024;
 /// Messages longer than this are collected in a buffer of their own.
 const BIG: usize = 4096;
 
+/// A message of which this much is still missing is read to where it stays, in bytes.
+const IN_PLACE: usize = 8 * 1024;
+/// What is read beyond the end of such a message, so that the next one's head comes along.
+const SPILL: usize = 4 * 1024;
+
 /// The incoming buffer of a link. Who holds it may read the stream.
 pub(crate) struct Reader {
     buffer: Vec<u8>,
     from: usize,
     to: usize,
+    /// A large message whose bytes go past the buffer.
+    large: Option<Large>,
+    /// Another one is likely to follow, so little is read before its head is known.
+    expects_large: bool,
     effects: Effects,
+}
+
+/// A large message in one frame, on its way from the stream into a buffer of its own.
+struct Large {
+    handle: Handle,
+    /// Its length; then come bytes of what follows.
+    len: usize,
+    bytes: Vec<u8>,
 }
 
 impl Reader {
     pub(crate) const fn new() -> Self {
-        Self { buffer: Vec::new(), from: 0, to: 0, effects: Effects::new() }
+        Self {
+            buffer: Vec::new(),
+            from: 0,
+            to: 0,
+            large: None,
+            expects_large: false,
+            effects: Effects::new(),
+        }
+    }
+
+    /// Reads from a stream that blocks.
+    pub(crate) fn read(&mut self, stream: &dyn BlockingStream, limit: Duration) -> io::Result<usize> {
+        if let Some(large) = &mut self.large {
+            return stream.read_onto(&mut large.bytes, limit);
+        }
+        let most = if self.expects_large { SPILL } else { usize::MAX };
+        let space = self.space();
+        let most = most.min(space.len());
+        let n = stream.read(&mut space[..most], limit)?;
+        self.filled(n);
+        Ok(n)
+    }
+
+    /// The large message that is complete; what was read beyond it is in the buffer then.
+    fn take_large(&mut self) -> Option<Large> {
+        let mut large = self.large.take_if(|large| large.bytes.len() >= large.len)?;
+        let beyond = large.bytes.len() - large.len;
+        if self.buffer.len() < beyond {
+            self.buffer.resize(beyond, 0);
+        }
+        self.buffer[..beyond].copy_from_slice(&large.bytes[large.len..]);
+        (self.from, self.to) = (0, beyond);
+        large.bytes.truncate(large.len);
+        Some(large)
+    }
+
+    /// The buffer ends in a message of which much is missing: it gets a buffer of its own.
+    fn begin_large(&mut self) {
+        // No longer than a frame may be, and one at a time.
+        let Some((handle, len, at)) = framing::begun(&self.buffer[self.from..self.to]) else { return };
+        let mut bytes = Vec::with_capacity(len + SPILL);
+        bytes.extend_from_slice(&self.buffer[self.from + at..self.to]);
+        self.from = self.to;
+        self.large = Some(Large { handle, len, bytes });
     }
 
     /// Where the next bytes go. Never empty.
@@ -108,17 +171,42 @@ impl Effects {
 impl LinkCell {
     /// Handles what the reader holds. Never waits: not for room to write, nor for another link.
     pub(crate) fn process(&self, reader: &mut Reader) {
-        let Reader { buffer, from, to, effects } = reader;
+        if !self.take_in(reader) {
+            self.flush(self.lock());
+        }
+    }
+
+    /// As [`LinkCell::process`], for a thread that waits for what comes: `false` where an
+    /// acknowledgement is left to it, to be written before it waits on.
+    pub(crate) fn take_in(&self, reader: &mut Reader) -> bool {
+        let large = match reader.large {
+            None => None,
+            Some(_) => match reader.take_large() {
+                None => return true,
+                large => large,
+            },
+        };
+        let mut is_large = large.is_some();
+        let mut begin_large = false;
+        let Reader { buffer, from, to, effects, .. } = reader;
         let mut state = self.lock();
         if state.down.is_some() {
-            return;
+            return true;
         }
         state.output.heard = true;
-        let mut fault = None;
-        loop {
+        let mut fault = large.and_then(|large| state.take_large(large, effects).err());
+        while fault.is_none() {
             let input = &buffer[*from..*to];
             match framing::next(input, state.link.max_frame(), state.link.crc_seed()) {
-                Ok(Step::Need(_)) => break,
+                Ok(Step::Need(missing)) => {
+                    // With a checksum the whole frame is looked at, and stands in line.
+                    let in_place = matches!(self.io, Io::Blocking(_)) && state.link.crc_seed().is_none();
+                    if in_place && missing >= IN_PLACE {
+                        is_large = true;
+                        begin_large = true;
+                    }
+                    break;
+                }
                 Ok(Step::Frame(frame, used)) => {
                     *from += used;
                     if let Err(error) = state.take_frame(frame, effects) {
@@ -138,29 +226,56 @@ impl LinkCell {
         if let Some(fault) = fault {
             self.last_words(state);
             effects.run(self);
-            return self.fail(LinkError::Fault(fault));
+            self.fail(LinkError::Fault(fault));
+            return true;
         }
         if state.leave.is_some() {
             effects.wakers.extend(state.output.flusher.clone());
         }
-        self.flush(state);
+        let acked = !state.owes_only_ack();
+        if acked {
+            self.flush(state);
+        } else {
+            drop(state);
+        }
         effects.run(self);
+        reader.expects_large = is_large;
+        if begin_large {
+            reader.begin_large();
+        }
+        acked
     }
 }
 
 impl LinkState {
+    fn take_large(&mut self, large: Large, effects: &mut Effects) -> Result<(), Fault> {
+        let Large { handle, bytes, .. } = large;
+        let event = self.proto(|link, slots| link.handle_whole(slots, handle, &bytes))?;
+        if matches!(event, Event::Data(..)) {
+            self.take_data(handle, Part::Whole, &[], Some(bytes), effects);
+        }
+        Ok(())
+    }
+
     #[inline]
     fn take_frame(&mut self, frame: &[u8], effects: &mut Effects) -> Result<(), Fault> {
         let event = self.proto(|link, slots| link.handle(slots, frame))?;
         match event {
-            Event::Data(handle, part, bytes) => self.take_data(handle, part, bytes, effects),
+            Event::Data(handle, part, bytes) => self.take_data(handle, part, bytes, None, effects),
             event => self.take_event(event, effects),
         }
         Ok(())
     }
 
     #[inline]
-    fn take_data(&mut self, handle: Handle, part: Part, bytes: &[u8], effects: &mut Effects) {
+    fn take_data(
+        &mut self,
+        handle: Handle,
+        part: Part,
+        bytes: &[u8],
+        owned: Option<Vec<u8>>,
+        effects: &mut Effects,
+    ) {
         let Some((id, cell)) = self.cell_of(handle) else { return };
         if cell.rx_gone {
             // The other half is still in use; now that more comes, its sender is told.
@@ -175,13 +290,16 @@ impl LinkState {
         }
         match (part, &mut cell.partial) {
             (Part::Whole, _) if cell.is_latest => {
-                self.take_newest(id, bytes.to_vec());
+                self.take_newest(id, owned.unwrap_or_else(|| bytes.to_vec()));
             }
             (Part::Whole, _) if !cell.attached.is_empty() => {
                 let ends = core::mem::take(&mut cell.attached);
-                cell.inbox.push_carrying(bytes.to_vec(), ends);
+                cell.inbox.push_carrying(owned.unwrap_or_else(|| bytes.to_vec()), ends);
             }
-            (Part::Whole, _) => cell.inbox.push(bytes),
+            (Part::Whole, _) => match owned {
+                Some(message) => cell.inbox.push_big(message),
+                None => cell.inbox.push(bytes),
+            },
             (Part::First(len), partial) => {
                 // Within the credit that was granted, so the peer has not chosen this size alone.
                 let mut message = Vec::with_capacity(len as usize);

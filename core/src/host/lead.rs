@@ -13,7 +13,6 @@ use std::time::Instant;
 use super::input::Reader;
 use super::link::{Io, LinkCell};
 use super::parker::{Parker, unparker};
-use super::stream::BlockingStream;
 use super::sync::{self, Ordering, TryLockError};
 
 /// How long a read may last before its thread looks around.
@@ -88,18 +87,22 @@ impl LinkCell {
         this.led.store(true, Ordering::Relaxed);
         this.flush_before_wait();
         parker.set_leads(Some(Arc::clone(this)));
+        let mut acked = true;
         loop {
             if this.is_down() || !parker.begin_lead() {
                 break;
+            }
+            if !core::mem::replace(&mut acked, true) {
+                this.flush_before_wait();
             }
             let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(sync::now()).min(SLICE));
             if left.is_zero() {
                 parker.end_lead();
                 break;
             }
-            let result = this.read(&**stream, &mut reader, left);
+            let result = reader.read(&**stream, left);
             parker.end_lead();
-            if !this.digest(result, &mut reader) {
+            if !this.digest(result, &mut reader, &mut acked) {
                 break;
             }
         }
@@ -117,6 +120,8 @@ impl LinkCell {
                 sync::nap(GRACE);
                 continue;
             }
+            // What leaders have left for later.
+            self.flush_before_wait();
             // Watches without holding the reader, so that a thread that comes to wait leads
             // at once, without a hand-over.
             match stream.readable(SLICE) {
@@ -132,9 +137,13 @@ impl LinkCell {
                     continue;
                 }
             };
-            let result = self.read(&**stream, &mut reader, SLICE);
-            if !self.digest(result, &mut reader) {
+            let result = reader.read(&**stream, SLICE);
+            let mut acked = true;
+            if !self.digest(result, &mut reader, &mut acked) {
                 return;
+            }
+            if !acked {
+                self.flush(self.lock());
             }
         }
     }
@@ -191,18 +200,11 @@ impl LinkCell {
         self.flush(state);
     }
 
-    fn read(&self, stream: &dyn BlockingStream, reader: &mut Reader, limit: Duration) -> io::Result<usize> {
-        let result = stream.read(reader.space(), limit);
-        if let Ok(n) = result {
-            reader.filled(n);
-        }
-        result
-    }
-
-    /// Whether to go on reading.
-    fn digest(&self, result: io::Result<usize>, reader: &mut Reader) -> bool {
+    /// Whether to go on reading. `acked` is false after it where an acknowledgement is left
+    /// to this thread.
+    fn digest(&self, result: io::Result<usize>, reader: &mut Reader, acked: &mut bool) -> bool {
         match result {
-            Ok(n) if n > 0 => self.process(reader),
+            Ok(n) if n > 0 => *acked = self.take_in(reader),
             Err(error)
                 if matches!(
                     error.kind(),

@@ -17,6 +17,7 @@ use super::node::NodeInner;
 use super::output::Output;
 use super::parker::Parker;
 use super::peer::PeerInfo;
+use super::sender::Short;
 use super::stream::{BlockingStream, Stream};
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
 use super::wait::Source;
@@ -287,11 +288,36 @@ impl LinkState {
         }
     }
 
+    /// Puts a short message into the outgoing buffer; `false` where that is not possible
+    /// right now, and nothing has changed then.
+    #[inline]
+    pub(crate) fn append_short(&mut self, id: CellId, message: &Short, len: usize) -> bool {
+        // The fields apart, so that the cell is looked up once.
+        let Self { link, mine, theirs, cells, output, .. } = self;
+        let Some(cell) = cells.get(id) else { return false };
+        let (None, Some(handle)) = (cell.dead, cell.handle) else { return false };
+        if output.is_full() || link.crc_seed().is_some() {
+            return false;
+        }
+        match link.begin(&mut Slots { mine, theirs }, handle, len) {
+            Ok(true) => {
+                link.head(handle, len).append_to(&mut output.bytes);
+                let end = output.bytes.len() + len;
+                output.bytes.extend_from_slice(message);
+                output.bytes.truncate(end);
+            }
+            Ok(false) => cell.outbox = Some(Arc::new(message[..len].to_vec())),
+            Err(_) => return false,
+        }
+        cell.sent += 1;
+        true
+    }
+
     /// Puts a message of the straight path into the outgoing buffer.
     #[inline]
     pub(crate) fn write(&mut self, head: &Head, message: &[u8]) {
         let out = &mut self.output.bytes;
-        out.extend_from_slice(head.as_slice());
+        head.append_to(out);
         out.extend_from_slice(message);
         if let Some(seed) = self.link.crc_seed() {
             let crc = crc32c_append(crc32c_append(!seed, head.frame()), message);

@@ -102,6 +102,12 @@ impl Output {
         self.bytes.len() >= FLOODED_AT
     }
 
+    /// Whether a sender's bytes go out without its doing: the flusher was told.
+    #[inline]
+    pub(crate) fn is_carried(&self) -> bool {
+        self.flush_pending && self.bytes.len() < WRITE_AT
+    }
+
     pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
         if !self.room_wakers.iter().any(|other| other.will_wake(waker)) {
             self.room_wakers.push(waker.clone());
@@ -213,6 +219,12 @@ impl LinkState {
         Batch { bytes: core::mem::replace(&mut self.output.bytes, spare), pieces, done: 0 }
     }
 
+    /// Whether nothing is to be written but an acknowledgement, which may wait a moment: the
+    /// credit for the same message will come along with it.
+    pub(crate) fn owes_only_ack(&self) -> bool {
+        self.link.owes_only_ack() && self.output.bytes.is_empty() && !self.link.has_fragment()
+    }
+
     fn has_output(&self) -> bool {
         !self.output.bytes.is_empty() || self.link.has_control() || self.link.has_fragment()
     }
@@ -240,7 +252,7 @@ impl LinkCell {
         if output.writing || output.stuck.is_some() {
             return;
         }
-        if urgency == Urgency::Burst && output.flush_pending && output.bytes.len() < WRITE_AT {
+        if urgency == Urgency::Burst && output.is_carried() {
             return;
         }
         if !state.has_output() || state.down.is_some() {

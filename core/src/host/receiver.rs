@@ -83,6 +83,7 @@ impl Inflow {
         if !self.inbox.is_empty() { Ok(()) } else { self.refill(waker) }
     }
 
+    #[inline(never)]
     fn refill(&mut self, waker: Option<&Waker>) -> Result<(), RecvError> {
         if let Some(over) = self.over {
             return Err(over);
@@ -233,15 +234,15 @@ pub(crate) fn decode<T: Message>(message: Arrived<'_>, which: u8) -> Result<T, D
     match (which, message) {
         (0, Arrived::Small(bytes)) => T::decode(bytes),
         (0, Arrived::Owned(bytes)) => T::decode_owned(bytes),
-        (older, message) => {
-            let bytes = match &message {
-                Arrived::Small(bytes) => bytes,
-                Arrived::Owned(bytes) => bytes.as_slice(),
-            };
-            let version = T::ACCEPTED.get(usize::from(older) - 1).expect("the version was in our own list");
-            (version.decode)(bytes)
-        }
+        (older, Arrived::Small(bytes)) => decode_older(bytes, older),
+        (older, Arrived::Owned(bytes)) => decode_older(&bytes, older),
     }
+}
+
+#[cold]
+fn decode_older<T: Message>(bytes: &[u8], which: u8) -> Result<T, DecodeError> {
+    let version = T::ACCEPTED.get(usize::from(which) - 1).expect("the version was in our own list");
+    (version.decode)(bytes)
 }
 
 impl<T: Message + Send> Receiver<T> {
@@ -377,6 +378,14 @@ pub struct Receiving<'r, T: Message> {
 
 impl<T: Message + Send> Waiting for Receiving<'_, T> {
     type Output = Result<T, RecvError>;
+
+    #[inline]
+    fn now(&mut self) -> Option<Self::Output> {
+        match &self.receiver.port {
+            Port::Remote(inflow) if !inflow.inbox.is_empty() => Some(self.receiver.take(None)),
+            _ => None,
+        }
+    }
 
     #[inline(always)]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -163,6 +163,16 @@ impl<T: Message> Outgoing<T> {
     }
 }
 
+/// Room for an encoded message that is known to be short, on the stack. All of it is copied
+/// whatever the message's length: a copy of constant length is a few instructions, where
+/// another one is a call.
+pub(crate) type Short = [u8; SHORT_ROOM];
+
+/// The longest of them, in bytes.
+const SHORT_MAX: usize = 48;
+/// Beyond the longest, so that the encoder's own copies of constant length fit.
+const SHORT_ROOM: usize = 64;
+
 impl<T: Message + Send> Sender<T> {
     pub(crate) const fn local(tx: local::Tx<T>) -> Self {
         Self { port: Port::Local(tx), scratch: Vec::new(), left: None }
@@ -423,7 +433,29 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
     type Output = Result<(), SendError<T>>;
 
     #[inline]
+    fn now(&mut self) -> Option<Self::Output> {
+        // Decided when this is compiled: for other types nothing of it is left.
+        let is_short = const { matches!(T::MAX_LEN, Some(0..=SHORT_MAX)) && !T::HAS_ENDS };
+        if !is_short || self.sender.left.is_some() {
+            return None;
+        }
+        let (Port::Circuit(circuit), Outgoing::Value(value)) = (&self.sender.port, &self.value) else {
+            return None;
+        };
+        // Encoded before the lock is taken: `Serialize` is the program's code.
+        let mut message = [0; SHORT_ROOM];
+        let len = value.encode(&mut message).ok()?;
+        circuit.send_short_now(&message, len).then(|| {
+            self.value = Outgoing::Sent;
+            Ok(())
+        })
+    }
+
+    #[inline]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(output) = self.now() {
+            return Poll::Ready(output);
+        }
         if !self.sender.begin() {
             let value = self.value.give_back(&mut self.sender.scratch);
             return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));

@@ -18,6 +18,14 @@ pub trait Waiting: Unpin {
     /// What it yields.
     type Output;
 
+    /// The output, where it is at hand: no waker is needed, and no place to sleep. Called
+    /// before the first poll, by those who are in a hurry.
+    #[doc(hidden)]
+    #[inline]
+    fn now(&mut self) -> Option<Self::Output> {
+        None
+    }
+
     /// Goes as far as it can, and registers the waker where it cannot.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output>;
 
@@ -66,7 +74,17 @@ impl<W: Waiting> Wait<W> {
     ///
     /// May read the link in person, so it must not be called on the threads of an async
     /// runtime.
+    #[inline]
     pub fn wait(mut self) -> W::Output {
+        match self.what.now() {
+            Some(output) => output,
+            None => self.wait_long(),
+        }
+    }
+
+    /// Kept out of line: whoever waits may as well call.
+    #[inline(never)]
+    fn wait_long(mut self) -> W::Output {
         Parker::with(|parker, waker| {
             let mut cx = Context::from_waker(waker);
             loop {

@@ -580,7 +580,8 @@ impl Writer<'_> {
 /// The first bytes of a data record: the length for the framing, then the frame's head.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
-    bytes: [u8; Self::MAX_LEN],
+    /// One more than the longest, which is 15: copies of 16 bytes are one move.
+    bytes: [u8; Self::MAX_LEN + 1],
     len: u8,
     frame_at: u8,
 }
@@ -590,36 +591,45 @@ impl Head {
     pub const MAX_LEN: usize = 3 * varint::MAX_LEN;
 
     /// For a data frame with `payload` bytes; `trailer` is what the framing adds after it.
+    ///
+    /// In line wherever a host uses it, so that it stays in registers.
     #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn new(handle: Handle, part: Part, payload: usize, trailer: usize) -> Self {
-        let (kind, more) = match part {
-            Part::Whole => (KIND_DATA, 0),
-            Part::First(len) => (KIND_FIRST, varint::len(len)),
-            Part::More => (KIND_MORE, 0),
+        let (kind, total) = match part {
+            Part::Whole => (KIND_DATA, None),
+            Part::First(len) => (KIND_FIRST, Some(len)),
+            Part::More => (KIND_MORE, None),
         };
         let head = handle.0 << 3 | kind;
-        let frame_len = (varint::len(head) + more + payload + trailer) as u32;
-        let mut this = Self { bytes: [0; Self::MAX_LEN], len: 0, frame_at: 0 };
-        if (head | frame_len) < 0x80 && more == 0 {
-            // The usual two bytes, as one word: to read back bytes that were written one by
-            // one stalls a processor.
-            this.bytes[..8].copy_from_slice(&u64::from(frame_len | head << 8).to_le_bytes());
-            (this.frame_at, this.len) = (1, 2);
-            return this;
+        let more = total.map_or(0, varint::len);
+        let length = (varint::len(head) + more + payload + trailer) as u32;
+        let (mut word, frame_at) = {
+            let (packed, len) = varint::pack(length);
+            (u128::from(packed), len)
+        };
+        let mut len = frame_at;
+        for number in core::iter::once(head).chain(total) {
+            let (packed, n) = varint::pack(number);
+            word |= u128::from(packed) << (8 * len);
+            len += n;
         }
-        let frame_at = varint::put(&mut this.bytes, 0, frame_len);
-        let mut len = varint::put(&mut this.bytes, frame_at, head);
-        if let Part::First(total) = part {
-            len = varint::put(&mut this.bytes, len, total);
-        }
-        (this.frame_at, this.len) = (frame_at as u8, len as u8);
-        this
+        Self { bytes: word.to_le_bytes(), len: len as u8, frame_at: frame_at as u8 }
     }
 
     /// All of it: what comes before the payload.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.len as usize]
+    }
+
+    /// Appends all of it.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn append_to(&self, out: &mut alloc::vec::Vec<u8>) {
+        let end = out.len() + self.len as usize;
+        // A copy of constant length is one move, where another one is a call.
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 
     /// The part that belongs to the frame, as the checksum sees it.

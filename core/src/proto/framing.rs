@@ -5,6 +5,7 @@
 
 use super::Fault;
 use super::crc::crc32c;
+use super::frame::{Frame, Handle, Part};
 use super::varint::{self, VarintError};
 
 /// Longest frame before the link is up, in bytes.
@@ -52,6 +53,21 @@ pub fn next(input: &[u8], max: u32, crc: Option<u32>) -> Result<Step<'_>, Fault>
         return Err(Fault::Corrupt);
     }
     Ok(Step::Frame(frame, used + len))
+}
+
+/// The message that has begun at the start of `input`, if that is a whole one in a data
+/// frame without checksum: its circuit, its length, and where in `input` it begins.
+///
+/// Its length is within the limit if [`next`] has said how much of it is missing.
+pub(crate) fn begun(input: &[u8]) -> Option<(Handle, usize, usize)> {
+    let (len, used) = varint::get(input).ok()?;
+    match Frame::parse(input.get(used..)?) {
+        Ok(Frame::Data(handle, Part::Whole, bytes)) => {
+            let at = input.len() - bytes.len();
+            Some((handle, (len as usize).checked_sub(at - used)?, at))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

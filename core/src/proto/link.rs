@@ -49,6 +49,8 @@ pub struct Link {
     bytes_in_told: Total,
     bytes_out: Total,
     bytes_out_acked: Total,
+    /// `bytes_out` after the last message of the straight path.
+    small_at: Total,
 
     free: Handle,
     fresh: u32,
@@ -105,6 +107,7 @@ impl Link {
             bytes_in_told: Total::ZERO,
             bytes_out: Total::ZERO,
             bytes_out_acked: Total::ZERO,
+            small_at: Total::ZERO,
             free: Handle::NONE,
             fresh: 0,
             dirty: Queue::EMPTY,
@@ -129,6 +132,29 @@ impl Link {
             Err(_) if self.state == LinkState::Hello && frame.first() != Some(&0) => Err(Fault::NotNetchan),
             Err(error) => Err(error.into()),
         };
+        self.heard = true;
+        if let Err(fault) = event {
+            self.fail(fault);
+        }
+        event
+    }
+
+    /// As [`Link::handle`], for a data frame whose message the caller has put elsewhere than
+    /// behind its head.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::handle`].
+    pub fn handle_whole<'i>(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        message: &'i [u8],
+    ) -> Result<Event<'i>, Fault> {
+        if let LinkState::Down(fault) = self.state {
+            return Err(fault);
+        }
+        let event = self.on_frame(slots, Frame::Data(handle, crate::proto::Part::Whole, message));
         self.heard = true;
         if let Err(fault) = event {
             self.fail(fault);

@@ -29,6 +29,22 @@ pub fn put(out: &mut [u8], mut at: usize, mut value: u32) -> usize {
     at + 1
 }
 
+/// What [`put`] writes for `value`, as a number whose lowest byte is the first, and its length.
+///
+/// For what is put together in a register: bytes that are stored one by one and read as
+/// words at once hold the processor up.
+#[inline]
+pub const fn pack(value: u32) -> (u64, usize) {
+    if value < 0x80 {
+        return (value as u64, 1);
+    }
+    let (v, n) = (value as u64, len(value));
+    let sevens =
+        v & 0x7f | (v & 0x3f80) << 1 | (v & 0x1f_c000) << 2 | (v & 0xfe0_0000) << 3 | (v & 0xf000_0000) << 4;
+    let all_but_last = (1 << (8 * (n - 1))) - 1;
+    (sevens | 0x80_8080_8080 & all_but_last, n)
+}
+
 /// How many bytes [`put`] writes for `value`.
 #[inline]
 pub const fn len(value: u32) -> usize {
@@ -85,6 +101,8 @@ mod tests {
             let end = put(&mut out, 0, value);
             assert_eq!(end, len(value));
             assert_eq!(get(&out[..end]), Ok((value, end)));
+            let (packed, n) = pack(value);
+            assert_eq!((&packed.to_le_bytes()[..n], packed >> (8 * n)), (&out[..end], 0));
             for cut in 0..end {
                 assert_eq!(get(&out[..cut]), Err(VarintError::Truncated), "{value} cut at {cut}");
             }

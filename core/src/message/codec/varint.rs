@@ -7,6 +7,11 @@ macro_rules! varint {
         /// Writes `value` to the start of `out` and gives the length.
         #[inline]
         pub(super) fn $put(mut value: $number, out: &mut [u8; $max_len]) -> usize {
+            if cfg!(target_pointer_width = "64") && $max_len <= 10 {
+                let (bytes, len) = pack(value as u64);
+                *out = bytes.to_le_bytes().first_chunk().copied().unwrap_or([0; $max_len]);
+                return len;
+            }
             for (at, byte) in out.iter_mut().enumerate() {
                 *byte = value as u8;
                 if value < 0x80 {
@@ -64,6 +69,25 @@ varint! {
     u32, put_u32, take_u32, take_long_u32, 5;
     u64, put_u64, take_u64, take_long_u64, 10;
     u128, put_u128, take_u128, take_long_u128, 19;
+}
+
+/// The encoding of `value` as a number, its first byte lowest, and its length.
+///
+/// Put together in a register, without a loop: bytes stored one by one and then copied as a
+/// word hold the processor up until they have left its store buffer.
+#[inline]
+fn pack(value: u64) -> (u128, usize) {
+    let mut low = value & ((1 << 56) - 1);
+    // Halves of 28 bits, then quarters of 14, then bytes of 7.
+    low = (low & 0x00ff_ffff_f000_0000) << 4 | low & 0x0fff_ffff;
+    low = (low & 0x0fff_c000_0fff_c000) << 2 | low & 0x0000_3fff_0000_3fff;
+    low = (low & 0x3f80_3f80_3f80_3f80) << 1 | low & 0x007f_007f_007f_007f;
+    let bits = 64 - (value | 1).leading_zeros();
+    let len = bits.div_ceil(7);
+    let high = value >> 56 & 0x7f | (value >> 63) << 8;
+    let all_but_last = (1 << (8 * (len - 1))) - 1;
+    let more = 0x0080_8080_8080_8080_8080_u128 & all_but_last;
+    (u128::from(low) | u128::from(high) << 64 | more, len as usize)
 }
 
 /// What is wrong with the number at the start of `input`, of a type that has up to `max_len` bytes.

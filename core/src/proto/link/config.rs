@@ -37,13 +37,13 @@ impl LinkConfig {
         Self {
             identity,
             kind: LinkKind::Peer,
-            packet: 17 * 1024,
+            packet: 65 * 1024,
             circuits: 16 * 1024,
             dead_ms: 5_000,
             hear_ms: 1_250,
             hello_ms: 3_000,
             crc: false,
-            flight: 128 * 1024,
+            flight: 256 * 1024,
             active: true,
         }
     }

@@ -6,8 +6,15 @@ use crate::proto::circuit::{Slots, due};
 use crate::proto::frame::{Handle, Head, Part};
 use crate::proto::framing::CRC_LEN;
 
-/// Longest fragment of a message, in bytes: what a small message may have to wait for.
-const QUANTUM: u32 = 16 * 1024;
+/// Longest fragment of a message, in bytes.
+const QUANTUM: u32 = 64 * 1024;
+/// The same where small messages go along: what one may have to wait for.
+const QUANTUM_BESIDE: u32 = 16 * 1024;
+/// What may be unacknowledged where small messages go along, in bytes: they queue behind it
+/// in the stream, and the peer has to read it before them.
+const FLIGHT_BESIDE: u32 = 64 * 1024;
+/// So many bytes after the last small message none is expected any more.
+const BESIDE: u32 = 1024 * 1024;
 /// Messages up to this length go straight into the link's buffer; longer ones take turns.
 const STRAIGHT_MAX: u32 = 4 * 1024;
 /// Room that a data frame's head and trailer take from the peer's packet size.
@@ -21,18 +28,38 @@ impl Link {
     /// [`Blocked`]; nothing has changed then.
     #[cfg_attr(feature = "std", inline(always))]
     pub fn start(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<Start, Blocked> {
+        let straight = self.begin(slots, handle, len)?;
+        Ok(if straight { Start::Straight(self.head(handle, len)) } else { Start::Queued })
+    }
+
+    /// As [`Link::start`]: whether the message goes straight, with [`Link::head`] before it.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        len: usize,
+    ) -> Result<bool, Blocked> {
         let straight_max = self.quantum().min(STRAIGHT_MAX) as usize;
         let (len, last) = self.charge_message(slots, handle, len)?;
-        if len as usize <= straight_max {
+        let straight = len as usize <= straight_max;
+        if straight {
             if last {
                 self.mark(slots, handle);
             }
             self.bytes_out = self.bytes_out.plus(len);
+            self.small_at = self.bytes_out;
             self.sent = true;
-            return Ok(Start::Straight(Head::new(handle, Part::Whole, len as usize, self.trailer())));
+        } else {
+            self.queue(slots, handle, len, len);
         }
-        self.queue(slots, handle, len, len);
-        Ok(Start::Queued)
+        Ok(straight)
+    }
+
+    /// What stands before a whole message of `len` bytes.
+    #[inline]
+    pub(crate) fn head(&self, handle: Handle, len: usize) -> Head {
+        Head::new(handle, Part::Whole, len, self.trailer())
     }
 
     /// Begins a message of `len` bytes, at least one, that the caller does not hold yet:
@@ -71,16 +98,23 @@ impl Link {
     /// Whether [`Link::fragment`] may have something to write.
     #[inline]
     pub fn has_fragment(&self) -> bool {
-        let flight = self.config.flight.max(ACK_EVERY);
+        let flight = if self.is_mixed() { FLIGHT_BESIDE } else { u32::MAX };
+        let flight = self.config.flight.min(flight).max(ACK_EVERY);
         let may = self.is_up() && !self.is_left();
         may && self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
+    }
+
+    /// Whether small messages have gone out lately.
+    fn is_mixed(&self) -> bool {
+        self.bytes_out.ahead_of(self.small_at) < BESIDE
     }
 
     /// The next part of a queued message that is to be written, in turn among circuits;
     /// `None` when there is none, or too much is unacknowledged. What is returned must be
     /// written before anything else is asked of the link.
     pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
-        let (quantum, trailer) = (self.quantum(), self.trailer());
+        let most = if self.is_mixed() { QUANTUM_BESIDE } else { QUANTUM };
+        let (quantum, trailer) = (self.quantum().min(most), self.trailer());
         while self.has_fragment() {
             let handle = self.pop_ready(slots)?;
             let slot = self.slot(slots, handle)?;

@@ -22,6 +22,12 @@ impl Link {
         }
     }
 
+    /// Whether all that [`Link::control`] has to write is an acknowledgement.
+    pub fn owes_only_ack(&self) -> bool {
+        let bits = self.beat_due || self.ping_due || self.pong_due;
+        self.ack_due && self.is_up() && self.bye_due.is_none() && !bits && self.dirty.head == Handle::NONE
+    }
+
     /// Writes the control frames that are due, as many as fit. On a link that is down these
     /// are its last words: the hello that says which versions we speak, or a goodbye.
     pub fn control(&mut self, slots: &mut Slots<'_>, sink: &mut dyn Sink) {
