@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use netchan::{Config, ImportError, LinkEvent, Message, Node, Reason, Receiver, RecvError, Sender};
 use netchan_tcp as tcp;
 
-use crate::common::{Ground, Outcome, SOON, Tick, calm, eventually, spawn, tick};
+use crate::common::{Ground, Outcome, Tick, calm, eventually, spawn, tick};
 
 #[test]
 fn a_refused_import_does_not_leave_its_reader_waiting() -> Outcome {
