@@ -32,17 +32,16 @@ use netchan::{LinkError, Node};
 /// # Errors
 ///
 /// [`LinkError`] when the node is shut.
-pub fn serve_stream<R, W>(
-    node: &Node,
-    reader: R,
-    writer: W,
-) -> Result<(Driver<Ends<R, W>>, Wait<Up>), LinkError>
+pub fn serve_stream<R, W>(node: &Node, reader: R, writer: W) -> Result<Served<R, W>, LinkError>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
     start_task(node, Ends { reader, writer }, Box::new(Handover), LinkOptions::active())
 }
+
+/// What drives a link over any stream, and what waits for its bring-up.
+pub type Served<R, W> = (Driver<Ends<R, W>>, Wait<Up>);
 
 /// The two directions of a stream.
 #[derive(Debug)]

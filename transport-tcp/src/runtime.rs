@@ -60,7 +60,7 @@ struct Plan<'a> {
     resolve: Boxed<'a, io::Result<Vec<SocketAddr>>>,
     options: Options,
     limit: Duration,
-    run: fn(Plan<'a>) -> Boxed<'a, Result<Peer, ConnectError>>,
+    run: fn(Self) -> Boxed<'a, Result<Peer, ConnectError>>,
 }
 
 impl fmt::Debug for Connecting<'_> {

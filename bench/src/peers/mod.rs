@@ -17,6 +17,7 @@ use crate::job::{Figures, Job};
 mod ergot;
 mod framed;
 mod netchan;
+mod netchan_async;
 mod raw;
 mod remoc;
 mod zeromq;

@@ -8,16 +8,14 @@
 //! Ids count up and are never used again, so a late reply never reaches another call. Room
 //! for the replies of all calls that may be under way is promised when the circuit opens.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use core::time::Duration;
 use std::task::Wake;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cell::{Inbox, Message as Arrived};
 use super::circuit::{Arrival, Circuit, Refusal};
@@ -25,6 +23,7 @@ use super::error::{RecvError, SendCause, SendError};
 use super::receiver::Inflow;
 use super::sender::Outgoing;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::sync::{self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryLockError};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, EncodeError, Message};
 use crate::proto::{Dead, Link, OpenFlags, Place, Reason, varint};
@@ -160,7 +159,7 @@ impl Core {
 
     /// Gives what has come to the calls that wait for it.
     fn pump(self: &Arc<Self>) {
-        let waker = Waker::from(Arc::clone(self));
+        let waker = Waker::from(Arc::new(Told(Arc::downgrade(self))));
         loop {
             self.again.store(false, Ordering::SeqCst);
             let mut calls = match self.calls.try_lock() {
@@ -196,18 +195,29 @@ impl Core {
     }
 }
 
-/// Woken by the link when replies have come, with no lock held.
-impl Wake for Core {
+/// Woken by the link when replies have come, with no lock held. It does not keep the calls
+/// alive: their circuit holds it, and they hold the circuit.
+struct Told(Weak<Core>);
+
+impl Wake for Told {
     fn wake(self: Arc<Self>) {
-        self.pump();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.pump();
+        if let Some(core) = self.0.upgrade() {
+            core.pump();
+        }
     }
 }
 
 impl Calls {
+    fn wait_for_room(&mut self, waker: &Waker) {
+        if !self.room.iter().any(|other| other.will_wake(waker)) {
+            self.room.push(waker.clone());
+        }
+    }
+
     fn take_replies(&mut self, circuit: &Arc<Circuit>, waker: &Waker) -> Vec<Waker> {
         let mut wakers = Vec::new();
         loop {
@@ -297,14 +307,14 @@ impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
             return Some(Err(CallError::Dead(dead)));
         }
         if calls.pending.len() >= calls.most {
-            calls.room.push(waker.clone());
+            calls.wait_for_room(waker);
             return None;
         }
         let Some(next) = calls.next.checked_add(1) else {
             return Some(Err(CallError::Dead(Dead::here(Reason::NoResources))));
         };
         let left = self.deadline.map_or(0, |at| {
-            let left = at.saturating_duration_since(Instant::now()).as_millis();
+            let left = at.saturating_duration_since(sync::now()).as_millis();
             u32::try_from(left).unwrap_or(u32::MAX).max(1)
         });
         let mut head = [0; HEADER_MAX];
@@ -318,7 +328,7 @@ impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
         }
         bytes.splice(..0, head[..at].iter().copied());
         // One waker for all calls of the circuit: it passes the word on to them.
-        let shared = Waker::from(Arc::clone(&self.core));
+        let shared = Waker::from(Arc::new(Told(Arc::downgrade(&self.core))));
         match self.core.circuit.0.send(&mut bytes, Some(&shared)) {
             Ok(()) => {
                 calls.next = next;
@@ -333,7 +343,7 @@ impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
                 }
                 match refusal {
                     Refusal::Wait => {
-                        calls.room.push(waker.clone());
+                        calls.wait_for_room(waker);
                         None
                     }
                     Refusal::TooLarge(limit) => Some(Err(CallError::TooLarge(limit))),
@@ -415,7 +425,7 @@ impl Core {
         let waits_for_others = !calls.pending.is_empty();
         drop(calls);
         if waits_for_others {
-            let waker = Waker::from(Arc::clone(self));
+            let waker = Waker::from(Arc::new(Told(Arc::downgrade(self))));
             let mut calls = self.lock();
             let wakers = calls.take_replies(&self.circuit.0, &waker);
             drop(calls);
@@ -478,7 +488,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 
 impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
     fn new(inflow: Inflow) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { inflow, handled: HashMap::new() })), peeked: None }
+        Self { shared: Arc::new(Mutex::new(Shared { inflow, handled: HashMap::default() })), peeked: None }
     }
 
     /// Receives the next request.
@@ -537,7 +547,7 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
             let cancelled = Arc::new(AtomicBool::new(false));
             handled.insert(key, Arc::clone(&cancelled));
             drop(shared);
-            let deadline = (left_ms > 0).then(|| Instant::now() + Duration::from_millis(u64::from(left_ms)));
+            let deadline = (left_ms > 0).then(|| sync::now() + Duration::from_millis(u64::from(left_ms)));
             let reply = Reply { shared: Arc::clone(&self.shared), circuit, id, cancelled, open: true };
             return Ok(Request { value, deadline, reply, rep: PhantomData });
         }

@@ -5,11 +5,11 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 
 use super::carry::Attached;
 use super::hub::Member;
+use super::sync::{AtomicU64, Ordering};
 use crate::proto::{Dead, Handle, Total};
 
 /// Messages longer than this keep a buffer of their own, which the program gets without a copy.
@@ -65,7 +65,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, message: &[u8]) {
         if message.len() > BIG {
             self.push_big(message.to_vec());
@@ -126,7 +126,7 @@ impl Inbox {
     }
 
     /// The next message. Its charge is added to what is to be reported.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<Message<'_>> {
         let header = self.bytes.get(self.at..)?.first_chunk::<HEADER_LEN>()?;
         let header = u32::from_le_bytes(*header);

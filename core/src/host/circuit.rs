@@ -8,7 +8,7 @@ use core::task::Waker;
 
 use super::carry::{Attached, Departing};
 use super::cell::{Cell, CellId, Inbox, TakenWord};
-use super::link::{LinkCell, LinkState};
+use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
 use super::peer::WINDOW_MAX;
 use super::sender::Account;
@@ -83,22 +83,21 @@ impl Circuit {
             self.link.flush(guard);
             return Err(Refusal::Wait);
         }
-        let mut started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+        let mut started = state.start(handle, message);
         if matches!(started, Err(Blocked::Busy)) {
             // What goes first may be our accept: no event would wake us after it.
             state.proto_out(|link, slots, out| link.control(slots, out));
-            started = state.proto(|link, slots| link.start(slots, handle, message.len()));
+            started = state.start(handle, message);
         }
         match started {
-            Ok(Start::Straight(head)) => {
-                state.write(&head, message);
+            Ok(Started::Written) => {
                 if let Some(cell) = state.cells.get(self.id) {
                     cell.sent += 1;
                 }
                 self.link.push(guard, Urgency::Burst);
                 Ok(())
             }
-            Ok(Start::Queued) => {
+            Ok(Started::Queued) => {
                 if let Some(cell) = state.cells.get(self.id) {
                     cell.sent += 1;
                     cell.outbox = Some(Arc::new(core::mem::take(message)));
@@ -165,10 +164,10 @@ impl Circuit {
         if ends.is_empty() {
             return self.send(message, waker);
         }
-        if let Some(waker) = waker {
-            if !self.has_room(Some(message.len()), waker).map_err(Refusal::Dead)? {
-                return Err(Refusal::Wait);
-            }
+        if let Some(waker) = waker
+            && !self.has_room(Some(message.len()), waker).map_err(Refusal::Dead)?
+        {
+            return Err(Refusal::Wait);
         }
         let mut circuits = Vec::new();
         let result = self.attach_and_send(message, ends, &mut circuits);
@@ -321,7 +320,7 @@ impl Circuit {
         if let Some(dead) = cell.dead {
             return Err(Refusal::Dead(dead));
         }
-        let handle = cell.handle.ok_or(Refusal::Dead(gone()))?;
+        let handle = cell.handle.ok_or_else(|| Refusal::Dead(gone()))?;
         cell.dropped += u64::from(cell.unsent.replace(message).is_some());
         let len = cell.unsent.as_ref().map_or(0, Vec::len);
         let limit = state.proto(|link, slots| link.limit(slots, handle));
@@ -441,7 +440,7 @@ impl Circuit {
     pub(crate) fn kill(&self, reason: Reason, detail: &'static str) {
         let mut state = self.link.lock();
         if let Some(cell) = state.cells.get(self.id) {
-            cell.dead.get_or_insert(Dead::here(reason));
+            cell.dead.get_or_insert_with(|| Dead::here(reason));
         }
         state.kill(self.id, reason, detail);
         self.link.flush(state);
@@ -531,6 +530,16 @@ impl Circuit {
 
     pub(crate) fn dead(&self) -> Option<Dead> {
         self.with(|cell| cell.dead).flatten()
+    }
+
+    /// Whether the other side is gone, or sends no more.
+    pub(crate) fn has_left(&self) -> bool {
+        self.with(|cell| cell.dead.is_some() || cell.ended || cell.handle.is_none()).unwrap_or(true)
+    }
+
+    /// Whether nothing is there that the program could take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.with(|cell| cell.inbox.is_empty() && cell.newest.is_none()).unwrap_or(true)
     }
 
     /// Whether both halves are over.

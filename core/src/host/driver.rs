@@ -5,15 +5,14 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::io::{self, IoSlice};
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use super::error::LinkError;
 use super::link::LinkCell;
 use super::stream::Stream;
+use super::sync::{self, AtomicBool, Ordering, PoisonError};
 use super::timer;
 use crate::proto::Reason;
 
@@ -83,7 +82,7 @@ impl<S: TaskStream> Driver<S> {
         Self {
             link,
             stream,
-            next_tick: Instant::now(),
+            next_tick: sync::now(),
             timer: None,
             is_time: Arc::new(AtomicBool::new(true)),
             waker: None,
@@ -151,7 +150,7 @@ impl<S: TaskStream> Driver<S> {
 
     /// Ticks, and goes on with leaving.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let now = Instant::now();
+        let now = sync::now();
         if now >= self.next_tick {
             self.link.tick();
             self.next_tick = now + self.link.tick_every();

@@ -157,6 +157,8 @@ impl core::error::Error for RecvError {}
 pub enum ImportError {
     /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes.
     BadName,
+    /// An import of no values, which could never end: `values(0)`.
+    NoValues,
     /// Nothing was exported under this name in time.
     NoName,
     /// Exported for the same direction, or as another kind of channel.
@@ -203,6 +205,7 @@ impl fmt::Display for ImportError {
             Self::BadName => {
                 f.write_str("a channel's name has parts of a-z 0-9 . _ - with / between, 64 bytes at most")
             }
+            Self::NoValues => f.write_str("an import of no values: ask for at least one"),
             Self::NoName => f.write_str("nothing is exported under this name"),
             Self::WrongDirection => f.write_str(
                 "exported for another direction: a Sender is imported as a Receiver, and the other way round",

@@ -4,11 +4,11 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::LinkError;
 use super::node::NodeInner;
 use super::peer::PeerInfo;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::wait::Waiting;
 
 /// Most events kept for a reader.
@@ -46,7 +46,7 @@ struct State {
 }
 
 impl Events {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: Mutex::new(State { queue: VecDeque::new(), lost: 0, waker: None }) }
     }
 
@@ -72,10 +72,22 @@ impl Events {
     pub(crate) fn pop(&self, waker: Option<&Waker>) -> Option<LinkEvent> {
         let mut state = self.lock();
         let event = state.queue.pop_front();
-        if event.is_none() {
-            state.waker = waker.cloned();
-        }
+        let old = match (&event, waker) {
+            (None, Some(waker)) => state.waker.replace(waker.clone()),
+            _ => None,
+        };
+        drop(state);
+        // The drop of a waker is foreign code: not under the lock.
+        drop(old);
         event
+    }
+
+    /// No more events will come: who waits is told.
+    pub(crate) fn close(&self) {
+        let waker = self.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     pub(crate) fn lost(&self) -> u64 {

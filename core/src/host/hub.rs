@@ -7,7 +7,6 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::carry::Departing;
 use super::cell::Inbox;
@@ -15,6 +14,7 @@ use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::SendCause;
 use super::sender::Account;
 use super::spec::Spec;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::proto::{Dead, Reason};
 
 /// Who gets a value that is sent into an export.
@@ -84,6 +84,8 @@ struct Entry {
     circuit: Arc<Circuit>,
     which: u8,
     turn: u64,
+    /// Its importer is gone, or has ended its half; what it has sent is still to be taken.
+    left: bool,
 }
 
 impl fmt::Debug for Hub {
@@ -186,7 +188,7 @@ impl Hub {
         }
         let index = state.members.iter().position(Option::is_none).unwrap_or(state.members.len());
         let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
-        let entry = Some(Entry { circuit, which, turn: state.turn });
+        let entry = Some(Entry { circuit, which, turn: state.turn, left: false });
         match state.members.get_mut(index) {
             Some(slot) => *slot = entry,
             None => state.members.push(entry),
@@ -212,19 +214,40 @@ impl Hub {
         if signal != Signal::Received {
             wakers[1] = state.send_waker.take();
         }
-        let over = (signal == Signal::Over && !self.spec.flags.has(crate::proto::OpenFlags::RECEIVES))
-            .then(|| {
-                state.members.get(index).and_then(Option::as_ref).map(|entry| Arc::clone(&entry.circuit))
-            })
-            .flatten();
+        let circuit = match state.members.get(index) {
+            Some(Some(entry)) if signal == Signal::Over => Some(Arc::clone(&entry.circuit)),
+            _ => None,
+        };
         drop(state);
-        if let Some(circuit) = over
-            && circuit.is_over()
-        {
-            self.remove(index, &circuit);
+        if let Some(circuit) = circuit {
+            self.see_off(index, &circuit);
         }
         for waker in wakers.into_iter().flatten() {
             waker.wake();
+        }
+    }
+
+    /// An importer may be gone: its place is free for the next, and what it has sent and
+    /// nobody has taken yet stays until the program receives it.
+    fn see_off(&self, index: usize, circuit: &Arc<Circuit>) {
+        let receives = self.spec.flags.has(crate::proto::OpenFlags::RECEIVES);
+        if !receives {
+            if circuit.is_over() {
+                self.remove(index, circuit);
+            }
+            return;
+        }
+        if !circuit.has_left() {
+            return;
+        }
+        if circuit.is_empty() {
+            return self.remove(index, circuit);
+        }
+        let mut state = self.lock();
+        let same = |entry: &&mut Entry| Arc::ptr_eq(&entry.circuit, circuit) && !entry.left;
+        if let Some(entry) = state.members.get_mut(index).and_then(Option::as_mut).filter(same) {
+            entry.left = true;
+            state.count -= 1;
         }
     }
 
@@ -234,7 +257,7 @@ impl Hub {
         let same = |entry: &Entry| Arc::ptr_eq(&entry.circuit, circuit);
         if state.members.get(index).and_then(Option::as_ref).is_some_and(same) {
             let entry = state.members[index].take();
-            state.count -= 1;
+            state.count -= usize::from(entry.as_ref().is_some_and(|entry| !entry.left));
             state.past = state.past.plus(account);
             let waker = state.send_waker.take();
             drop(state);
@@ -354,18 +377,13 @@ impl Hub {
                 Err(Refusal::Dead(_)) if !self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) => {
                     self.remove(index, &circuit);
                 }
-                Err(Refusal::Dead(_)) => {}
+                Err(Refusal::Dead(_)) => self.see_off(index, &circuit),
             }
         }
         Err(refusal)
     }
 
-    fn send_to_all(
-        &self,
-        message: &mut Vec<u8>,
-        waker: Option<&Waker>,
-        len: usize,
-    ) -> Result<(), HubRefusal> {
+    fn send_to_all(&self, message: &[u8], waker: Option<&Waker>, len: usize) -> Result<(), HubRefusal> {
         let turn = self.lock().turn + 1;
         let mut waits = false;
         for index in 0..len {
@@ -373,7 +391,7 @@ impl Hub {
                 Some(entry) if entry.turn < turn => Arc::clone(&entry.circuit),
                 _ => continue,
             };
-            let mut copy = message.clone();
+            let mut copy = message.to_vec();
             match circuit.send(&mut copy, waker.filter(|_| self.fanout == Fanout::BroadcastWaits)) {
                 Ok(()) => {}
                 Err(Refusal::Wait) if self.fanout == Fanout::BroadcastWaits => {

@@ -6,16 +6,15 @@
 //! does it reads itself, and wakes whom the bytes concern.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::time::Duration;
 use std::io;
-use std::sync::TryLockError;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::input::Reader;
 use super::link::{Io, LinkCell};
-use super::parker::Parker;
+use super::parker::{Parker, unparker};
 use super::stream::BlockingStream;
+use super::sync::{self, Ordering, TryLockError};
 
 /// How long a read may last before its thread looks around.
 const SLICE: Duration = Duration::from_millis(50);
@@ -50,21 +49,20 @@ impl Streak {
                 return;
             }
         }
-        let now = Instant::now();
+        let now = sync::now();
         let goes_on = self.last.is_some_and(|last| now - last < STREAM_GAP);
         self.flushes = if goes_on { self.flushes.saturating_add(1) } else { 0 };
         if let Some(steps) = self.flushes.checked_sub(STREAM_EAGER) {
             let until = now + (GATHER_MIN * (1 << steps.min(4))).min(GATHER_MAX);
             // Unparked early only for something that cannot wait.
             while !link.is_down() && link.lock().output.may_gather() {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+                if sync::now() >= until {
                     break;
                 }
-                thread::park_timeout(left);
+                sync::park_until(until);
             }
         }
-        self.last = Some(Instant::now());
+        self.last = Some(sync::now());
     }
 }
 
@@ -94,7 +92,7 @@ impl LinkCell {
             if this.is_down() || !parker.begin_lead() {
                 break;
             }
-            let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(Instant::now()).min(SLICE));
+            let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(sync::now()).min(SLICE));
             if left.is_zero() {
                 parker.end_lead();
                 break;
@@ -116,7 +114,7 @@ impl LinkCell {
         while !self.is_down() {
             if self.led.swap(false, Ordering::Relaxed) {
                 // Somebody leads now and then: looks again soon, at no cost to them.
-                thread::park_timeout(GRACE);
+                sync::nap(GRACE);
                 continue;
             }
             // Watches without holding the reader, so that a thread that comes to wait leads
@@ -144,10 +142,17 @@ impl LinkCell {
     /// Writes what others left, keeps the time, and ticks: the other thread of a link.
     pub(crate) fn attend(&self) {
         let Io::Blocking(stream) = &self.io else { return };
-        let mut next_tick = Instant::now();
+        {
+            // Before the first look at what there is to do, so that no wake is too early.
+            let mut state = self.lock();
+            if state.down.is_none() {
+                state.output.flusher = Some(unparker(sync::current()));
+            }
+        }
+        let mut next_tick = sync::now();
         let mut stream_of = Streak::default();
         while !self.is_down() {
-            let now = Instant::now();
+            let now = sync::now();
             if now >= next_tick {
                 self.tick();
                 next_tick = now + self.tick_every();
@@ -163,8 +168,8 @@ impl LinkCell {
                 stuck
             };
             let until = self.leave_step(now).map_or(next_tick, |leave| leave.at.min(next_tick));
-            let left = until.saturating_duration_since(Instant::now());
             if stuck {
+                let left = until.saturating_duration_since(sync::now());
                 let limit = left.max(Duration::from_millis(1));
                 if let Err(error) = self.write_stuck(|bytes| stream.write(bytes, limit)) {
                     self.io_ended(&Err(error));
@@ -176,7 +181,7 @@ impl LinkCell {
                 !state.output.is_stuck() && !state.output.has_flush_request()
             };
             if idle {
-                thread::park_timeout(left);
+                sync::park_until(until);
             }
         }
     }

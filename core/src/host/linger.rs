@@ -6,13 +6,14 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use super::error::LinkError;
 use super::hub::Hub;
 use super::link::{Io, LinkCell, LinkState};
-use super::node::NodeInner;
-use super::wait::Waiting;
+use super::node::{NodeInner, Withdrawn};
+use super::wait::{Waiting, after};
 use crate::proto::{self, Reason};
 
 /// How long the peer may take to close its side after a goodbye.
@@ -201,10 +202,10 @@ impl Closing {
     }
 
     fn start(&self) -> Leaving {
-        let Some((mut links, hubs)) = self.node.withdraw() else {
+        let Some(Withdrawn { mut links, hubs }) = self.node.withdraw() else {
             return Leaving { links: Vec::new(), hubs: Vec::new() };
         };
-        let until = Instant::now() + self.linger;
+        let until = after(self.linger);
         for link in &links {
             link.leave_until(&self.node, until);
         }

@@ -3,11 +3,10 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
+use core::time::Duration;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cell::{Cell, CellId, Cells};
 use super::error::LinkError;
@@ -19,6 +18,7 @@ use super::output::Output;
 use super::parker::Parker;
 use super::peer::PeerInfo;
 use super::stream::{BlockingStream, Stream};
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
 use super::wait::Source;
 use crate::proto::{
     self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Slot, Slots, Start, crc32c_append,
@@ -86,6 +86,15 @@ pub(crate) struct LinkState {
     pub(crate) unsent: u64,
     budget: Budget,
     circuits: u32,
+}
+
+/// What became of a message that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// It is in the buffer.
+    Written,
+    /// It is to be kept, and asked for in parts.
+    Queued,
 }
 
 impl LinkState {
@@ -255,6 +264,20 @@ impl LinkState {
         }
     }
 
+    /// Begins a message: a short one is in the buffer then, a long one is to be queued.
+    #[inline]
+    pub(crate) fn start(&mut self, handle: Handle, message: &[u8]) -> Result<Started, Blocked> {
+        // By reference: moving bytes that were just written one by one stalls a processor.
+        match &self.proto(|link, slots| link.start(slots, handle, message.len())) {
+            Ok(Start::Straight(head)) => {
+                self.write(head, message);
+                Ok(Started::Written)
+            }
+            Ok(Start::Queued) => Ok(Started::Queued),
+            Err(blocked) => Err(*blocked),
+        }
+    }
+
     /// Goes on with what was kept because the outgoing buffer was full.
     pub(crate) fn send_kept(&mut self) {
         if self.kept.is_empty() || self.output.is_full() {
@@ -381,7 +404,8 @@ impl LinkCell {
             cell.handle = None;
             cell.outbox = None;
             // What has ended in order stays so; its queue is still delivered.
-            if !cell.done && !(cell.ended && cell.receives && cell.sent == cell.confirmed) {
+            let in_order = cell.ended && cell.receives && cell.sent == cell.confirmed;
+            if !(cell.done || in_order) {
                 cell.dead.get_or_insert(dead);
             }
             cell.wake_all(&mut effects.wakers);

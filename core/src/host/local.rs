@@ -6,13 +6,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::task::Waker;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::carry::LocalHalf;
 use super::circuit::Circuit;
 use super::error::{RecvError, SendCause};
 use super::receiver::Receiver;
 use super::sender::{Account, Sender};
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::message::{EndError, Message};
 use crate::proto::{Dead, Reason};
 

@@ -19,6 +19,8 @@ mod lead;
 mod linger;
 mod link;
 mod local;
+#[cfg(loom)]
+pub mod model;
 mod node;
 mod output;
 mod parker;
@@ -31,6 +33,7 @@ mod select;
 mod sender;
 mod spec;
 mod stream;
+mod sync;
 mod timer;
 pub mod transport;
 mod wait;

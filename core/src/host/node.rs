@@ -4,12 +4,10 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use core::time::Duration;
 use std::task::Wake;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cell::CellId;
 use super::circuit::Circuit;
@@ -21,6 +19,7 @@ use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::spec::{ExportEnd, Exported};
+use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
 use super::timer;
 use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
@@ -114,6 +113,8 @@ pub struct Node {
 
 struct Handle {
     inner: Arc<NodeInner>,
+    /// Counts for the life of the node; those that listeners hold for a moment do not.
+    owner: bool,
 }
 
 /// What links refer back to.
@@ -181,17 +182,17 @@ impl Node {
     ///
     /// [`NameError`] when the name cannot be one.
     pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
-        let identity = Identity { name: Name::new(name)?, uid: random(), boot: random() };
+        let identity = Identity { name: Name::new(name)?, uid: sync::random(), boot: sync::random() };
         let inner = Arc::new_cyclic(|own| NodeInner {
             identity,
             config,
-            epoch: Instant::now(),
+            epoch: sync::now(),
             next_link: AtomicU64::new(1),
             tables: Mutex::default(),
             events: Events::new(),
             own: Weak::clone(own),
         });
-        Ok(Self { handle: Arc::new(Handle { inner }) })
+        Ok(Self { handle: Arc::new(Handle { inner, owner: true }) })
     }
 
     /// The node's name.
@@ -288,12 +289,12 @@ impl Node {
     /// In async programs this, awaited, is the way to leave with nothing lost. Dropping
     /// the operation half-way stops only the waiting.
     pub fn close(&self, linger: Duration) -> Timeout<Closing> {
-        Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger + 3 * PARTING)
+        Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger.saturating_add(3 * PARTING))
     }
 
     /// A handle that does not keep the node alive.
     pub fn downgrade(&self) -> WeakNode {
-        WeakNode { handle: Arc::downgrade(&self.handle) }
+        WeakNode { owners: Arc::downgrade(&self.handle), inner: Arc::downgrade(self.inner()) }
     }
 
     pub(crate) fn inner(&self) -> &Arc<NodeInner> {
@@ -304,7 +305,8 @@ impl Node {
 /// A handle to a node that does not keep it alive; from [`Node::downgrade`].
 #[derive(Clone)]
 pub struct WeakNode {
-    handle: Weak<Handle>,
+    owners: Weak<Handle>,
+    inner: Weak<NodeInner>,
 }
 
 impl fmt::Debug for WeakNode {
@@ -314,17 +316,24 @@ impl fmt::Debug for WeakNode {
 }
 
 impl WeakNode {
-    /// The node, if it still lives.
+    /// The node, if it still lives. What this returns does not keep it alive either: the
+    /// node shuts down with the last handle that was made by `new` or cloned from one.
     pub fn upgrade(&self) -> Option<Node> {
-        self.handle.upgrade().map(|handle| Node { handle })
+        let inner = self.inner.upgrade().filter(|_| self.owners.strong_count() > 0)?;
+        Some(Node { handle: Arc::new(Handle { inner, owner: false }) })
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if !self.owner {
+            return;
+        }
         let linger = self.inner.config.linger;
         // What tasks drive is not waited for: this may be the thread that has to run them.
-        Wait::new(Closing::new(&self.inner, linger, false)).timeout(linger + 3 * PARTING).wait();
+        Wait::new(Closing::new(&self.inner, linger, false))
+            .timeout(linger.saturating_add(3 * PARTING))
+            .wait();
     }
 }
 
@@ -363,7 +372,7 @@ impl NodeInner {
     }
 
     pub(crate) fn now(&self) -> proto::Instant {
-        proto::Instant::ZERO + self.epoch.elapsed()
+        proto::Instant::ZERO + (sync::now() - self.epoch)
     }
 
     /// Takes a new link in; `false` when the node is shut.
@@ -416,8 +425,17 @@ impl NodeInner {
             drop(tables);
             return refuse(&link, &offer, Reason::Shutdown, "");
         }
+        let of_link = if of_link < WAITING_PER_LINK {
+            of_link
+        } else {
+            // Those whose opener has given up make room.
+            drop(tables);
+            let gave_up = self.forget_cancelled(&link);
+            tables = self.lock();
+            of_link.saturating_sub(gave_up)
+        };
         if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
-            let until = Instant::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
+            let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
             let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
             let timer = timer::Entry::new(until, &waker);
             tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
@@ -440,7 +458,7 @@ impl NodeInner {
 
     /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
-        let now = Instant::now();
+        let now = sync::now();
         let late: Vec<_> = {
             let mut tables = self.lock();
             if tables.waiting.is_empty() {
@@ -453,6 +471,30 @@ impl NodeInner {
                 refuse(&link, &waiting.offer, Reason::NoName, "");
             }
         }
+    }
+
+    /// Drops the waiting opens of a link that their opener has cancelled: how many.
+    fn forget_cancelled(&self, link: &Arc<LinkCell>) -> usize {
+        let cells: Vec<_> = {
+            let tables = self.lock();
+            let of_link = |waiting: &&Waiting| waiting.link.as_ptr() == Arc::as_ptr(link);
+            tables.waiting.iter().filter(of_link).map(|waiting| waiting.offer.cell).collect()
+        };
+        let dead: Vec<_> = {
+            let mut state = link.lock();
+            cells
+                .into_iter()
+                .filter(|cell| state.cells.get(*cell).is_none_or(|cell| cell.dead.is_some()))
+                .collect()
+        };
+        let is_dead = |waiting: &mut Waiting| {
+            waiting.link.as_ptr() == Arc::as_ptr(link) && dead.contains(&waiting.offer.cell)
+        };
+        let gone: Vec<_> = self.lock().waiting.extract_if(.., is_dead).collect();
+        for waiting in &gone {
+            refuse(link, &waiting.offer, Reason::Cancelled, "");
+        }
+        gone.len()
     }
 
     fn answer(&self, link: &Arc<LinkCell>, hub: &Arc<Hub>, offer: &Offer) {
@@ -512,7 +554,7 @@ impl NodeInner {
     }
 
     /// Takes in nothing new: the links and exports that there were, the first time.
-    pub(crate) fn withdraw(&self) -> Option<(Vec<Arc<LinkCell>>, Vec<Arc<Hub>>)> {
+    pub(crate) fn withdraw(&self) -> Option<Withdrawn> {
         let (links, hubs, listeners) = {
             let mut tables = self.lock();
             if core::mem::replace(&mut tables.is_shut, true) {
@@ -528,8 +570,15 @@ impl NodeInner {
                 stop();
             }
         }
-        Some((links, hubs))
+        self.events.close();
+        Some(Withdrawn { links, hubs })
     }
+}
+
+/// What a node had when it was shut.
+pub(crate) struct Withdrawn {
+    pub(crate) links: Vec<Arc<LinkCell>>,
+    pub(crate) hubs: Vec<Arc<Hub>>,
 }
 
 impl fmt::Debug for NodeInner {
@@ -543,13 +592,4 @@ fn refuse(link: &LinkCell, offer: &Offer, reason: Reason, detail: &'static str) 
     state.kill(offer.cell, reason, detail);
     state.remove(offer.cell);
     link.flush(state);
-}
-
-/// A number that differs from run to run and node to node. Not for secrets.
-pub(crate) fn random() -> u64 {
-    use core::hash::{BuildHasher, Hasher};
-    // The standard library's own seed, which comes from the system's random numbers.
-    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    hasher.finish()
 }

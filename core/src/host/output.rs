@@ -11,14 +11,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::task::Waker;
+use core::time::Duration;
 use std::io::{self, IoSlice};
-use std::sync::MutexGuard;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::error::LinkError;
 use super::hub::Signal;
 use super::input::Effects;
 use super::link::{LinkCell, LinkState};
+use super::sync::{self, MutexGuard};
 use crate::proto::crc32c_append;
 
 /// Two writes closer than this, with nothing heard in between, are a burst.
@@ -223,7 +224,7 @@ impl LinkState {
             || output.bytes.len() >= WRITE_AT
             || output.flusher.is_none()
             // Read only where nothing is pending yet: once a batch, not once a message.
-            || output.last_write.is_none_or(|at| at.elapsed() > BURST)
+            || output.last_write.is_none_or(|at| sync::now() - at > BURST)
     }
 }
 
@@ -287,7 +288,7 @@ impl LinkCell {
             // The first write after something was heard is an answer, not a burst: in a
             // conversation the clock is never read.
             let answers = core::mem::replace(&mut state.output.heard, false);
-            state.output.last_write = (!answers).then(Instant::now);
+            state.output.last_write = (!answers).then(sync::now);
             match result {
                 Ok(true) => state.output.recycle(batch),
                 Ok(false) => {

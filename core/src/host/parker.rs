@@ -1,14 +1,12 @@
 //! How a thread sleeps, and how it is woken: parked, or reading a link in person.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU8, Ordering};
 use core::task::Waker;
-use std::sync::Mutex;
 use std::task::Wake;
-use std::thread::{self, Thread};
 use std::time::Instant;
 
 use super::link::LinkCell;
+use super::sync::{self, AtomicU8, Mutex, Ordering, PoisonError, Thread};
 
 const AWAKE: u8 = 0;
 const NOTIFIED: u8 = 1;
@@ -24,11 +22,11 @@ pub(crate) struct Parker {
     leads: Mutex<Option<Arc<LinkCell>>>,
 }
 
-std::thread_local! {
+sync::thread_local! {
     static PARKER: (Arc<Parker>, Waker) = {
         let parker = Arc::new(Parker {
             state: AtomicU8::new(AWAKE),
-            thread: thread::current(),
+            thread: sync::current(),
             leads: Mutex::new(None),
         });
         let waker = Waker::from(Arc::clone(&parker));
@@ -45,11 +43,8 @@ impl Parker {
         if let Ok(Some(result)) = done {
             return result;
         }
-        let parker = Arc::new(Self {
-            state: AtomicU8::new(AWAKE),
-            thread: thread::current(),
-            leads: Mutex::new(None),
-        });
+        let parker =
+            Arc::new(Self { state: AtomicU8::new(AWAKE), thread: sync::current(), leads: Mutex::new(None) });
         let waker = Waker::from(Arc::clone(&parker));
         f.take().expect("the closure ran only if a result was returned above")(&parker, &waker)
     }
@@ -68,11 +63,11 @@ impl Parker {
         }
         loop {
             match deadline {
-                None => thread::park(),
-                Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
+                None => sync::park(),
+                Some(at) => sync::park_until(at),
             }
             let woken = self.state.load(Ordering::Acquire) == NOTIFIED;
-            if woken || deadline.is_some_and(|at| Instant::now() >= at) {
+            if woken || deadline.is_some_and(|at| sync::now() >= at) {
                 self.state.swap(AWAKE, Ordering::Acquire);
                 return;
             }
@@ -91,7 +86,7 @@ impl Parker {
 
     /// Says which link this thread reads, so that a waker can interrupt the read.
     pub(crate) fn set_leads(&self, link: Option<Arc<LinkCell>>) {
-        *self.leads.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = link;
+        *self.leads.lock().unwrap_or_else(PoisonError::into_inner) = link;
     }
 }
 
@@ -104,7 +99,7 @@ impl Wake for Parker {
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
             PARKED => self.thread.unpark(),
             LEADING => {
-                let link = self.leads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                let link = self.leads.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if let Some(link) = link {
                     link.interrupt();
                 }

@@ -5,14 +5,16 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
 use core::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use super::cell::Cell;
 use super::circuit::Circuit;
 use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
 use super::spec::{End, Imported};
-use super::wait::{Source, Wait, Waiting};
+use super::sync;
+use super::wait::{Source, Wait, Waiting, after};
 use crate::proto::{Fingerprints, Hello, Open, Reason};
 
 /// How long an import waits for its export, unless a timeout says otherwise.
@@ -126,9 +128,9 @@ impl<E: End> Import<E> {
         self
     }
 
-    /// Ends in order after `n` values.
-    pub fn values(mut self, n: u64) -> Self {
-        self.values = Some(n);
+    /// Ends in order after `n` values, at least 1.
+    pub fn values(mut self, n: u32) -> Self {
+        self.values = Some(u64::from(n));
         self
     }
 
@@ -143,7 +145,7 @@ impl<E: End> Import<E> {
 
     /// Waits at most `limit` for the answer, and for the export to appear.
     pub fn timeout(self, limit: Duration) -> super::wait::Timeout<Importing<E>> {
-        let importing = Importing { import: self, until: Instant::now() + limit, circuit: None };
+        let importing = Importing { import: self, until: after(limit), circuit: None };
         Wait::new(importing).timeout(limit)
     }
 }
@@ -170,20 +172,23 @@ impl<E: End> Importing<E> {
         let spec = E::spec();
         let (limit, floor) = spec.room(self.import.limit);
         // A little less than we wait ourselves, so that the peer's answer comes first.
-        let left = self.until.saturating_duration_since(Instant::now()).as_millis();
+        let left = self.until.saturating_duration_since(sync::now()).as_millis();
         let values = self.import.values.filter(|_| spec.flags.has(crate::proto::OpenFlags::RECEIVES));
         let open = Open {
             flags: spec.flags,
             wait_ms: u32::try_from(left * 9 / 10).unwrap_or(u32::MAX),
             credit: floor,
             limit,
-            values: values.map_or(0, |n| u32::try_from(n).unwrap_or(0)),
+            values: values.map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX)),
             name: &self.import.name,
             fingerprints: Fingerprints::new(spec.fingerprints[0], &spec.fingerprints[1..]),
             type_name: spec.type_name,
         };
         if self.import.name.is_empty() {
             return Err(ImportError::BadName);
+        }
+        if self.import.values == Some(0) {
+            return Err(ImportError::NoValues);
         }
         let link = &self.import.link;
         let mut state = link.lock();

@@ -3,11 +3,11 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::time::Duration;
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::stream::{BlockingStream, Stream};
+use super::sync::{Mutex, PoisonError};
 
 /// A reader and a writer whose calls block for as long as they like.
 ///

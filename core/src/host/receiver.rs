@@ -119,7 +119,6 @@ impl Inflow {
     }
 
     /// Takes the next message: `f` gets it, where it is from, and how it decodes.
-    #[inline]
     pub(crate) fn next<R>(
         &mut self,
         waker: Option<&Waker>,
@@ -147,17 +146,47 @@ impl Inflow {
                 circuit.count_taken(inbox);
                 Ok(value)
             }
-            Err(error) => {
-                // The value ends its circuit, and nothing else: other importers go on.
-                circuit.kill(Reason::DecodeFailed, "");
-                circuit.refuse_attached(inbox.drain_ends());
-                inbox.recycle();
-                if matches!(self.from, From::Circuit(_)) {
-                    self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
-                }
-                Err(RecvError::Decode(error))
-            }
+            Err(error) => Err(self.undecodable(error)),
         }
+    }
+
+    /// As [`Inflow::next`], for values that carry no ends: all of it becomes part of the
+    /// program's own loop.
+    #[inline(always)]
+    pub(crate) fn next_plain<R>(
+        &mut self,
+        waker: Option<&Waker>,
+        f: impl FnOnce(Arrived<'_>, u8) -> Result<R, DecodeError>,
+    ) -> Result<R, RecvError> {
+        self.fill(waker)?;
+        if self.inbox.next_carries() {
+            return self.next(waker, |message, _, which, _| f(message, which));
+        }
+        let Self { inbox, member, .. } = self;
+        let (Some((_, circuit, which)), Some(message)) = (member, inbox.next()) else {
+            return Err(RecvError::Empty);
+        };
+        match f(message, *which) {
+            Ok(value) => {
+                circuit.count_taken(inbox);
+                Ok(value)
+            }
+            Err(error) => Err(self.undecodable(error)),
+        }
+    }
+
+    /// The value ends its circuit, and nothing else: other importers go on.
+    #[cold]
+    fn undecodable(&mut self, error: DecodeError) -> RecvError {
+        if let Some((_, circuit, _)) = &self.member {
+            circuit.kill(Reason::DecodeFailed, "");
+            circuit.refuse_attached(self.inbox.drain_ends());
+        }
+        self.inbox.recycle();
+        if matches!(self.from, From::Circuit(_)) {
+            self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
+        }
+        RecvError::Decode(error)
     }
 
     pub(crate) fn source(&self) -> Option<Source> {
@@ -199,6 +228,7 @@ impl Drop for Inflow {
     }
 }
 
+#[inline(always)]
 pub(crate) fn decode<T: Message>(message: Arrived<'_>, which: u8) -> Result<T, DecodeError> {
     match (which, message) {
         (0, Arrived::Small(bytes)) => T::decode(bytes),
@@ -242,6 +272,7 @@ impl<T: Message + Send> Receiver<T> {
     /// # Errors
     ///
     /// [`Dead`] at a loss, for ever.
+    #[expect(clippy::should_implement_trait, reason = "the same word awaited; the trait's blocks")]
     pub fn next(&mut self) -> Wait<Next<'_, T>> {
         Wait::new(Next { receiver: self })
     }
@@ -255,15 +286,20 @@ impl<T: Message + Send> Receiver<T> {
         self.take(None)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
+        match &mut self.port {
+            Port::Remote(inflow) if !T::HAS_ENDS => inflow.next_plain(waker, decode::<T>),
+            _ => self.take_other(waker),
+        }
+    }
+
+    fn take_other(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
         match &mut self.port {
             Port::Remote(inflow) => inflow.next(waker, |message, circuit, which, ends| {
                 let mut value = decode::<T>(message, which)?;
-                if T::HAS_ENDS {
-                    let mut arriving = Arriving { carrier: circuit, ends };
-                    value.visit_ends(&mut arriving).map_err(|_| DecodeError::Value)?;
-                }
+                let mut arriving = Arriving { carrier: circuit, ends };
+                value.visit_ends(&mut arriving).map_err(|_| DecodeError::Value)?;
                 Ok(value)
             }),
             Port::Local(rx) => match rx.recv(waker) {
@@ -342,7 +378,7 @@ pub struct Receiving<'r, T: Message> {
 impl<T: Message + Send> Waiting for Receiving<'_, T> {
     type Output = Result<T, RecvError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.receiver.take(Some(cx.waker())) {
             Err(RecvError::Empty) => Poll::Pending,

@@ -3,13 +3,12 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
-use std::sync::{Mutex, TryLockError};
 use std::task::Wake;
 
 use super::cell::{Inbox, Message};
 use super::circuit::{Arrival, Circuit, Refusal};
+use super::sync::{AtomicBool, Mutex, Ordering, TryLockError};
 use crate::proto::Reason;
 
 /// Holds one message at the most; credit on both sides bounds the rest. Kept alive by the
@@ -94,10 +93,19 @@ impl Relay {
                 Arrival::Closed => {
                     state.over = true;
                     self.from.drop_rx(&mut state.inbox);
-                    return self.to.drop_tx();
+                    self.to.drop_tx();
+                    return self.let_go();
                 }
                 Arrival::Dead(dead) => return self.end(state, dead.reason),
             }
+        }
+    }
+
+    /// The circuits keep no waker of a relay that is over: it would keep them.
+    fn let_go(&self) {
+        for circuit in [&self.from, &self.to] {
+            let wakers = circuit.with(|cell| [cell.recv_waker.take(), cell.send_waker.take()]);
+            drop(wakers);
         }
     }
 
@@ -105,6 +113,7 @@ impl Relay {
         state.over = true;
         self.from.kill(reason, "");
         self.to.kill(reason, "");
+        self.let_go();
     }
 }
 

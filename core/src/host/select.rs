@@ -1,7 +1,6 @@
 //! Waiting for whichever of several ends comes first.
 
 use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use super::call::Server;
@@ -9,6 +8,7 @@ use super::duplex::Duplex;
 use super::error::RecvError;
 use super::latest::Watch;
 use super::receiver::Receiver;
+use super::sync;
 use super::wait::{Wait, Waiting};
 use crate::message::Message;
 
@@ -102,12 +102,11 @@ impl Waiting for Selecting<'_, '_> {
     type Output = Result<usize, SelectError>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        static TURN: AtomicUsize = AtomicUsize::new(0);
         let len = self.ends.len();
         if len == 0 {
             return Poll::Ready(Err(SelectError::Empty));
         }
-        let start = TURN.fetch_add(1, Ordering::Relaxed);
+        let start = sync::turn();
         for i in 0..len {
             let index = (start.wrapping_add(i)) % len;
             if self.ends[index].poll_ready(cx.waker()) {

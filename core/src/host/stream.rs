@@ -1,7 +1,7 @@
 //! What a transport gives the host runtime: a reliable duplex stream of bytes.
 
+use core::time::Duration;
 use std::io::{self, IoSlice};
-use std::time::Duration;
 
 /// Writing without waiting, and ending. Every transport of the host has it.
 ///

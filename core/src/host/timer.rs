@@ -3,10 +3,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
+
+use super::sync::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
 
 type Key = (Instant, u64);
 
@@ -16,6 +16,7 @@ struct Timers {
     next: u64,
 }
 
+#[derive(Default)]
 struct Shared {
     timers: Mutex<Timers>,
     changed: Condvar,
@@ -48,15 +49,21 @@ impl Entry {
 
     /// The task has moved: wake this one instead.
     pub(crate) fn refresh(&self, waker: &Waker) {
-        if let Some(stored) = lock(shared()).entries.get_mut(&self.key) {
-            stored.0.clone_from(waker);
-        }
+        let mut timers = lock(shared());
+        let old =
+            timers.entries.get_mut(&self.key).map(|stored| core::mem::replace(&mut stored.0, waker.clone()));
+        drop(timers);
+        // The drop of a waker is foreign code: not under the lock.
+        drop(old);
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        lock(shared()).entries.remove(&self.key);
+        let mut timers = lock(shared());
+        let old = timers.entries.remove(&self.key);
+        drop(timers);
+        drop(old);
     }
 }
 
@@ -64,10 +71,11 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Timers> {
     shared.timers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(not(loom))]
 fn shared() -> &'static Shared {
-    static SHARED: OnceLock<Arc<Shared>> = OnceLock::new();
+    static SHARED: std::sync::OnceLock<Arc<Shared>> = std::sync::OnceLock::new();
     SHARED.get_or_init(|| {
-        let shared = Arc::new(Shared { timers: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("netchan-timer".into()).spawn(move || run(&own));
         // Without a thread no deadline of a future can be kept: that is worth a stop.
@@ -76,26 +84,58 @@ fn shared() -> &'static Shared {
     })
 }
 
+#[cfg(not(loom))]
 fn run(shared: &Shared) {
     let mut timers = lock(shared);
     loop {
-        let now = Instant::now();
-        let Some((&key, _)) = timers.entries.first_key_value() else {
-            timers = shared.changed.wait(timers).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
-        if key.0 > now {
-            let left = key.0 - now;
-            timers = shared.changed.wait_timeout(timers, left).unwrap_or_else(PoisonError::into_inner).0;
-            continue;
-        }
-        if let Some((waker, flag)) = timers.entries.remove(&key) {
-            drop(timers);
-            if let Some(flag) = flag {
-                flag.store(true, Ordering::Release);
-            }
-            waker.wake();
-            timers = lock(shared);
-        }
+        timers = step(shared, timers);
     }
+}
+
+/// Wakes whose time has come, or sleeps.
+fn step<'a>(shared: &'a Shared, mut timers: MutexGuard<'a, Timers>) -> MutexGuard<'a, Timers> {
+    let now = sync::now();
+    let Some((&key, _)) = timers.entries.first_key_value() else {
+        return shared.changed.wait(timers).unwrap_or_else(PoisonError::into_inner);
+    };
+    if key.0 > now {
+        let left = key.0 - now;
+        return shared.changed.wait_timeout(timers, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    let entry = timers.entries.remove(&key);
+    drop(timers);
+    if let Some((waker, flag)) = entry {
+        if let Some(flag) = flag {
+            flag.store(true, Ordering::Release);
+        }
+        waker.wake();
+    }
+    lock(shared)
+}
+
+#[cfg(loom)]
+fn shared() -> &'static Shared {
+    sync::lazy_static! {
+        static ref SHARED: Shared = Shared::default();
+    }
+    &SHARED
+}
+
+/// The timer's thread, until `is_over`.
+#[cfg(loom)]
+pub(crate) fn run_until(is_over: impl Fn() -> bool) {
+    let shared = shared();
+    let mut timers = lock(shared);
+    while !is_over() {
+        timers = step(shared, timers);
+    }
+}
+
+/// Lets time pass, and wakes the timer's thread for it.
+#[cfg(loom)]
+pub(crate) fn pass(time: core::time::Duration) {
+    sync::pass(time);
+    let shared = shared();
+    drop(lock(shared));
+    shared.changed.notify_one();
 }

@@ -5,15 +5,16 @@ use alloc::sync::Arc;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use std::thread;
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 pub use super::driver::{Driver, Handover, TaskStream};
 use super::error::LinkError;
 use super::link::{Budget, Io, LinkCell};
-use super::node::{Node, random};
+use super::node::Node;
 use super::peer::Peer;
 use super::stream::{BlockingStream, Stream};
+use super::sync;
 use super::timer;
 use super::wait::{Source, Wait, Waiting};
 use crate::proto::{LinkConfig, Reason};
@@ -46,7 +47,7 @@ impl LinkOptions {
     }
 }
 
-fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<LinkCell>, LinkError> {
+pub(crate) fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<LinkCell>, LinkError> {
     let inner = node.inner();
     let dead_ms = u32::try_from(inner.config.dead_time.as_millis()).unwrap_or(u32::MAX).clamp(250, 600_000);
     let config = LinkConfig {
@@ -58,7 +59,7 @@ fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<LinkCell>, Link
         ..LinkConfig::stream(inner.identity)
     };
     let budget = Budget { floors: inner.config.reserve_per_link, pool: inner.config.lend_per_link };
-    let link = Arc::new(LinkCell::new(inner, io, config, random(), budget));
+    let link = Arc::new(LinkCell::new(inner, io, config, sync::random(), budget));
     if !inner.add_link(&link) {
         return Err(LinkError::Local(Reason::Shutdown));
     }
@@ -73,11 +74,8 @@ pub fn start_blocking(node: &Node, stream: Box<dyn BlockingStream>, options: Lin
             [("netchan-write", LinkCell::attend as fn(&LinkCell)), ("netchan-read", LinkCell::drive)];
         for (name, run) in threads {
             let own = Arc::clone(&link);
-            let builder = thread::Builder::new().name(name.into()).stack_size(256 * 1024);
+            let builder = sync::Builder::new().name(name.into()).stack_size(256 * 1024);
             match builder.spawn(move || run(&own)) {
-                Ok(thread) if name == "netchan-write" => {
-                    link.lock().output.flusher = Some(super::parker::unparker(thread.thread().clone()));
-                }
                 Ok(_) => {}
                 Err(error) => {
                     link.fail(LinkError::Io(error.kind()));
@@ -128,7 +126,9 @@ impl Waiting for Up {
         if let Some(error) = state.down {
             return Poll::Ready(Err(error));
         }
-        state.up_wakers.push(cx.waker().clone());
+        if !state.up_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.up_wakers.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -160,7 +160,7 @@ impl Alarm {
 
     /// Ready when this much time has passed.
     pub fn after(time: Duration) -> Self {
-        let now = Instant::now();
+        let now = sync::now();
         Self::at(now.checked_add(time).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365)))
     }
 }
@@ -169,7 +169,7 @@ impl Future for Alarm {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if Instant::now() >= self.at {
+        if sync::now() >= self.at {
             return Poll::Ready(());
         }
         if self.entry.as_ref().is_none_or(|(waker, _)| !waker.will_wake(cx.waker())) {

@@ -5,10 +5,12 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use super::link::LinkCell;
 use super::parker::Parker;
+use super::sync;
 use super::timer;
 
 /// What a [`Wait`] waits for. Implemented by this crate's operations.
@@ -81,9 +83,7 @@ impl<W: Waiting> Wait<W> {
     /// Gives up after `limit`: the operation then yields its deadline error. netchan keeps
     /// the time itself, so this works under any runtime and under none.
     pub fn timeout(mut self, limit: Duration) -> Timeout<W> {
-        let now = Instant::now();
-        // A deadline that no clock can reach is none.
-        let at = now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
+        let at = after(limit);
         self.what.deadline(at);
         Timeout { what: self.what, at, timer: None }
     }
@@ -92,6 +92,7 @@ impl<W: Waiting> Wait<W> {
 impl<W: Waiting> Future for Wait<W> {
     type Output = W::Output;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
         self.what.poll(cx)
     }
@@ -115,7 +116,7 @@ impl<W: Waiting> Timeout<W> {
                 if let Poll::Ready(output) = self.what.poll(&mut cx) {
                     return output;
                 }
-                if Instant::now() >= self.at {
+                if sync::now() >= self.at {
                     return self.what.expire();
                 }
                 if !LinkCell::wait_on(self.what.source(), parker, Some(self.at)) {
@@ -134,7 +135,7 @@ impl<W: Waiting> Future for Timeout<W> {
         if let Poll::Ready(output) = this.what.poll(cx) {
             return Poll::Ready(output);
         }
-        if Instant::now() >= this.at {
+        if sync::now() >= this.at {
             return Poll::Ready(this.what.expire());
         }
         match &this.timer {
@@ -143,4 +144,10 @@ impl<W: Waiting> Future for Timeout<W> {
         }
         Poll::Pending
     }
+}
+
+/// The moment `limit` from now; one that no clock can reach is a year away.
+pub(crate) fn after(limit: Duration) -> Instant {
+    let now = sync::now();
+    now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365))
 }

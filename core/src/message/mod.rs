@@ -124,6 +124,7 @@ pub trait Message: Serialize + DeserializeOwned + 'static {
     ///
     /// # Errors
     /// Says what is wrong with the bytes. It never panics.
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes)
     }

@@ -590,7 +590,7 @@ impl Head {
     pub const MAX_LEN: usize = 3 * varint::MAX_LEN;
 
     /// For a data frame with `payload` bytes; `trailer` is what the framing adds after it.
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn new(handle: Handle, part: Part, payload: usize, trailer: usize) -> Self {
         let (kind, more) = match part {
             Part::Whole => (KIND_DATA, 0),
@@ -598,13 +598,22 @@ impl Head {
             Part::More => (KIND_MORE, 0),
         };
         let head = handle.0 << 3 | kind;
-        let mut bytes = [0; Self::MAX_LEN];
-        let frame_at = varint::put(&mut bytes, 0, (varint::len(head) + more + payload + trailer) as u32);
-        let mut len = varint::put(&mut bytes, frame_at, head);
-        if let Part::First(total) = part {
-            len = varint::put(&mut bytes, len, total);
+        let frame_len = (varint::len(head) + more + payload + trailer) as u32;
+        let mut this = Self { bytes: [0; Self::MAX_LEN], len: 0, frame_at: 0 };
+        if (head | frame_len) < 0x80 && more == 0 {
+            // The usual two bytes, as one word: to read back bytes that were written one by
+            // one stalls a processor.
+            this.bytes[..8].copy_from_slice(&u64::from(frame_len | head << 8).to_le_bytes());
+            (this.frame_at, this.len) = (1, 2);
+            return this;
         }
-        Self { bytes, len: len as u8, frame_at: frame_at as u8 }
+        let frame_at = varint::put(&mut this.bytes, 0, frame_len);
+        let mut len = varint::put(&mut this.bytes, frame_at, head);
+        if let Part::First(total) = part {
+            len = varint::put(&mut this.bytes, len, total);
+        }
+        (this.frame_at, this.len) = (frame_at as u8, len as u8);
+        this
     }
 
     /// All of it: what comes before the payload.

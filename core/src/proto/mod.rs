@@ -41,4 +41,5 @@ pub use splice::{Rings, Side, Splice};
 pub use time::Instant;
 pub use total::Total;
 
+#[cfg(feature = "std")]
 pub(crate) use frame::is_export_name;

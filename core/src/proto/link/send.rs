@@ -19,7 +19,7 @@ impl Link {
     /// # Errors
     ///
     /// [`Blocked`]; nothing has changed then.
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
     pub fn start(&mut self, slots: &mut Slots<'_>, handle: Handle, len: usize) -> Result<Start, Blocked> {
         let straight_max = self.quantum().min(STRAIGHT_MAX) as usize;
         let (len, last) = self.charge_message(slots, handle, len)?;
