@@ -126,20 +126,25 @@ pub(crate) struct Offer {
     pub(crate) fingerprints: Vec<u64>,
 }
 
+/// What the node above decides, in the order in which it came.
+pub(crate) enum Asked {
+    Offer(Offer),
+    /// The peer does not wait any more for the answer to its open.
+    GivenUp(CellId),
+}
+
 /// What is done after the link's lock is released.
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
     pub(crate) hubs: Vec<(Member, Signal)>,
-    pub(crate) offers: Vec<Offer>,
-    /// Offers that the peer has given up before they were answered.
-    pub(crate) given_up: Vec<CellId>,
+    pub(crate) asked: Vec<Asked>,
     pub(crate) up: Option<PeerInfo>,
 }
 
 impl Effects {
     pub(crate) const fn new() -> Self {
-        Self { wakers: Vec::new(), hubs: Vec::new(), offers: Vec::new(), given_up: Vec::new(), up: None }
+        Self { wakers: Vec::new(), hubs: Vec::new(), asked: Vec::new(), up: None }
     }
 
     /// Runs them, with no lock held.
@@ -155,14 +160,11 @@ impl Effects {
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
-        for offer in self.offers.drain(..) {
-            if let Some(node) = link.node.upgrade() {
-                node.offered(link, offer);
-            }
-        }
-        for cell in self.given_up.drain(..) {
-            if let Some(node) = link.node.upgrade() {
-                node.given_up(link, cell);
+        for asked in self.asked.drain(..) {
+            let Some(node) = link.node.upgrade() else { continue };
+            match asked {
+                Asked::Offer(offer) => node.offered(link, offer),
+                Asked::GivenUp(cell) => node.given_up(link, cell),
             }
         }
     }
@@ -350,13 +352,13 @@ impl LinkState {
             }
             Event::Open(handle, open) => {
                 let cell = self.offered(handle);
-                effects.offers.push(Offer {
+                effects.asked.push(Asked::Offer(Offer {
                     cell,
                     flags: open.flags,
                     wait_ms: open.wait_ms,
                     name: open.name.to_string(),
                     fingerprints: open.fingerprints.as_slice().to_vec(),
-                });
+                }));
                 return;
             }
             Event::Accepted(handle, which) => {
@@ -427,7 +429,7 @@ impl LinkState {
                 let offered = !self.link.is_mine(handle);
                 if let Some((id, cell)) = self.cell_of(handle) {
                     if offered && !cell.opened {
-                        effects.given_up.push(id);
+                        effects.asked.push(Asked::GivenUp(id));
                     }
                     cell.dead = Some(dead.dead);
                     cell.detail = dead.detail.to_string();

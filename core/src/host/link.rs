@@ -153,6 +153,10 @@ impl LinkState {
             // The last hello may still be due: nothing may be opened before it is written.
             self.proto_out(|link, slots, out| link.control(slots, out));
         }
+        if self.link.has_control() {
+            // Whoever was given up leaves its place before the next one asks for it.
+            self.proto_out(|link, slots, out| link.control(slots, out));
+        }
         loop {
             match self.proto_out(|link, slots, out| link.open(slots, open, out)) {
                 Ok(handle) => return Ok(self.bind(handle, cell)),
