@@ -41,6 +41,9 @@ pub(crate) enum CarryPort {
     Exported,
 }
 
+/// The other half of a local channel is gone already.
+pub(crate) struct Alone;
+
 /// Half of a local channel, without its type.
 pub(crate) trait LocalHalf: Any + Send {
     /// The end is about to move: what is queued, encoded. Nothing is added meanwhile.
@@ -50,10 +53,7 @@ pub(crate) trait LocalHalf: Any + Send {
     fn unseal(&self);
 
     /// The end has moved: its other half goes on with the circuit. Who waited there.
-    fn bind(&self, circuit: &Arc<Circuit>) -> Option<Waker>;
-
-    /// Whether the other half is gone already.
-    fn is_alone(&self) -> bool;
+    fn bind(&self, circuit: &Arc<Circuit>) -> Result<Option<Waker>, Alone>;
 
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
@@ -78,15 +78,15 @@ impl Departing {
     pub(crate) fn bind(&mut self, circuit: Arc<Circuit>) {
         match self.port.take() {
             Some(CarryPort::Local(half)) => {
-                let alone = half.is_alone();
-                let ends = self.spec.flags.has(OpenFlags::RECEIVES);
-                if ends {
-                    circuit.send_first(core::mem::take(&mut self.queued), alone);
-                } else if alone {
-                    circuit.drop_rx(&mut Inbox::default());
+                let receives = self.spec.flags.has(OpenFlags::RECEIVES);
+                if receives {
+                    circuit.send_first(core::mem::take(&mut self.queued));
                 }
-                if let Some(waker) = half.bind(&circuit) {
-                    waker.wake();
+                match half.bind(&circuit) {
+                    Ok(Some(waker)) => waker.wake(),
+                    Ok(None) => {}
+                    Err(Alone) if receives => circuit.drop_tx(),
+                    Err(Alone) => circuit.drop_rx(&mut Inbox::default()),
                 }
             }
             Some(CarryPort::Circuit(other, _, inbox)) => {

@@ -268,7 +268,12 @@ impl Circuit {
         let state = &mut *guard;
         let (limit, floor) = spec.room(None);
         let cell = state.cells.get(end.cell)?;
-        let handle = cell.handle.filter(|_| cell.dead.is_none());
+        if cell.dead.is_some() {
+            // It died on the way: the program hears of that where it uses the end.
+            cell.opened = true;
+            return Some(Arc::new(Self::new(&self.link, state, end.cell)));
+        }
+        let handle = cell.handle;
         let (true, Some(handle)) = (state.reserve(floor), handle) else {
             state.kill(end.cell, Reason::NoResources, "");
             state.remove(end.cell);
@@ -301,12 +306,11 @@ impl Circuit {
         }
     }
 
-    /// Sends these before anything else, and then ends if that is all.
-    pub(crate) fn send_first(&self, messages: Vec<Vec<u8>>, and_end: bool) {
+    /// Sends these before anything else.
+    pub(crate) fn send_first(&self, messages: Vec<Vec<u8>>) {
         let mut state = self.link.lock();
         if let Some(cell) = state.cells.get(self.id) {
             cell.backlog.extend(messages);
-            cell.end_after = and_end;
         }
         state.send_waiting(self.id);
         self.link.flush(state);
@@ -471,9 +475,9 @@ impl Circuit {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.tx_gone = true;
-        if !cell.backlog.is_empty() {
+        if !cell.opened || !cell.backlog.is_empty() {
             cell.end_after = true;
-        } else if let Some(handle) = cell.handle.filter(|_| cell.opened) {
+        } else if let Some(handle) = cell.handle {
             state.proto(|link, slots| link.end(slots, handle));
         }
         self.link.flush(state);
@@ -528,7 +532,7 @@ impl Circuit {
     pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return Err(gone()) };
-        if cell.confirmed == cell.sent {
+        if cell.confirmed == cell.sent && cell.backlog.is_empty() {
             return Ok(true);
         }
         if let Some(dead) = cell.dead {
@@ -577,7 +581,7 @@ impl Drop for Circuit {
             state.remove(self.id);
             return;
         }
-        if !cell.opened || !cell.sends && !cell.rx_gone {
+        if !cell.opened && !cell.end_after || !cell.sends && !cell.rx_gone {
             // An open that was never answered, or an end that was never made of it.
             state.kill(self.id, Reason::Cancelled, "");
             state.remove(self.id);

@@ -241,7 +241,7 @@ impl LinkState {
             let Some(cell) = self.cells.get(id) else { return };
             let (Some(handle), short) = (cell.handle, cell.backlog.front().map(Vec::len)) else { return };
             let Some(len) = short.or_else(|| cell.unsent.as_ref().map(Vec::len)) else {
-                if core::mem::take(&mut cell.end_after) {
+                if cell.opened && core::mem::take(&mut cell.end_after) {
                     self.proto(|link, slots| link.end(slots, handle));
                 }
                 return;

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::task::Waker;
 
-use super::carry::LocalHalf;
+use super::carry::{Alone, LocalHalf};
+use super::cell::Inbox;
 use super::circuit::Circuit;
 use super::error::{RecvError, SendCause};
 use super::receiver::Receiver;
@@ -29,6 +30,8 @@ pub fn channel<T: Message + Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         send_waker: None,
         recv_waker: None,
         sealed: false,
+        tx_moved: false,
+        rx_moved: false,
         circuit: None,
     }));
     (Sender::local(Tx { shared: Arc::clone(&shared) }), Receiver::local(Rx { shared }))
@@ -46,6 +49,8 @@ struct State<T> {
     recv_waker: Option<Waker>,
     /// One end is about to move: nothing is added.
     sealed: bool,
+    tx_moved: bool,
+    rx_moved: bool,
     /// One end has moved to another node: the other goes on with this.
     circuit: Option<Arc<Circuit>>,
 }
@@ -116,13 +121,20 @@ impl<T> Tx<T> {
         state.send_waker = Some(waker.clone());
         Ok(false)
     }
+}
 
-    pub(crate) fn close(&self) {
+impl<T> Drop for Tx<T> {
+    fn drop(&mut self) {
         let mut state = lock(&self.shared);
         state.tx_open = false;
+        // The receiver may be at another node by now.
+        let circuit = if state.tx_moved { None } else { state.circuit.take() };
         let waker = state.recv_waker.take();
         drop(state);
         wake(waker);
+        if let Some(circuit) = circuit {
+            circuit.drop_tx();
+        }
     }
 }
 
@@ -164,11 +176,16 @@ impl<T> Drop for Rx<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);
         state.rx_open = false;
+        // The sender may be at another node by now.
+        let circuit = if state.rx_moved { None } else { state.circuit.take() };
         // Their drops may be the user's code: not under the lock.
         let (queue, waker) = (core::mem::take(&mut state.queue), state.send_waker.take());
         drop(state);
         drop(queue);
         wake(waker);
+        if let Some(circuit) = circuit {
+            circuit.drop_rx(&mut Inbox::default());
+        }
     }
 }
 
@@ -194,14 +211,14 @@ impl<T: Message + Send> LocalHalf for Tx<T> {
 
     fn unseal(&self) {}
 
-    fn bind(&self, circuit: &Arc<Circuit>) -> Option<Waker> {
+    fn bind(&self, circuit: &Arc<Circuit>) -> Result<Option<Waker>, Alone> {
         let mut state = lock(&self.shared);
+        state.tx_moved = true;
+        if !state.rx_open {
+            return Err(Alone);
+        }
         state.circuit = Some(Arc::clone(circuit));
-        state.recv_waker.take()
-    }
-
-    fn is_alone(&self) -> bool {
-        !lock(&self.shared).rx_open
+        Ok(state.recv_waker.take())
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
@@ -231,19 +248,19 @@ impl<T: Message + Send> LocalHalf for Rx<T> {
         wake(waker);
     }
 
-    fn bind(&self, circuit: &Arc<Circuit>) -> Option<Waker> {
+    fn bind(&self, circuit: &Arc<Circuit>) -> Result<Option<Waker>, Alone> {
         let mut state = lock(&self.shared);
+        state.rx_moved = true;
+        if !state.tx_open {
+            return Err(Alone);
+        }
         state.circuit = Some(Arc::clone(circuit));
         state.taken += state.queue.len() as u64;
         let queue = core::mem::take(&mut state.queue);
         let waker = state.send_waker.take();
         drop(state);
         drop(queue);
-        waker
-    }
-
-    fn is_alone(&self) -> bool {
-        !lock(&self.shared).tx_open
+        Ok(waker)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

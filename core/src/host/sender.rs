@@ -255,7 +255,14 @@ impl<T: Message + Send> Sender<T> {
             Port::Hub(hub) => hub.has_room(longest, waker),
             Port::Local(tx) => match tx.circuit() {
                 Some(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
-                None => tx.has_room(waker),
+                None => {
+                    let room = tx.has_room(waker);
+                    // The receiving half may have moved before that looked.
+                    match tx.circuit() {
+                        Some(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
+                        None => room,
+                    }
+                }
             },
             Port::Moved(_) => Err(SendCause::Dead(Dead::here(Reason::NotTaken))),
         }
@@ -342,11 +349,7 @@ impl<T: Message> Drop for Sender<T> {
         match &self.port {
             Port::Circuit(circuit) => circuit.drop_tx(),
             Port::Hub(hub) => hub.close(),
-            Port::Local(tx) => match tx.circuit() {
-                Some(circuit) => circuit.drop_tx(),
-                None => tx.close(),
-            },
-            Port::Moved(_) => {}
+            Port::Local(_) | Port::Moved(_) => {}
         }
     }
 }
@@ -531,7 +534,14 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
             Port::Hub(hub) => hub.drained(cx.waker()),
             Port::Local(tx) => match tx.circuit() {
                 Some(circuit) => circuit.drained(cx.waker()),
-                None => tx.drained(cx.waker()),
+                None => {
+                    let drained = tx.drained(cx.waker());
+                    // The receiving half may have moved before that looked.
+                    match tx.circuit() {
+                        Some(circuit) => circuit.drained(cx.waker()),
+                        None => drained,
+                    }
+                }
             },
             Port::Moved(_) => Err(Dead::here(Reason::NotTaken)),
         };
