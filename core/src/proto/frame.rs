@@ -573,7 +573,8 @@ impl Writer<'_> {
 /// The first bytes of a data record: the length for the framing, then the frame's head.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
-    bytes: [u8; Self::MAX_LEN],
+    /// A byte more than the longest, so that it moves as whole words.
+    bytes: [u8; Self::MAX_LEN + 1],
     len: u8,
     frame_at: u8,
 }
@@ -592,14 +593,13 @@ impl Head {
         };
         let head = handle.0 << 3 | kind;
         let frame_len = (varint::len(head) + more + payload + trailer) as u32;
-        let mut this = Self { bytes: [0; Self::MAX_LEN], len: 0, frame_at: 0 };
         if (head | frame_len) < 0x80 && more == 0 {
             // The usual two bytes, as one word: to read back bytes that were written one by
             // one stalls a processor.
-            this.bytes[..8].copy_from_slice(&u64::from(frame_len | head << 8).to_le_bytes());
-            (this.frame_at, this.len) = (1, 2);
-            return this;
+            let word = u128::from(frame_len | head << 8);
+            return Self { bytes: word.to_le_bytes(), len: 2, frame_at: 1 };
         }
+        let mut this = Self { bytes: [0; Self::MAX_LEN + 1], len: 0, frame_at: 0 };
         let frame_at = varint::put(&mut this.bytes, 0, frame_len);
         let mut len = varint::put(&mut this.bytes, frame_at, head);
         if let Part::First(total) = part {
