@@ -353,7 +353,7 @@ fn a_reserved_send_does_not_wait_and_gives_room_back() -> Outcome {
     assert_eq!(nobody, Some(SendCause::NoImporter));
     let mut got = peer.import::<Receiver<Tick>>("ticks").wait()?;
     for n in 0..2000 {
-        drop(ticks.reserve().wait()?);
+        let _unused = ticks.reserve().wait()?;
         ticks.reserve().wait()?.send(Tick { n })?;
         if n % 100 == 99 {
             for n in n - 99..=n {

@@ -9,7 +9,8 @@ pub(crate) use std::sync::{PoisonError, TryLockError};
 
 #[cfg(not(loom))]
 mod real {
-    use std::time::{Duration, Instant};
+    use core::time::Duration;
+    use std::time::Instant;
 
     pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
     pub(crate) use std::collections::HashMap;
@@ -57,9 +58,10 @@ mod modelled {
     use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::cell::{Cell, RefCell};
+    use core::time::Duration;
     use std::hash::{BuildHasherDefault, DefaultHasher};
     use std::sync::OnceLock;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
