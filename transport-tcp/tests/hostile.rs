@@ -78,7 +78,7 @@ fn a_huge_length_is_refused_before_anything_is_stored() {
     let mut stranger = Raw::connect(ground.address);
     stranger.bytes(&huge);
     ground.ends_with(Fault::Oversize { len: u32::MAX, max: 256 });
-    ground.faults(Fault::Oversize { len: u32::MAX, max: 17 * 1024 }, |raw| {
+    ground.faults(Fault::Oversize { len: u32::MAX, max: 65 * 1024 }, |raw| {
         raw.bytes(&huge);
     });
     // An overlong form of a small length, and an empty frame.

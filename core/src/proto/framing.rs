@@ -5,6 +5,7 @@
 
 use super::Fault;
 use super::crc::crc32c;
+#[cfg(feature = "std")]
 use super::frame::{Frame, Handle, Part};
 use super::varint::{self, VarintError};
 
@@ -59,6 +60,7 @@ pub fn next(input: &[u8], max: u32, crc: Option<u32>) -> Result<Step<'_>, Fault>
 /// frame without checksum: its circuit, its length, and where in `input` it begins.
 ///
 /// Its length is within the limit if [`next`] has said how much of it is missing.
+#[cfg(feature = "std")]
 pub(crate) fn begun(input: &[u8]) -> Option<(Handle, usize, usize)> {
     let (len, used) = varint::get(input).ok()?;
     match Frame::parse(input.get(used..)?) {

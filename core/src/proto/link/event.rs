@@ -12,7 +12,7 @@ pub enum Event<'a> {
     Nothing,
     /// The bring-up is complete.
     Up(Hello<'a>),
-    /// The peer asks for a circuit: answer with [`Link::accept`] or [`Link::kill`], now or later.
+    /// The peer asks for a circuit: answer with [`Link::accept`](crate::proto::Link::accept) or [`Link::kill`](crate::proto::Link::kill), now or later.
     Open(Handle, Open<'a>),
     /// Our open was accepted, with this fingerprint of our list.
     Accepted(Handle, u8),
@@ -22,13 +22,13 @@ pub enum Event<'a> {
     Granted(Handle),
     /// The far end's program has taken this many values in all.
     Taken(Handle, Total),
-    /// Call [`Link::taken`] as soon as the program has taken this many values.
+    /// Call [`Link::taken`](crate::proto::Link::taken) as soon as the program has taken this many values.
     Asked(Handle, Total),
-    /// No more values will come. Call [`Link::drained`] when those queued are taken.
+    /// No more values will come. Call [`Link::drained`](crate::proto::Link::drained) when those queued are taken.
     End(Handle),
     /// The peer is through with the circuit in order; all values sent were taken.
     Done(Handle),
-    /// No answer will come. Call [`Link::drained`] when the values queued are taken, unless
+    /// No answer will come. Call [`Link::drained`](crate::proto::Link::drained) when the values queued are taken, unless
     /// this side only sent.
     Dead(Handle, DeadFrame<'a>),
     /// The peer opens a circuit for a channel end in the next message: carrier, handle,
@@ -43,7 +43,7 @@ pub enum Blocked {
     /// Wait for [`Event::Granted`].
     Credit,
     /// An earlier message of this circuit, or our `ACCEPT`, is still to be written: there is
-    /// no event for it, so try again after [`Link::control`] and [`Link::fragment`].
+    /// no event for it, so try again after [`Link::control`](crate::proto::Link::control) and [`Link::fragment`](crate::proto::Link::fragment).
     Busy,
     /// Longer than the receiver's limit, in bytes.
     TooLarge(u32),
@@ -66,7 +66,7 @@ pub enum Blocked {
 pub enum Start {
     /// Write this head, the message, and the checksum if the link has one, right now.
     Straight(Head),
-    /// Keep the message; [`Link::fragment`] asks for its parts in turn.
+    /// Keep the message; [`Link::fragment`](crate::proto::Link::fragment) asks for its parts in turn.
     Queued,
 }
 
