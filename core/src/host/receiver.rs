@@ -167,7 +167,10 @@ impl Inflow {
         let (Some((_, circuit, which)), Some(message)) = (member, inbox.next()) else {
             return Err(RecvError::Empty);
         };
-        match f(message, *which) {
+        let guard = OnUnwind(circuit);
+        let result = f(message, *which);
+        core::mem::forget(guard);
+        match result {
             Ok(value) => {
                 circuit.count_taken(inbox);
                 Ok(value)
