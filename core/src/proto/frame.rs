@@ -623,7 +623,7 @@ impl Head {
     }
 
     /// Appends all of it.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn append_to(&self, out: &mut alloc::vec::Vec<u8>) {
         let end = out.len() + self.len as usize;
