@@ -561,9 +561,18 @@ impl Circuit {
         self.with(|cell| cell.dead.is_some() || cell.ended || cell.handle.is_none()).unwrap_or(true)
     }
 
-    /// Whether nothing is there that the program could take.
+    /// Whether the program has taken all that has come, also what lies in its own inbox.
     pub(crate) fn is_empty(&self) -> bool {
-        self.with(|cell| cell.inbox.is_empty() && cell.newest.is_none()).unwrap_or(true)
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return true };
+        if !cell.inbox.is_empty() || cell.newest.is_some() {
+            return false;
+        }
+        let taken = Total::new(cell.taken.get() as u32);
+        match cell.handle {
+            Some(handle) => state.proto(|link, slots| link.received(slots, handle)) == taken,
+            None => true,
+        }
     }
 
     /// Whether both halves are over.
