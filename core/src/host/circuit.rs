@@ -561,9 +561,19 @@ impl Circuit {
         self.with(|cell| cell.dead.is_some() || cell.ended || cell.handle.is_none()).unwrap_or(true)
     }
 
-    /// Whether nothing is there that the program could take.
+    /// Whether nothing is there that the program has not taken, its own end included.
     pub(crate) fn is_empty(&self) -> bool {
-        self.with(|cell| cell.inbox.is_empty() && cell.newest.is_none()).unwrap_or(true)
+        let mut state = self.link.lock();
+        let Some(cell) = state.cells.get(self.id) else { return true };
+        if !cell.inbox.is_empty() || cell.newest.is_some() {
+            return false;
+        }
+        let taken = Total::new(cell.taken.get() as u32);
+        let (handle, is_latest) = (cell.handle, cell.is_latest);
+        // Those that were received in one go with one that is taken.
+        handle.is_none_or(|handle| {
+            is_latest || state.proto(|link, slots| link.values_in(slots, handle)) == taken
+        })
     }
 
     /// Whether both halves are over.
