@@ -561,7 +561,7 @@ impl Circuit {
         self.with(|cell| cell.dead.is_some() || cell.ended || cell.handle.is_none()).unwrap_or(true)
     }
 
-    /// Whether nothing is there that the program has not taken, its own end included.
+    /// Whether the program has taken all that has come, also what lies in its own inbox.
     pub(crate) fn is_empty(&self) -> bool {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return true };
@@ -569,11 +569,10 @@ impl Circuit {
             return false;
         }
         let taken = Total::new(cell.taken.get() as u32);
-        let (handle, is_latest) = (cell.handle, cell.is_latest);
-        // Those that were received in one go with one that is taken.
-        handle.is_none_or(|handle| {
-            is_latest || state.proto(|link, slots| link.values_in(slots, handle)) == taken
-        })
+        match cell.handle {
+            Some(handle) => state.proto(|link, slots| link.received(slots, handle)) == taken,
+            None => true,
+        }
     }
 
     /// Whether both halves are over.

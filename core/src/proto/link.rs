@@ -215,6 +215,11 @@ impl Link {
         self.slot(slots, handle).map_or(Total::ZERO, |slot| slot.values_in)
     }
 
+    /// Values that have arrived whole.
+    pub fn received(&self, slots: &mut Slots<'_>, handle: Handle) -> Total {
+        self.slot(slots, handle).map_or(Total::ZERO, |slot| slot.values_in)
+    }
+
     /// How long a message of the receiver's limit may be, in bytes; 0 before it is open.
     pub fn limit(&self, slots: &mut Slots<'_>, handle: Handle) -> u32 {
         self.slot(slots, handle).map_or(0, |slot| slot.limit_out)

@@ -148,7 +148,7 @@ fn loom(runner: &mut Runner) -> Result {
             .arg(model)
             .env("RUSTFLAGS", "--cfg loom")
             .env("CARGO_TARGET_DIR", "target/loom")
-            .env("LOOM_MAX_PREEMPTIONS", "3");
+            .env("LOOM_MAX_PREEMPTIONS", "2");
         runner.run(&cmd)?;
     }
     Ok(())
