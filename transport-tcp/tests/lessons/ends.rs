@@ -7,7 +7,7 @@ use netchan::proto::{DeadFrame, Fault, Frame, FrameError, Part, Total};
 use netchan::{Bytes, Client, Dead, LinkError, Node, Reason, Receiver, RecvError, SendCause, Sender, Server};
 use netchan_tcp as tcp;
 
-use crate::common::raw::{Raw, mine, packed, packet, receives};
+use crate::common::raw::{Raw, mine, packed, packet, receives, sends};
 use crate::common::{Ground, Outcome, SOON, Tick, calm, eventually, spawn, tick};
 
 #[test]
@@ -240,6 +240,37 @@ fn a_node_that_goes_does_not_take_along_what_it_has_sent() -> Outcome {
         assert_eq!(got.recv().wait(), Err(RecvError::Closed));
         leaver.join();
     }
+    Ok(())
+}
+
+#[test]
+fn an_end_does_not_overtake_the_values_that_are_being_taken() -> Outcome {
+    let ground = Ground::new();
+    let mut all: Receiver<Tick> = ground.node.export("all")?;
+    let mut raw = Raw::up(ground.address);
+    raw.open(0, sends::<Tick>("all"));
+    let five: Vec<u8> = (1..=5_u8).flat_map(|n| packet(&Frame::Data(mine(0), Part::Whole, &[n]))).collect();
+    raw.bytes(&five);
+    // The others are in the program's hands, and not taken yet.
+    assert_eq!(all.recv().wait()?, tick(1));
+    raw.send(&Frame::End(mine(0), Total::new(5)));
+    raw.send(&Frame::Ping);
+    raw.expect("a pong", |frame| {
+        assert!(!matches!(frame, Frame::Done(..)), "done with four of five not taken");
+        matches!(frame, Frame::Pong).then_some(())
+    });
+    for n in 2..=5 {
+        assert_eq!(all.recv().wait()?, tick(n));
+    }
+    let last = spawn(move || all.recv().timeout(Duration::from_millis(300)).wait());
+    let taken = raw.expect("the final", |frame| match frame {
+        Frame::Done(_, total) => Some(total.get()),
+        Frame::Dead(_, dead) => panic!("{dead:?}"),
+        _ => None,
+    });
+    assert_eq!(taken, 5);
+    assert_eq!(last.join(), Err(RecvError::Deadline));
+    ground.others_go_on();
     Ok(())
 }
 
