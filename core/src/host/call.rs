@@ -23,7 +23,10 @@ use super::error::{RecvError, SendCause, SendError};
 use super::receiver::Inflow;
 use super::sender::Outgoing;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
-use super::sync::{self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryLockError, TryMutex, TryMutexGuard};
+use super::sync::{
+    self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryLockError, TryMutex,
+    TryMutexGuard,
+};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, EncodeError, Message};
 use crate::proto::{Dead, Link, OpenFlags, Place, Reason, varint};
