@@ -288,6 +288,7 @@ impl TaskStream for Line {
 
 /// How a side's bytes are moved.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum By {
     /// By the model, with [`Side::deliver`]; writes go straight into the line.
     Hand,

@@ -58,9 +58,10 @@ mod modelled {
     use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::cell::{Cell, RefCell};
+    use core::hash::BuildHasherDefault;
     use core::ops::{Deref, DerefMut};
     use core::time::Duration;
-    use std::hash::{BuildHasherDefault, DefaultHasher};
+    use std::hash::DefaultHasher;
     use std::sync::{LockResult, OnceLock, TryLockError, TryLockResult};
     use std::time::Instant;
 
