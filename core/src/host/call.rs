@@ -23,7 +23,10 @@ use super::error::{RecvError, SendCause, SendError};
 use super::receiver::Inflow;
 use super::sender::Outgoing;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
-use super::sync::{self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryLockError};
+use super::sync::{
+    self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryLockError, TryMutex,
+    TryMutexGuard,
+};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, EncodeError, Message};
 use crate::proto::{Dead, Link, OpenFlags, Place, Reason, varint};
@@ -74,7 +77,7 @@ pub struct Client<Req, Rep> {
 /// What the calls of one circuit share.
 struct Core {
     circuit: Circuits,
-    calls: Mutex<Calls>,
+    calls: TryMutex<Calls>,
     /// Somebody found `calls` locked and wants it looked at again.
     again: AtomicBool,
 }
@@ -146,14 +149,14 @@ impl<Req: Message + Send, Rep: Message + Send> End for Client<Req, Rep> {
     fn imported(end: Imported) -> Self {
         let (limit, floor) = Self::spec().room(None);
         let most = (floor / Link::charge(limit)).max(1) as usize;
-        let calls = Mutex::new(Calls { most, ..Calls::default() });
+        let calls = TryMutex::new(Calls { most, ..Calls::default() });
         let core = Core { circuit: Circuits(end.circuit), calls, again: AtomicBool::new(false) };
         Self { core: Arc::new(core), types: PhantomData }
     }
 }
 
 impl Core {
-    fn lock(&self) -> MutexGuard<'_, Calls> {
+    fn lock(&self) -> TryMutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -494,6 +494,7 @@ impl Circuit {
             state.drained(self.id);
         } else if !all_taken || !cell.sends {
             // Of a duplex whose peer may be through as well: it is told when it sends more.
+            cell.dead.get_or_insert(Dead::here(Reason::HungUp));
             state.kill(self.id, Reason::HungUp, "");
         }
         self.link.flush(state);

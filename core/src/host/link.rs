@@ -19,7 +19,7 @@ use super::parker::Parker;
 use super::peer::PeerInfo;
 use super::sender::Short;
 use super::stream::{BlockingStream, Stream};
-use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, TryMutex};
 use super::wait::Source;
 use crate::proto::{
     self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Slot, Slots, Start, crc32c_append,
@@ -56,7 +56,7 @@ pub(crate) struct Budget {
 pub(crate) struct LinkCell {
     state: Mutex<LinkState>,
     /// Who holds it reads the stream.
-    pub(crate) reader: Mutex<Reader>,
+    pub(crate) reader: TryMutex<Reader>,
     pub(crate) io: Io,
     pub(crate) node: Weak<NodeInner>,
     pub(crate) number: u64,
@@ -387,7 +387,7 @@ impl LinkCell {
                 budget,
                 circuits: config.circuits,
             }),
-            reader: Mutex::new(Reader::new()),
+            reader: TryMutex::new(Reader::new()),
             io,
             node: Arc::downgrade(node),
             number,

@@ -115,18 +115,22 @@ pub fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// Makes up an import whose answer comes at once: `from` exports what `to` asks for.
+/// Makes up an import and moves its bytes: `from` exports what `to` asks for.
 pub fn import<E: End>(from: &Side, to: &Side, import: Import<E>) -> E {
     let mut import = pin!(IntoFuture::into_future(import));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(import.as_mut().poll(&mut cx).is_pending(), "the answer cannot be here yet");
-    from.deliver();
-    to.deliver();
-    match import.poll(&mut cx) {
-        Poll::Ready(Ok(end)) => end,
-        Poll::Ready(Err(error)) => panic!("{error}"),
-        Poll::Pending => panic!("no answer"),
+    for _ in 0..100 {
+        from.deliver();
+        to.deliver();
+        match import.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(end)) => return end,
+            Poll::Ready(Err(error)) => panic!("{error}"),
+            // Another thread is writing, and carries it along.
+            Poll::Pending => loom::thread::yield_now(),
+        }
     }
+    panic!("no answer")
 }
 
 /// An operation of the model's own, waited for as every other.
@@ -284,6 +288,7 @@ impl TaskStream for Line {
 
 /// How a side's bytes are moved.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum By {
     /// By the model, with [`Side::deliver`]; writes go straight into the line.
     Hand,
@@ -445,6 +450,11 @@ impl Side {
     pub fn is_flushed(&self) -> bool {
         let state = self.link.lock();
         state.output.is_idle() && !state.link.has_control()
+    }
+
+    /// Circuits of this link that are not over.
+    pub fn open_circuits(&self) -> usize {
+        self.link.lock().cells.iter_mut().filter(|cell| cell.handle.is_some()).count()
     }
 
     /// What a wait for this link's bytes names as its source.

@@ -8,7 +8,7 @@ use std::task::Wake;
 
 use super::cell::{Inbox, Message};
 use super::circuit::{Arrival, Circuit, Refusal};
-use super::sync::{AtomicBool, Mutex, Ordering, TryLockError};
+use super::sync::{AtomicBool, Ordering, TryLockError, TryMutex};
 use crate::proto::Reason;
 
 /// Holds one message at the most; credit on both sides bounds the rest. Kept alive by the
@@ -16,7 +16,7 @@ use crate::proto::Reason;
 pub(crate) struct Relay {
     from: Arc<Circuit>,
     to: Arc<Circuit>,
-    state: Mutex<State>,
+    state: TryMutex<State>,
     again: AtomicBool,
 }
 
@@ -29,7 +29,7 @@ struct State {
 impl Relay {
     /// Begins to copy. Called with no lock held.
     pub(crate) fn start(from: Arc<Circuit>, to: Arc<Circuit>, inbox: Inbox) {
-        let state = Mutex::new(State { inbox, pending: None, over: false });
+        let state = TryMutex::new(State { inbox, pending: None, over: false });
         Arc::new(Self { from, to, state, again: AtomicBool::new(false) }).pump();
     }
 

@@ -14,7 +14,7 @@ mod real {
 
     pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
     pub(crate) use std::collections::HashMap;
-    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use std::sync::{Condvar, Mutex, Mutex as TryMutex, MutexGuard, MutexGuard as TryMutexGuard};
     pub(crate) use std::thread::{Builder, Thread, current, park};
     pub(crate) use std::thread_local;
 
@@ -58,9 +58,11 @@ mod modelled {
     use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::cell::{Cell, RefCell};
+    use core::hash::BuildHasherDefault;
+    use core::ops::{Deref, DerefMut};
     use core::time::Duration;
-    use std::hash::{BuildHasherDefault, DefaultHasher};
-    use std::sync::OnceLock;
+    use std::hash::DefaultHasher;
+    use std::sync::{LockResult, OnceLock, TryLockError, TryLockResult};
     use std::time::Instant;
 
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -76,6 +78,65 @@ mod modelled {
         static TURN: Cell<usize> = const { Cell::new(0) };
         static RANDOM: Cell<u64> = const { Cell::new(0) };
         static SLEEPERS: RefCell<Vec<(Instant, Thread)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A lock that is tried. Loom's own makes who tries wait, where another comes first.
+    #[derive(Default)]
+    pub(crate) struct TryMutex<T> {
+        is_held: Mutex<bool>,
+        freed: Condvar,
+        data: std::sync::Mutex<T>,
+    }
+
+    pub(crate) struct TryMutexGuard<'a, T> {
+        lock: &'a TryMutex<T>,
+        data: Option<std::sync::MutexGuard<'a, T>>,
+    }
+
+    impl<T> TryMutex<T> {
+        pub(crate) fn new(data: T) -> Self {
+            Self { is_held: Mutex::new(false), freed: Condvar::new(), data: std::sync::Mutex::new(data) }
+        }
+
+        pub(crate) fn lock(&self) -> LockResult<TryMutexGuard<'_, T>> {
+            let mut is_held = self.is_held.lock().unwrap();
+            while *is_held {
+                is_held = self.freed.wait(is_held).unwrap();
+            }
+            *is_held = true;
+            Ok(TryMutexGuard { lock: self, data: Some(self.data.lock().unwrap()) })
+        }
+
+        pub(crate) fn try_lock(&self) -> TryLockResult<TryMutexGuard<'_, T>> {
+            let mut is_held = self.is_held.lock().unwrap();
+            if *is_held {
+                return Err(TryLockError::WouldBlock);
+            }
+            *is_held = true;
+            Ok(TryMutexGuard { lock: self, data: Some(self.data.lock().unwrap()) })
+        }
+    }
+
+    impl<T> Deref for TryMutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            self.data.as_ref().unwrap()
+        }
+    }
+
+    impl<T> DerefMut for TryMutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.data.as_mut().unwrap()
+        }
+    }
+
+    impl<T> Drop for TryMutexGuard<'_, T> {
+        fn drop(&mut self) {
+            self.data = None;
+            *self.lock.is_held.lock().unwrap() = false;
+            self.lock.freed.notify_one();
+        }
     }
 
     thread_local! {
