@@ -26,8 +26,16 @@ mod zeromq;
 pub(crate) const BASELINE: &str = "raw";
 
 /// All peers, in the order of the table.
-pub(crate) const ALL: &[&dyn Peer] =
-    &[&raw::Raw, &netchan::Netchan, &framed::Framed, &remoc::Remoc, &zeromq::Zeromq, &ergot::Ergot];
+pub(crate) const ALL: &[&dyn Peer] = &[
+    &raw::Raw,
+    &netchan::Netchan,
+    &netchan_async::NetchanTokio,
+    &netchan_async::NetchanAsyncStd,
+    &framed::Framed,
+    &remoc::Remoc,
+    &zeromq::Zeromq,
+    &ergot::Ergot,
+];
 
 /// One way to bring messages from one process to another.
 ///
