@@ -277,7 +277,7 @@ fn large_messages_take_turns_and_small_ones_pass_them() {
 #[test]
 fn bytes_in_flight_stay_near_their_limit_whatever_it_is() {
     const KIB: usize = 1024;
-    for (flight, mixed, alone) in [(0, 48, 96), (128 * 1024, 80, 192)] {
+    for (flight, mixed, alone) in [(0, 48, 320), (512 * 1024, 80, 576)] {
         let (a, b) = configs();
         let mut pair = Pair::new(LinkConfig { flight, ..a }, LinkConfig { packet: 65 * 1024, ..b });
         (pair.b.window, pair.b.limit) = (1 << 22, 1 << 21);
@@ -295,7 +295,8 @@ fn bytes_in_flight_stay_near_their_limit_whatever_it_is() {
             pair.a.pump();
             let written = pair.a.port.output.len();
             assert!(written <= (most + 1) * KIB, "{written} in flight");
-            assert!(written + 64 * KIB > most * KIB, "{written} in flight");
+            // The end of the message before may still be unacknowledged.
+            assert!(2 * written > most * KIB, "{written} in flight");
             pair.run();
             assert_eq!(pair.b.take(0), Outcome::Value(vec![3; 1_100_000]));
             pair.run();

@@ -10,6 +10,7 @@ use core::task::Waker;
 use super::carry::Attached;
 use super::hub::Member;
 use super::sync::{AtomicU64, Ordering};
+use crate::message::spare;
 use crate::proto::{Dead, Handle, Total};
 
 /// Messages longer than this keep a buffer of their own, which the program gets without a copy.
@@ -68,7 +69,9 @@ impl Inbox {
     #[inline(always)]
     pub(crate) fn push(&mut self, message: &[u8]) {
         if message.len() > BIG {
-            self.push_big(message.to_vec());
+            let mut own = spare::take(message.len());
+            own.extend_from_slice(message);
+            self.push_big(own);
             return;
         }
         self.bytes.extend_from_slice(&(message.len() as u32).to_le_bytes());

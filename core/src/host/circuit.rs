@@ -401,7 +401,8 @@ impl Circuit {
     #[inline]
     pub(crate) fn count_taken(&self, inbox: &mut Inbox) {
         let asked = self.taken.count();
-        if asked || inbox.charged >= REPORT_EVERY {
+        // Who has taken all that is there comes back, and it is told then.
+        if asked || inbox.charged >= REPORT_EVERY && !inbox.is_empty() {
             self.report_taken(inbox);
         }
     }
@@ -456,7 +457,9 @@ impl Circuit {
             state.report(self.id, charged);
         }
         let over = state.cells.get(self.id).is_none_or(|cell| cell.ended || cell.dead.is_some());
-        self.link.flush(state);
+        if !state.owes_only_ack() {
+            self.link.flush(state);
+        }
         over
     }
 

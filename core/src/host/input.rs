@@ -13,6 +13,7 @@ use super::hub::{Member, Signal};
 use super::link::{Io, LinkCell, LinkState};
 use super::peer::PeerInfo;
 use super::stream::BlockingStream;
+use crate::message::spare;
 use crate::proto::framing::{self, Step};
 use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
 
@@ -88,7 +89,7 @@ impl Reader {
     fn begin_large(&mut self) {
         // No longer than a frame may be, and one at a time.
         let Some((handle, len, at)) = framing::begun(&self.buffer[self.from..self.to]) else { return };
-        let mut bytes = Vec::with_capacity(len + SPILL);
+        let mut bytes = spare::take(len + SPILL);
         bytes.extend_from_slice(&self.buffer[self.from + at..self.to]);
         self.from = self.to;
         self.large = Some(Large { handle, len, bytes });
@@ -211,6 +212,7 @@ impl LinkCell {
                 }
                 Ok(Step::Frame(frame, used)) => {
                     *from += used;
+                    is_large = used > IN_PLACE;
                     if let Err(error) = state.take_frame(frame, effects) {
                         fault = Some(error);
                         break;
@@ -304,7 +306,7 @@ impl LinkState {
             },
             (Part::First(len), partial) => {
                 // Within the credit that was granted, so the peer has not chosen this size alone.
-                let mut message = Vec::with_capacity(len as usize);
+                let mut message = spare::take(len as usize);
                 message.extend_from_slice(bytes);
                 *partial = Some((message, len as usize));
                 return;

@@ -218,9 +218,12 @@ impl LinkState {
         let Some(handle) = cell.handle else { return };
         let total = proto::Total::new(cell.taken.get() as u32);
         let (window, max) = (cell.window, cell.window_max);
-        // A circuit that drains half its window at once can use a larger one.
-        let more = if charged >= window / 2 { window.min(max - window) } else { 0 };
+        // Who has taken all that came, while the sender has used half of what it may or
+        // more, can use a larger window.
+        let left = self.proto(|link, slots| link.left_of_window(slots, handle, charged));
+        let more = if left.is_some_and(|left| left <= window / 2) { window.min(max - window) } else { 0 };
         let more = if u64::from(more) <= self.budget.pool { more } else { 0 };
+        let Some(cell) = self.cells.get(id) else { return };
         if more > 0 {
             cell.window += more;
             self.budget.pool -= u64::from(more);

@@ -20,7 +20,7 @@ use crate::proto::{Fingerprints, Hello, Open, Reason};
 /// How long an import waits for its export, unless a timeout says otherwise.
 pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
 /// The largest window of one circuit, in bytes.
-pub(crate) const WINDOW_MAX: u32 = 256 * 1024;
+pub(crate) const WINDOW_MAX: u32 = 1024 * 1024;
 
 /// What a neighbour said of itself when the link came up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl fmt::Debug for LinkCell {
 
 impl<E: End> Import<E> {
     /// The most that may be under way to a receiving end, in bytes of encoded values;
-    /// 256 KiB by default. The memory is taken up only when values wait.
+    /// 1 MiB by default. The memory is taken up only when values wait.
     pub fn window(mut self, bytes: u32) -> Self {
         self.window = bytes.clamp(1, 1 << 28);
         self

@@ -24,8 +24,19 @@ impl Bytes {
     }
 
     /// The buffer, without a copy.
-    pub fn into_vec(self) -> Vec<u8> {
-        self.0
+    pub fn into_vec(mut self) -> Vec<u8> {
+        core::mem::take(&mut self.0)
+    }
+}
+
+#[cfg(feature = "std")]
+impl Drop for Bytes {
+    /// Large buffers serve the next large message.
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.capacity() >= super::spare::MIN {
+            super::spare::keep(core::mem::take(&mut self.0));
+        }
     }
 }
 
@@ -52,7 +63,7 @@ impl Message for Bytes {
     }
 
     fn into_owned_bytes(self) -> Result<Vec<u8>, Self> {
-        Ok(self.0)
+        Ok(self.into_vec())
     }
 }
 
@@ -100,7 +111,7 @@ impl From<&[u8]> for Bytes {
 
 impl From<Bytes> for Vec<u8> {
     fn from(bytes: Bytes) -> Self {
-        bytes.0
+        bytes.into_vec()
     }
 }
 

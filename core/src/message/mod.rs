@@ -40,6 +40,8 @@ mod inline;
 mod leaf;
 mod sha256;
 mod shape;
+#[cfg(feature = "std")]
+pub(crate) mod spare;
 mod text;
 mod version;
 
@@ -135,7 +137,10 @@ pub trait Message: Serialize + DeserializeOwned + 'static {
     /// Like [`decode`](Self::decode).
     #[cfg(feature = "alloc")]
     fn decode_owned(bytes: alloc::vec::Vec<u8>) -> Result<Self, DecodeError> {
-        Self::decode(&bytes)
+        let value = Self::decode(&bytes);
+        #[cfg(feature = "std")]
+        spare::keep(bytes);
+        value
     }
 
     /// The value as its encoding, where it is that already: [`Bytes`] gives its buffer without a copy.

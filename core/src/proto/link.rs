@@ -19,8 +19,15 @@ use crate::proto::{Fault, Instant, Reason, Total};
 pub use config::{LinkConfig, LinkState};
 pub use event::{Blocked, Event, Fragment, Start};
 
-/// An acknowledgement is due after this many payload bytes.
-const ACK_EVERY: u32 = 32 * 1024;
+/// An acknowledgement is due after this many payload bytes, in a stream of large messages.
+const ACK_EVERY: u32 = 256 * 1024;
+/// The same where small messages go along.
+const ACK_EVERY_BESIDE: u32 = 32 * 1024;
+/// So many bytes after the last small message none is expected any more.
+const BESIDE: u32 = 1024 * 1024;
+/// Messages up to this length are small: they go straight into the link's buffer, while
+/// longer ones take turns.
+const SMALL_MAX: u32 = 4 * 1024;
 
 /// The sans-I/O state of one link. It knows no other link, holds no payload, and is driven
 /// by one owner at a time.
@@ -49,8 +56,9 @@ pub struct Link {
     bytes_in_told: Total,
     bytes_out: Total,
     bytes_out_acked: Total,
-    /// `bytes_out` after the last message of the straight path.
-    small_at: Total,
+    /// `bytes_in` and `bytes_out` after the last small message: both sides see the same.
+    small_in_at: Total,
+    small_out_at: Total,
 
     free: Handle,
     fresh: u32,
@@ -107,7 +115,8 @@ impl Link {
             bytes_in_told: Total::ZERO,
             bytes_out: Total::ZERO,
             bytes_out_acked: Total::ZERO,
-            small_at: Total::ZERO,
+            small_in_at: Total::ZERO,
+            small_out_at: Total::ZERO,
             free: Handle::NONE,
             fresh: 0,
             dirty: Queue::EMPTY,

@@ -1,6 +1,6 @@
 //! Messages on their way out: credit, turns, flight.
 
-use super::{ACK_EVERY, Blocked, Fragment, Link, LinkState, Start};
+use super::{ACK_EVERY, ACK_EVERY_BESIDE, BESIDE, Blocked, Fragment, Link, LinkState, SMALL_MAX, Start};
 use crate::proto::Total;
 use crate::proto::circuit::{Slots, due};
 use crate::proto::frame::{Handle, Head, Part};
@@ -13,10 +13,6 @@ const QUANTUM_BESIDE: u32 = 16 * 1024;
 /// What may be unacknowledged where small messages go along, in bytes: they queue behind it
 /// in the stream, and the peer has to read it before them.
 const FLIGHT_BESIDE: u32 = 64 * 1024;
-/// So many bytes after the last small message none is expected any more.
-const BESIDE: u32 = 1024 * 1024;
-/// Messages up to this length go straight into the link's buffer; longer ones take turns.
-const STRAIGHT_MAX: u32 = 4 * 1024;
 /// Room that a data frame's head and trailer take from the peer's packet size.
 const HEAD_ROOM: u32 = Head::MAX_LEN as u32;
 
@@ -40,7 +36,7 @@ impl Link {
         handle: Handle,
         len: usize,
     ) -> Result<bool, Blocked> {
-        let straight_max = self.quantum().min(STRAIGHT_MAX) as usize;
+        let straight_max = self.quantum().min(SMALL_MAX) as usize;
         let (len, last) = self.charge_message(slots, handle, len)?;
         let straight = len as usize <= straight_max;
         if straight {
@@ -48,7 +44,7 @@ impl Link {
                 self.mark(slots, handle);
             }
             self.bytes_out = self.bytes_out.plus(len);
-            self.small_at = self.bytes_out;
+            self.small_out_at = self.bytes_out;
             self.sent = true;
         } else {
             self.queue(slots, handle, len, len);
@@ -98,15 +94,19 @@ impl Link {
     /// Whether [`Link::fragment`] may have something to write.
     #[inline]
     pub fn has_fragment(&self) -> bool {
-        let flight = if self.is_mixed() { FLIGHT_BESIDE } else { u32::MAX };
-        let flight = self.config.flight.min(flight).max(ACK_EVERY);
+        // Never less than what the peer acknowledges at once.
+        let flight = if self.is_mixed() {
+            self.config.flight.clamp(ACK_EVERY_BESIDE, FLIGHT_BESIDE)
+        } else {
+            self.config.flight.max(ACK_EVERY)
+        };
         let may = self.is_up() && !self.is_left();
         may && self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
     }
 
     /// Whether small messages have gone out lately.
     fn is_mixed(&self) -> bool {
-        self.bytes_out.ahead_of(self.small_at) < BESIDE
+        self.bytes_out.ahead_of(self.small_out_at) < BESIDE
     }
 
     /// The next part of a queued message that is to be written, in turn among circuits;

@@ -1,6 +1,6 @@
 //! Messages that have come in: what the program has taken, and what is granted for it.
 
-use super::{ACK_EVERY, Event, Link};
+use super::{ACK_EVERY, ACK_EVERY_BESIDE, BESIDE, Event, Link, SMALL_MAX};
 use crate::proto::circuit::{Final, Phase, Slots, charge, due};
 use crate::proto::frame::{Handle, Part};
 use crate::proto::{Fault, Total};
@@ -12,6 +12,14 @@ impl Link {
             slot.consumed = slot.consumed.plus(charged);
             self.grant(slots, handle);
         }
+    }
+
+    /// How many bytes the sender may still send, if all that has come is taken once `charged`
+    /// bytes of it are.
+    pub(crate) fn left_of_window(&self, slots: &mut Slots<'_>, handle: Handle, charged: u32) -> Option<u32> {
+        let slot = self.slot(slots, handle)?;
+        let all_taken = slot.consumed.plus(charged) == slot.received;
+        all_taken.then(|| slot.promised.ahead_of(slot.received))
     }
 
     /// Changes how many bytes are promised ahead; what was promised stays so, and a message
@@ -87,7 +95,13 @@ impl Link {
         let len = bytes.len() as u32;
         let for_program = self.known(slots, handle)?.on_data(part, len)?;
         self.bytes_in = self.bytes_in.plus(len);
-        if self.bytes_in.ahead_of(self.bytes_in_told) >= ACK_EVERY {
+        if part == Part::Whole && len <= SMALL_MAX {
+            self.small_in_at = self.bytes_in;
+        }
+        // As the sender sees it, which waits for no more than this.
+        let is_mixed = self.bytes_in.ahead_of(self.small_in_at) < BESIDE;
+        let every = if is_mixed { ACK_EVERY_BESIDE } else { ACK_EVERY };
+        if self.bytes_in.ahead_of(self.bytes_in_told) >= every {
             self.ack_due = true;
         }
         Ok(if for_program { Event::Data(handle, part, bytes) } else { Event::Nothing })
