@@ -17,9 +17,9 @@ use core::time::Duration;
 use std::task::Wake;
 use std::time::Instant;
 
-use super::cell::{Inbox, Message as Arrived};
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::{RecvError, SendCause, SendError};
+use super::inbox::{Inbox, Message as Arrived};
 use super::receiver::Inflow;
 use super::sender::Outgoing;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
@@ -416,8 +416,8 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Calling<Req, Rep> {
         self.deadline = Some(at);
     }
 
-    fn source(&self) -> Option<Source> {
-        Some(Source(Arc::clone(&self.core.circuit.0.link)))
+    fn source(&self) -> Option<Source<'_>> {
+        Some((&self.core.circuit.0.link).into())
     }
 }
 
@@ -608,8 +608,8 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Serving<'_, Req, Rep>
         Err(RecvError::Deadline)
     }
 
-    fn source(&self) -> Option<Source> {
-        lock(&self.server.shared).inflow.source()
+    fn source(&self) -> Option<Source<'_>> {
+        lock(&self.server.shared).inflow.source().map(Source::into_shared)
     }
 }
 

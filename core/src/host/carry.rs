@@ -12,8 +12,9 @@ use core::any::Any;
 use core::fmt;
 use core::task::Waker;
 
-use super::cell::{CellId, Inbox};
+use super::cell::CellId;
 use super::circuit::Circuit;
+use super::inbox::Inbox;
 use super::relay::Relay;
 use super::spec::Spec;
 use crate::message::{EndError, EndVisitor};

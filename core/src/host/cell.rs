@@ -9,18 +9,9 @@ use core::task::Waker;
 
 use super::carry::Attached;
 use super::hub::Member;
+use super::inbox::Inbox;
 use super::sync::{AtomicU64, Ordering};
-use crate::message::spare;
 use crate::proto::{Dead, Handle, Total};
-
-/// Messages longer than this keep a buffer of their own, which the program gets without a copy.
-const BIG: usize = 4096;
-const BIG_FLAG: u32 = 1 << 31;
-const ENDS_FLAG: u32 = 1 << 30;
-const LEN_MASK: u32 = ENDS_FLAG - 1;
-const HEADER_LEN: usize = 4;
-/// The largest buffer that an empty inbox keeps for the next burst, in bytes.
-const KEEP: usize = 1 << 20;
 
 /// Index of a cell in its link's table.
 pub(crate) type CellId = usize;
@@ -49,135 +40,6 @@ impl TakenWord {
     pub(crate) fn clear_asked(&self) -> u64 {
         self.0.fetch_and(!Self::ASKED, Ordering::AcqRel) & !Self::ASKED
     }
-}
-
-/// Messages that are complete, in order. Small ones lie side by side in one buffer.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    bytes: Vec<u8>,
-    at: usize,
-    big: VecDeque<Vec<u8>>,
-    /// Channel ends of the messages that carry some, in order.
-    ends: VecDeque<Vec<Attached>>,
-    /// Those of the message that was taken last.
-    taken_ends: Vec<Attached>,
-    /// Credit charged for what was taken since it was last reported.
-    pub(crate) charged: u32,
-}
-
-impl Inbox {
-    #[inline(always)]
-    pub(crate) fn push(&mut self, message: &[u8]) {
-        if message.len() > BIG {
-            let mut own = spare::take(message.len());
-            own.extend_from_slice(message);
-            self.push_big(own);
-            return;
-        }
-        self.bytes.extend_from_slice(&(message.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(message);
-    }
-
-    pub(crate) fn push_big(&mut self, message: Vec<u8>) {
-        self.bytes.extend_from_slice(&(message.len() as u32 | BIG_FLAG).to_le_bytes());
-        self.big.push_back(message);
-    }
-
-    /// A message that carries channel ends.
-    pub(crate) fn push_carrying(&mut self, message: Vec<u8>, ends: Vec<Attached>) {
-        let header = message.len() as u32 | BIG_FLAG | ENDS_FLAG;
-        self.bytes.extend_from_slice(&header.to_le_bytes());
-        self.big.push_back(message);
-        self.ends.push_back(ends);
-    }
-
-    /// Whether the next message carries channel ends.
-    #[inline]
-    pub(crate) fn next_carries(&self) -> bool {
-        !self.ends.is_empty()
-            && self
-                .bytes
-                .get(self.at..)
-                .and_then(|rest| rest.first_chunk::<HEADER_LEN>())
-                .is_some_and(|header| u32::from_le_bytes(*header) & ENDS_FLAG != 0)
-    }
-
-    /// The next message with its channel ends.
-    pub(crate) fn next_carrying(&mut self) -> Option<(Vec<u8>, Vec<Attached>)> {
-        let message = match self.next()? {
-            Message::Owned(message) => message,
-            Message::Small(message) => message.to_vec(),
-        };
-        Some((message, self.take_ends()))
-    }
-
-    /// The channel ends that the message taken last has carried.
-    pub(crate) fn take_ends(&mut self) -> Vec<Attached> {
-        core::mem::take(&mut self.taken_ends)
-    }
-
-    /// The channel ends of messages that nobody will take.
-    pub(crate) fn drain_ends(&mut self) -> Vec<Attached> {
-        let mut all = self.take_ends();
-        all.extend(self.ends.drain(..).flatten());
-        all
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.at == self.bytes.len()
-    }
-
-    /// The next message. Its charge is added to what is to be reported.
-    #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Message<'_>> {
-        let header = self.bytes.get(self.at..)?.first_chunk::<HEADER_LEN>()?;
-        let header = u32::from_le_bytes(*header);
-        self.at += HEADER_LEN;
-        self.charged = self.charged.wrapping_add(crate::proto::Link::charge(header & LEN_MASK));
-        if header & BIG_FLAG != 0 {
-            if header & ENDS_FLAG != 0 {
-                self.taken_ends = self.ends.pop_front().unwrap_or_default();
-            }
-            return self.big.pop_front().map(Message::Owned);
-        }
-        let from = self.at;
-        self.at += header as usize;
-        self.bytes.get(from..self.at).map(Message::Small)
-    }
-
-    /// Whether one of the small messages is like this.
-    pub(crate) fn any(&self, mut is: impl FnMut(&[u8]) -> bool) -> bool {
-        let mut at = self.at;
-        while let Some(header) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
-            let header = u32::from_le_bytes(*header);
-            at += HEADER_LEN;
-            if header & BIG_FLAG == 0 {
-                let end = at + header as usize;
-                if self.bytes.get(at..end).is_some_and(&mut is) {
-                    return true;
-                }
-                at = end;
-            }
-        }
-        false
-    }
-
-    /// Empties it, and keeps its buffer unless that has grown large.
-    pub(crate) fn recycle(&mut self) {
-        self.at = 0;
-        self.bytes.clear();
-        self.big.clear();
-        if self.bytes.capacity() > KEEP {
-            self.bytes = Vec::new();
-        }
-    }
-}
-
-/// One message of an inbox.
-pub(crate) enum Message<'a> {
-    Small(&'a [u8]),
-    Owned(Vec<u8>),
 }
 
 /// One circuit on a host. Lives in its link's table until the program's end is dropped.

@@ -7,7 +7,8 @@ use core::fmt;
 use core::task::Waker;
 
 use super::carry::{Attached, Departing};
-use super::cell::{Cell, CellId, Inbox, TakenWord};
+use super::cell::{Cell, CellId, TakenWord};
+use super::inbox::Inbox;
 use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
 use super::peer::WINDOW_MAX;
@@ -442,7 +443,9 @@ impl Circuit {
         };
         // The program is about to take the messages, and to come back for more: or else the
         // driver will look within milliseconds.
-        if arrival != Arrival::Messages || !guard.owes_only_ack() {
+        if arrival == Arrival::Messages {
+            self.link.flush_but_ack(guard);
+        } else {
             self.link.flush(guard);
         }
         arrival
@@ -457,9 +460,7 @@ impl Circuit {
             state.report(self.id, charged);
         }
         let over = state.cells.get(self.id).is_none_or(|cell| cell.ended || cell.dead.is_some());
-        if !state.owes_only_ack() {
-            self.link.flush(state);
-        }
+        self.link.flush_but_ack(state);
         over
     }
 

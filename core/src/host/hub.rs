@@ -9,10 +9,10 @@ use core::fmt;
 use core::task::Waker;
 
 use super::carry::Departing;
-use super::cell::Inbox;
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::SendCause;
-use super::sender::Account;
+use super::inbox::Inbox;
+use super::sender::{Account, Short};
 use super::spec::Spec;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::proto::{Dead, Reason};
@@ -336,16 +336,28 @@ impl Hub {
     /// Sends to the importer whose turn it is, if it has room: the usual case, for which
     /// nobody has to be registered first.
     fn send_to_next(&self, message: &mut Vec<u8>) -> bool {
+        self.with_next(|circuit| circuit.send(message, None).is_ok())
+    }
+
+    /// Sends a short value to the importer whose turn it is, if nothing stands in the way;
+    /// else nothing has happened.
+    pub(crate) fn send_short_now(&self, message: &Short, len: usize) -> bool {
+        let to_one = matches!(self.fanout, Fanout::WorkQueue | Fanout::Exclusive);
+        to_one && self.with_next(|circuit| circuit.send_short_now(message, len))
+    }
+
+    #[inline]
+    fn with_next(&self, send: impl FnOnce(&Circuit) -> bool) -> bool {
         let (index, circuit, turns) = {
             let state = self.lock();
             if state.closed || state.count == 0 {
                 return false;
             }
-            let index = state.next % state.members.len();
+            let index = if state.next < state.members.len() { state.next } else { 0 };
             let Some(entry) = &state.members[index] else { return false };
-            (index, Arc::clone(&entry.circuit), state.next != index + 1)
+            (index, Arc::clone(&entry.circuit), state.next != index + 1 && state.members.len() > 1)
         };
-        let sent = circuit.send(message, None).is_ok();
+        let sent = send(&circuit);
         if sent && turns {
             self.lock().next = index + 1;
         }

@@ -7,9 +7,10 @@ use core::time::Duration;
 use std::io;
 
 use super::carry::{Attached, ENDS_MAX};
-use super::cell::CellId;
+use super::cell::{Cell, CellId};
 use super::error::LinkError;
 use super::hub::{Member, Signal};
+use super::inbox::BIG;
 use super::link::{Io, LinkCell, LinkState};
 use super::peer::PeerInfo;
 use super::stream::BlockingStream;
@@ -19,8 +20,6 @@ use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
-/// Messages longer than this are collected in a buffer of their own.
-const BIG: usize = 4096;
 
 /// A message of which this much is still missing is read to where it stays, in bytes.
 const IN_PLACE: usize = 8 * 1024;
@@ -149,7 +148,19 @@ impl Effects {
     }
 
     /// Runs them, with no lock held.
+    #[inline]
     pub(crate) fn run(&mut self, link: &LinkCell) {
+        // The usual cases: nothing, and one waiter.
+        if self.hubs.is_empty() && self.asked.is_empty() && self.up.is_none() && self.wakers.len() < 2 {
+            if let Some(waker) = self.wakers.pop() {
+                waker.wake();
+            }
+            return;
+        }
+        self.run_all(link);
+    }
+
+    fn run_all(&mut self, link: &LinkCell) {
         if let Some(info) = self.up.take()
             && let Some(node) = link.node.upgrade()
         {
@@ -200,6 +211,11 @@ impl LinkCell {
         let mut fault = large.and_then(|large| state.take_large(large, effects).err());
         while fault.is_none() {
             let input = &buffer[*from..*to];
+            if let Some(used) = state.take_run(input, effects) {
+                *from += used;
+                is_large = false;
+                continue;
+            }
             match framing::next(input, state.link.max_frame(), state.link.crc_seed()) {
                 Ok(Step::Need(missing)) => {
                     // With a checksum the whole frame is looked at, and stands in line.
@@ -237,17 +253,29 @@ impl LinkCell {
             effects.wakers.extend(state.output.flusher.clone());
         }
         let acked = !state.owes_only_ack();
-        if acked {
-            self.flush(state);
-        } else {
-            drop(state);
-        }
+        self.flush_but_ack(state);
         effects.run(self);
         reader.expects_large = is_large;
         if begin_large {
             reader.begin_large();
         }
         acked
+    }
+}
+
+impl Cell {
+    /// Whoever waits for a message is to look.
+    #[inline]
+    fn tell_of_message(&mut self, effects: &mut Effects) {
+        if self.recv_waker.is_some() {
+            effects.wakers.extend(self.recv_waker.take());
+        }
+        if !self.announced
+            && let Some(member) = &self.member
+        {
+            self.announced = true;
+            effects.hubs.push((member.clone(), Signal::Received));
+        }
     }
 }
 
@@ -259,6 +287,23 @@ impl LinkState {
             self.take_data(handle, Part::Whole, &[], Some(bytes), effects);
         }
         Ok(())
+    }
+
+    /// Takes the small messages of one circuit that stand at the start of `input`, one after
+    /// the other: how many bytes that was. `None` where anything is unusual; nothing has
+    /// happened then.
+    #[inline]
+    fn take_run(&mut self, input: &[u8], effects: &mut Effects) -> Option<usize> {
+        let handle = framing::small(input)?;
+        let (id, cell) = self.cell_of(handle)?;
+        if cell.rx_gone || cell.is_latest || !cell.attached.is_empty() {
+            return None;
+        }
+        let used = self.proto(|link, slots| link.handle_run(slots, handle, input))?;
+        let cell = self.cells.get(id)?;
+        cell.inbox.push_run(&input[..used]);
+        cell.tell_of_message(effects);
+        Some(used)
     }
 
     #[inline]
@@ -301,7 +346,7 @@ impl LinkState {
                 cell.inbox.push_carrying(owned.unwrap_or_else(|| bytes.to_vec()), ends);
             }
             (Part::Whole, _) => match owned {
-                Some(message) => cell.inbox.push_big(message),
+                Some(message) => cell.inbox.push_owned(message),
                 None => cell.inbox.push(bytes),
             },
             (Part::First(len), partial) => {
@@ -324,22 +369,15 @@ impl LinkState {
                     let ends = core::mem::take(&mut cell.attached);
                     cell.inbox.push_carrying(message, ends);
                 } else if message.len() > BIG {
-                    cell.inbox.push_big(message);
+                    cell.inbox.push_owned(message);
                 } else {
                     cell.inbox.push(&message);
                 }
             }
             (Part::More, None) => return,
         }
-        let Some(cell) = self.cells.get(id) else { return };
-        if let Some(waker) = cell.recv_waker.take() {
-            effects.wakers.push(waker);
-        }
-        if !cell.announced
-            && let Some(member) = &cell.member
-        {
-            cell.announced = true;
-            effects.hubs.push((member.clone(), Signal::Received));
+        if let Some(cell) = self.cells.get(id) {
+            cell.tell_of_message(effects);
         }
     }
 

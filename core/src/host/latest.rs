@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
-use super::cell::Message as Arrived;
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::{RecvError, SendCause, SendError};
 use super::hub::{Hub, HubArrival};
+use super::inbox::Message as Arrived;
 use super::receiver::decode;
 use super::sender::{Account, Outgoing};
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
@@ -182,10 +182,10 @@ impl<T: Message + Send> Watch<T> {
         Err(over)
     }
 
-    pub(crate) fn source(&self) -> Option<Source> {
+    pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.port {
-            Port::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
-            Port::Hub(hub) => hub.only_link().map(Source),
+            Port::Circuit(circuit) => Some((&circuit.link).into()),
+            Port::Hub(hub) => hub.only_link().map(Source::shared),
         }
     }
 }
@@ -193,7 +193,7 @@ impl<T: Message + Send> Watch<T> {
 impl<T: Message> Drop for Watch<T> {
     fn drop(&mut self) {
         match &self.port {
-            Port::Circuit(circuit) => circuit.drop_rx(&mut super::cell::Inbox::default()),
+            Port::Circuit(circuit) => circuit.drop_rx(&mut super::inbox::Inbox::default()),
             Port::Hub(hub) => hub.close(),
         }
     }
@@ -247,7 +247,7 @@ impl<T: Message + Send> Waiting for Changing<'_, T> {
         Err(RecvError::Deadline)
     }
 
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         self.watch.source()
     }
 }

@@ -86,7 +86,7 @@ impl LinkCell {
         };
         this.led.store(true, Ordering::Relaxed);
         this.flush_before_wait();
-        parker.set_leads(Some(Arc::clone(this)));
+        parker.set_leads(this);
         let mut acked = true;
         loop {
             if this.is_down() || !parker.begin_lead() {
@@ -106,7 +106,6 @@ impl LinkCell {
                 break;
             }
         }
-        parker.set_leads(None);
         parker.take_notified();
         true
     }
@@ -196,8 +195,11 @@ impl LinkCell {
     }
 
     fn flush_before_wait(&self) {
-        let state = self.lock();
-        self.flush(state);
+        if self.left_over.load(Ordering::Relaxed) {
+            self.left_over.store(false, Ordering::Relaxed);
+            let state = self.lock();
+            self.flush(state);
+        }
     }
 
     /// Whether to go on reading. `acked` is false after it where an acknowledgement is left

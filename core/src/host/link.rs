@@ -63,6 +63,8 @@ pub(crate) struct LinkCell {
     is_down: AtomicBool,
     /// A thread has read the link in person lately: the driver holds back.
     pub(crate) led: AtomicBool,
+    /// Something was left to be written by whoever comes next.
+    pub(crate) left_over: AtomicBool,
 }
 
 pub(crate) struct LinkState {
@@ -218,23 +220,25 @@ impl LinkState {
         let Some(handle) = cell.handle else { return };
         let total = proto::Total::new(cell.taken.get() as u32);
         let (window, max) = (cell.window, cell.window_max);
+        let left = self.proto(|link, slots| link.took(slots, handle, total, charged));
         // Who has taken all that came, while the sender has used half of what it may or
         // more, can use a larger window.
-        let left = self.proto(|link, slots| link.left_of_window(slots, handle, charged));
-        let more = if left.is_some_and(|left| left <= window / 2) { window.min(max - window) } else { 0 };
-        let more = if u64::from(more) <= self.budget.pool { more } else { 0 };
-        let Some(cell) = self.cells.get(id) else { return };
-        if more > 0 {
-            cell.window += more;
-            self.budget.pool -= u64::from(more);
+        if window < max && left.is_some_and(|left| left <= window / 2) {
+            self.widen(id, handle);
         }
-        self.proto(|link, slots| {
-            if more > 0 {
-                link.set_window(slots, handle, window + more);
-            }
-            link.taken(slots, handle, total, false);
-            link.consumed(slots, handle, charged);
-        });
+    }
+
+    /// Doubles a circuit's window, while there is a pool.
+    #[cold]
+    fn widen(&mut self, id: CellId, handle: Handle) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let more = cell.window.min(cell.window_max - cell.window);
+        if u64::from(more) <= self.budget.pool {
+            cell.window += more;
+            let window = cell.window;
+            self.budget.pool -= u64::from(more);
+            self.proto(|link, slots| link.set_window(slots, handle, window));
+        }
     }
 
     /// Sends what was kept because there was no credit: the newest value, and what belongs
@@ -283,10 +287,14 @@ impl LinkState {
     }
 
     /// Goes on with what was kept because the outgoing buffer was full.
+    #[inline]
     pub(crate) fn send_kept(&mut self) {
-        if self.kept.is_empty() || self.output.is_full() {
-            return;
+        if !self.kept.is_empty() && !self.output.is_full() {
+            self.send_all_kept();
         }
+    }
+
+    fn send_all_kept(&mut self) {
         for id in core::mem::take(&mut self.kept) {
             if let Some(cell) = self.cells.get(id) {
                 cell.kept = false;
@@ -396,6 +404,7 @@ impl LinkCell {
             number,
             is_down: AtomicBool::new(false),
             led: AtomicBool::new(false),
+            left_over: AtomicBool::new(false),
         }
     }
 
@@ -499,8 +508,12 @@ impl LinkCell {
 
     /// Blocks until bytes of `source` may have ended a wait. `false` where the thread cannot
     /// read the link itself and has to park.
-    pub(crate) fn wait_on(source: Option<Source>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
-        source.is_some_and(|source| Self::lead(&source.0, parker, deadline))
+    pub(crate) fn wait_on(
+        source: Option<Source<'_>>,
+        parker: &Arc<Parker>,
+        deadline: Option<Instant>,
+    ) -> bool {
+        source.is_some_and(|source| Self::lead(source.link(), parker, deadline))
     }
 
     /// Wakes the thread that reads this link in person although no bytes have come: asks

@@ -8,9 +8,9 @@ use core::any::Any;
 use core::task::Waker;
 
 use super::carry::{Alone, LocalHalf};
-use super::cell::Inbox;
 use super::circuit::Circuit;
 use super::error::{RecvError, SendCause};
+use super::inbox::Inbox;
 use super::receiver::Receiver;
 use super::sender::{Account, Sender};
 use super::sync::{Mutex, MutexGuard, PoisonError};

@@ -13,6 +13,7 @@ mod duplex;
 mod error;
 mod events;
 mod hub;
+mod inbox;
 mod input;
 mod latest;
 mod lead;

@@ -458,8 +458,8 @@ impl Side {
     }
 
     /// What a wait for this link's bytes names as its source.
-    pub fn source(&self) -> Source {
-        Source(Arc::clone(&self.link))
+    pub fn source(&self) -> Source<'_> {
+        (&self.link).into()
     }
 
     /// Who writes what senders leave.

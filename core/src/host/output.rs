@@ -19,7 +19,7 @@ use super::error::LinkError;
 use super::hub::Signal;
 use super::input::Effects;
 use super::link::{LinkCell, LinkState};
-use super::sync::{self, MutexGuard};
+use super::sync::{self, MutexGuard, Ordering};
 use crate::proto::crc32c_append;
 
 /// Two writes closer than this, with nothing heard in between, are a burst.
@@ -171,24 +171,48 @@ impl Batch {
         }
     }
 
+    #[inline]
     fn len(&self) -> usize {
+        if self.pieces.is_empty() {
+            return self.bytes.len();
+        }
         self.bytes.len() + self.pieces.iter().map(|piece| piece.range.len()).sum::<usize>()
     }
 
-    /// Whether all of it is written, after `n` more bytes were.
-    pub(crate) fn advance(&mut self, n: usize) -> bool {
-        self.done += n;
-        self.done >= self.len()
+    /// Whether all of it is written, after one more write.
+    fn wrote(&mut self, result: io::Result<usize>) -> io::Result<bool> {
+        match result {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                self.done += n;
+                Ok(self.done >= self.len())
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(false),
+                _ => Err(error),
+            },
+        }
     }
 }
 
 impl LinkState {
-    /// Moves everything that may be written now into one batch.
-    fn gather(&mut self, effects: &mut Effects) -> Batch {
+    /// Moves everything that may be written now into one batch; `None` if there is nothing.
+    #[inline]
+    fn gather(&mut self, effects: &mut Effects) -> Option<Batch> {
         self.send_kept();
         if self.link.has_control() {
             self.proto_out(|link, slots, out| link.control(slots, out));
         }
+        let pieces = if self.link.has_fragment() { self.pieces(effects) } else { Vec::new() };
+        if self.output.bytes.is_empty() && pieces.is_empty() {
+            return None;
+        }
+        let spare = core::mem::take(&mut self.output.spare);
+        Some(Batch { bytes: core::mem::replace(&mut self.output.bytes, spare), pieces, done: 0 })
+    }
+
+    /// The parts of large messages whose turn it is; their heads go into the outgoing buffer.
+    fn pieces(&mut self, effects: &mut Effects) -> Vec<Piece> {
         let mut pieces = Vec::new();
         while let Some(part) = self.proto(|link, slots| link.fragment(slots)) {
             let Some((id, cell)) = self.cell_of(part.handle) else { continue };
@@ -215,8 +239,7 @@ impl LinkState {
                 break;
             }
         }
-        let spare = core::mem::take(&mut self.output.spare);
-        Batch { bytes: core::mem::replace(&mut self.output.bytes, spare), pieces, done: 0 }
+        pieces
     }
 
     /// Whether nothing is to be written but an acknowledgement, which may wait a moment: the
@@ -225,6 +248,7 @@ impl LinkState {
         self.link.owes_only_ack() && self.output.bytes.is_empty() && !self.link.has_fragment()
     }
 
+    #[inline]
     fn has_output(&self) -> bool {
         !self.output.bytes.is_empty() || self.link.has_control() || self.link.has_fragment()
     }
@@ -260,6 +284,7 @@ impl LinkCell {
         }
         if urgency == Urgency::Burst && !state.writes_now() {
             state.output.flush_pending = true;
+            self.leave_over();
             let waker = state.output.flusher.clone();
             drop(state);
             if let Some(waker) = waker {
@@ -268,7 +293,26 @@ impl LinkCell {
             return;
         }
         state.output.writing = true;
+        self.left_over.store(false, Ordering::Relaxed);
         self.write_out(state);
+    }
+
+    /// Something is left to be written by whoever comes next, at the latest by a thread that
+    /// is about to wait, or by the driver. Called under the lock.
+    pub(crate) fn leave_over(&self) {
+        self.left_over.store(true, Ordering::Relaxed);
+    }
+
+    /// As [`LinkCell::flush`], but leaves an acknowledgement over.
+    #[inline]
+    pub(crate) fn flush_but_ack(&self, state: MutexGuard<'_, LinkState>) {
+        if !state.has_output() {
+            // The usual case.
+        } else if state.owes_only_ack() {
+            self.leave_over();
+        } else {
+            self.flush(state);
+        }
     }
 
     /// On a link that has broken: what the stream takes at once of the reason why.
@@ -287,29 +331,63 @@ impl LinkCell {
 
     /// Writes until nothing is left or the stream takes no more. `writing` is set.
     fn write_out<'a>(&'a self, mut state: MutexGuard<'a, LinkState>) {
-        let mut effects = Effects::new();
-        let error = loop {
-            let mut batch = state.gather(&mut effects);
-            if batch.len() == 0 {
-                state.output.spare = batch.bytes;
-                break None;
+        // The usual case first: small frames alone, nobody waits for room, and the stream
+        // takes them all.
+        if !state.link.has_fragment()
+            && let Some(Batch { mut bytes, .. }) = state.gather(&mut Effects::new())
+        {
+            drop(state);
+            let result = self.io.stream().try_write(&[IoSlice::new(&bytes)]);
+            state = self.lock();
+            state.output.has_written();
+            if matches!(result, Ok(n) if n == bytes.len()) {
+                bytes.clear();
+                state.output.keep(bytes);
+                if state.output.room_wakers.is_empty() && state.leave.is_none() && !state.has_output() {
+                    state.output.writing = false;
+                    return;
+                }
+            } else {
+                let mut batch = Batch { bytes, ..Batch::default() };
+                let result = batch.wrote(result).map(|all| if all { None } else { Some(batch) });
+                return self.end_write(state, Effects::new(), result);
             }
+        }
+        self.write_all(state);
+    }
+
+    fn write_all<'a>(&'a self, mut state: MutexGuard<'a, LinkState>) {
+        let mut effects = Effects::new();
+        let result = loop {
+            let Some(mut batch) = state.gather(&mut effects) else { break Ok(None) };
             drop(state);
             let result = write_batch(&mut batch, |slices| self.io.stream().try_write(slices));
             state = self.lock();
-            // The first write after something was heard is an answer, not a burst: in a
-            // conversation the clock is never read.
-            let answers = core::mem::replace(&mut state.output.heard, false);
-            state.output.last_write = (!answers).then(sync::now);
+            state.output.has_written();
             match result {
                 Ok(true) => state.output.recycle(batch),
-                Ok(false) => {
-                    state.output.stuck = Some(batch);
-                    effects.wakers.extend(state.output.flusher.clone());
-                    break None;
-                }
-                Err(error) => break Some(error),
+                Ok(false) => break Ok(Some(batch)),
+                Err(error) => break Err(error),
             }
+        };
+        self.end_write(state, effects, result);
+    }
+
+    /// This thread writes no more: what is left, if anything, is for the flusher.
+    fn end_write(
+        &self,
+        mut state: MutexGuard<'_, LinkState>,
+        mut effects: Effects,
+        result: io::Result<Option<Batch>>,
+    ) {
+        let error = match result {
+            Ok(None) => None,
+            Ok(left) => {
+                state.output.stuck = left;
+                effects.wakers.extend(state.output.flusher.clone());
+                None
+            }
+            Err(error) => Some(error),
         };
         state.output.writing = false;
         if !state.output.is_full() {
@@ -355,9 +433,22 @@ impl LinkCell {
 }
 
 impl Output {
+    /// The first write after something was heard is an answer, not a burst: in a
+    /// conversation the clock is never read.
+    #[inline]
+    fn has_written(&mut self) {
+        let answers = core::mem::replace(&mut self.heard, false);
+        self.last_write = (!answers).then(sync::now);
+    }
+
     fn recycle(&mut self, batch: Batch) {
         let mut bytes = batch.bytes;
         bytes.clear();
+        self.keep(bytes);
+    }
+
+    #[inline]
+    fn keep(&mut self, bytes: Vec<u8>) {
         if bytes.capacity() <= 2 * FULL_AT {
             self.spare = bytes;
         }
@@ -378,14 +469,15 @@ fn write_batch(
             write(&slices)
         };
         match result {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) if batch.advance(n) => return Ok(true),
-            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 return Ok(false);
             }
-            Err(error) => return Err(error),
+            result => {
+                if batch.wrote(result)? {
+                    return Ok(true);
+                }
+            }
         }
     }
 }

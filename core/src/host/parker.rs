@@ -1,6 +1,7 @@
 //! How a thread sleeps, and how it is woken: parked, or reading a link in person.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::AtomicUsize;
 use core::task::Waker;
 use std::task::Wake;
 use std::time::Instant;
@@ -18,23 +19,31 @@ const LEADING: u8 = 3;
 pub(crate) struct Parker {
     state: AtomicU8,
     thread: Thread,
-    /// The link that the thread is reading. A leaf lock, held for a clone only.
-    leads: Mutex<Option<Arc<LinkCell>>>,
+    /// The link that the thread has read last. A leaf lock, held for a clone only.
+    leads: Mutex<Weak<LinkCell>>,
+    /// Its address, for the thread itself: no lock where it reads the same one again. The
+    /// weak reference keeps another link from getting that address.
+    leads_at: AtomicUsize,
 }
 
 sync::thread_local! {
     static PARKER: (Arc<Parker>, Waker) = {
-        let parker = Arc::new(Parker {
-            state: AtomicU8::new(AWAKE),
-            thread: sync::current(),
-            leads: Mutex::new(None),
-        });
+        let parker = Arc::new(Parker::new());
         let waker = Waker::from(Arc::clone(&parker));
         (parker, waker)
     };
 }
 
 impl Parker {
+    fn new() -> Self {
+        Self {
+            state: AtomicU8::new(AWAKE),
+            thread: sync::current(),
+            leads: Mutex::new(Weak::new()),
+            leads_at: AtomicUsize::new(0),
+        }
+    }
+
     /// Runs `f` with this thread's parker and the waker that ends its sleep.
     pub(crate) fn with<R>(f: impl FnOnce(&Arc<Self>, &Waker) -> R) -> R {
         // Thread-locals are gone while a thread ends: then a parker of the moment serves.
@@ -43,8 +52,7 @@ impl Parker {
         if let Ok(Some(result)) = done {
             return result;
         }
-        let parker =
-            Arc::new(Self { state: AtomicU8::new(AWAKE), thread: sync::current(), leads: Mutex::new(None) });
+        let parker = Arc::new(Self::new());
         let waker = Waker::from(Arc::clone(&parker));
         f.take().expect("the closure ran only if a result was returned above")(&parker, &waker)
     }
@@ -76,7 +84,9 @@ impl Parker {
 
     /// Announces a blocking read; `false` when a notification is there already.
     pub(crate) fn begin_lead(&self) -> bool {
-        self.state.compare_exchange(AWAKE, LEADING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        // Read before it is written: a notification is the usual end of a wait.
+        self.state.load(Ordering::Relaxed) != NOTIFIED
+            && self.state.compare_exchange(AWAKE, LEADING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// The read has returned. A notification that came meanwhile stays.
@@ -84,9 +94,13 @@ impl Parker {
         let _ = self.state.compare_exchange(LEADING, AWAKE, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Says which link this thread reads, so that a waker can interrupt the read.
-    pub(crate) fn set_leads(&self, link: Option<Arc<LinkCell>>) {
-        *self.leads.lock().unwrap_or_else(PoisonError::into_inner) = link;
+    /// Says which link this thread is about to read, so that a waker can interrupt the read.
+    pub(crate) fn set_leads(&self, link: &Arc<LinkCell>) {
+        let at = Arc::as_ptr(link).addr();
+        if self.leads_at.load(Ordering::Relaxed) != at {
+            self.leads_at.store(at, Ordering::Relaxed);
+            *self.leads.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(link);
+        }
     }
 }
 
@@ -99,7 +113,7 @@ impl Wake for Parker {
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
             PARKED => self.thread.unpark(),
             LEADING => {
-                let link = self.leads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let link = self.leads.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
                 if let Some(link) = link {
                     link.interrupt();
                 }

@@ -241,8 +241,8 @@ impl<E: End> Waiting for Importing<E> {
         Err(ImportError::Deadline)
     }
 
-    fn source(&self) -> Option<Source> {
-        Some(Source(Arc::clone(&self.import.link)))
+    fn source(&self) -> Option<Source<'_>> {
+        Some((&self.import.link).into())
     }
 }
 

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
 use super::carry::{Arriving, Attached, Carry, CarryPort};
-use super::cell::{Inbox, Message as Arrived};
 use super::circuit::{Arrival, Circuit};
 use super::error::RecvError;
 use super::hub::{Hub, HubArrival};
+use super::inbox::{Inbox, Message as Arrived};
 use super::local;
 use super::select::is_something;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
@@ -193,10 +193,10 @@ impl Inflow {
         RecvError::Decode(error)
     }
 
-    pub(crate) fn source(&self) -> Option<Source> {
+    pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.from {
-            From::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
-            From::Hub(hub) => hub.only_link().map(Source),
+            From::Circuit(circuit) => Some((&circuit.link).into()),
+            From::Hub(hub) => hub.only_link().map(Source::shared),
             From::Gone => None,
         }
     }
@@ -340,7 +340,7 @@ impl<T: Message + Send> Receiver<T> {
         }
     }
 
-    pub(crate) fn source(&self) -> Option<Source> {
+    pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.port {
             Port::Remote(inflow) => inflow.source(),
             Port::Local(_) | Port::Moved(_) => None,
@@ -402,7 +402,7 @@ impl<T: Message + Send> Waiting for Receiving<'_, T> {
         Err(RecvError::Deadline)
     }
 
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         self.receiver.source()
     }
 }
@@ -431,7 +431,7 @@ impl<T: Message + Send> Waiting for Next<'_, T> {
         Some(Err(Dead::here(Reason::Deadline)))
     }
 
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         self.receiver.source()
     }
 }

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::task::Waker;
 use std::task::Wake;
 
-use super::cell::{Inbox, Message};
 use super::circuit::{Arrival, Circuit, Refusal};
+use super::inbox::{Inbox, Message};
 use super::sync::{AtomicBool, Ordering, TryLockError, TryMutex};
 use crate::proto::Reason;
 

@@ -69,7 +69,7 @@ impl<'s, T: Message + Send> Waiting for Reserving<'s, T> {
         }
     }
 
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         self.sender.as_ref().and_then(|sender| sender.source())
     }
 }

@@ -336,9 +336,9 @@ impl<T: Message + Send> Sender<T> {
         }
     }
 
-    pub(crate) fn source(&self) -> Option<Source> {
+    pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.port {
-            Port::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
+            Port::Circuit(circuit) => Some((&circuit.link).into()),
             _ => None,
         }
     }
@@ -442,13 +442,19 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
         if !is_short || self.sender.left.is_some() {
             return None;
         }
-        let (Port::Circuit(circuit), Outgoing::Value(value)) = (&self.sender.port, &self.value) else {
+        let Outgoing::Value(value) = &self.value else { return None };
+        if !matches!(self.sender.port, Port::Circuit(_) | Port::Hub(_)) {
             return None;
-        };
+        }
         // Encoded before the lock is taken: `Serialize` is the program's code.
         let mut message = [0; SHORT_ROOM];
         let len = value.encode(&mut message).ok()?;
-        circuit.send_short_now(&message, len).then(|| {
+        let sent = match &self.sender.port {
+            Port::Circuit(circuit) => circuit.send_short_now(&message, len),
+            Port::Hub(hub) => hub.send_short_now(&message, len),
+            Port::Local(_) | Port::Moved(_) => false,
+        };
+        sent.then(|| {
             self.value = Outgoing::Sent;
             Ok(())
         })
@@ -481,7 +487,7 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
         Err(SendError::new(self.value.give_back(&mut self.sender.scratch), cause))
     }
 
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         self.sender.source()
     }
 }
@@ -556,7 +562,7 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
         Err(DrainError { account: self.sender.account(), dead: None })
     }
 
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         self.sender.source()
     }
 }
@@ -588,7 +594,7 @@ impl<T: Message + Send> Message for Sender<T> {
             Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
             Port::Local(tx) if tx.circuit().is_none() => CarryPort::Local(alloc::boxed::Box::new(tx)),
             Port::Circuit(circuit) if self.left.is_none() => {
-                CarryPort::Circuit(circuit, 0, super::cell::Inbox::default())
+                CarryPort::Circuit(circuit, 0, super::inbox::Inbox::default())
             }
             other => {
                 self.port = other;

@@ -139,8 +139,8 @@ impl Waiting for Up {
         Err(LinkError::Local(Reason::Deadline))
     }
 
-    fn source(&self) -> Option<Source> {
-        self.started.as_ref().ok().map(|link| Source(Arc::clone(link)))
+    fn source(&self) -> Option<Source<'_>> {
+        self.started.as_ref().ok().map(Source::from)
     }
 }
 

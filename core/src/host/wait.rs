@@ -40,16 +40,48 @@ pub trait Waiting: Unpin {
     /// The link whose bytes alone can end the wait, if there is one: the waiting thread
     /// may then read it in person.
     #[doc(hidden)]
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         None
     }
 }
 
 /// Where the answer to a wait will come from.
-#[derive(Clone)]
-pub struct Source(pub(crate) Arc<LinkCell>);
+///
+/// Borrowed where that is possible: this is asked for at every wait.
+pub struct Source<'a>(SourceLink<'a>);
 
-impl fmt::Debug for Source {
+enum SourceLink<'a> {
+    Borrowed(&'a Arc<LinkCell>),
+    Shared(Arc<LinkCell>),
+}
+
+impl Source<'_> {
+    pub(crate) const fn shared(link: Arc<LinkCell>) -> Self {
+        Self(SourceLink::Shared(link))
+    }
+
+    pub(crate) fn into_shared<'a>(self) -> Source<'a> {
+        Source::shared(match self.0 {
+            SourceLink::Borrowed(link) => Arc::clone(link),
+            SourceLink::Shared(link) => link,
+        })
+    }
+
+    pub(crate) const fn link(&self) -> &Arc<LinkCell> {
+        match &self.0 {
+            SourceLink::Borrowed(link) => link,
+            SourceLink::Shared(link) => link,
+        }
+    }
+}
+
+impl<'a> From<&'a Arc<LinkCell>> for Source<'a> {
+    fn from(link: &'a Arc<LinkCell>) -> Self {
+        Self(SourceLink::Borrowed(link))
+    }
+}
+
+impl fmt::Debug for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Source")
     }

@@ -172,6 +172,16 @@ impl Default for Slot {
     }
 }
 
+/// Messages taken in one go.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// What they took of the input.
+    pub(crate) bytes: usize,
+    /// Their own bytes.
+    pub(crate) payload: u32,
+}
+
 impl Slot {
     /// A free slot.
     pub const fn new() -> Self {
@@ -292,6 +302,42 @@ impl Slot {
             self.values_in = self.values_in.plus(1);
         }
         Ok(!self.killed)
+    }
+
+    /// Whole messages one after the other at the start of `input`, all with the same head of
+    /// one byte and a length of one byte: as many as there are, within what was promised.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn on_run(&mut self, input: &[u8]) -> Option<Run> {
+        let usual = self.hears() && !self.in_ended && self.direction.receives() && !self.killed;
+        if !usual || self.in_left != 0 {
+            return None;
+        }
+        let head = *input.get(1)?;
+        let mut run = Run { bytes: 0, payload: 0 };
+        let (mut received, mut values) = (self.received, 0);
+        while let [len, next, ..] = input[run.bytes..]
+            && next == head
+            && (1..0x80).contains(&len)
+            && run.bytes + usize::from(len) < input.len()
+        {
+            let payload = u32::from(len) - 1;
+            let after = received.plus(charge(payload));
+            if payload > self.limit_in || !self.promised.at_least(after) {
+                // Whatever is wrong with it is told where frames are taken one by one.
+                break;
+            }
+            received = after;
+            values += 1;
+            run.payload += payload;
+            run.bytes += usize::from(len) + 1;
+        }
+        if values == 0 {
+            return None;
+        }
+        self.received = received;
+        self.values_in = self.values_in.plus(values);
+        Some(run)
     }
 
     /// Whether the grant is news.
@@ -501,5 +547,65 @@ mod tests {
     #[test]
     fn a_slot_costs_what_its_documentation_says() {
         assert!(size_of::<Slot>() <= 128);
+    }
+
+    #[cfg(feature = "std")]
+    fn receiving(credit: u32) -> Slot {
+        Slot {
+            phase: Phase::Open,
+            direction: Direction::of_opener(OpenFlags::RECEIVES),
+            limit_in: 10,
+            promised: Total::new(credit),
+            ..Slot::new()
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn a_run_leaves_the_same_account_as_its_messages_one_by_one() {
+        const HEAD: u8 = 1;
+        let lens = [0_u8, 3, 10, 4];
+        let mut input = std::vec::Vec::new();
+        for len in lens {
+            input.extend_from_slice(&[len + 1, HEAD]);
+            input.resize(input.len() + usize::from(len), 0x81);
+        }
+        let whole = input.len();
+        // What ends a run: a cut message, one that is too long, of another circuit, empty, or
+        // with a longer head, and the credit.
+        let ends: [&[u8]; 6] = [&[], &[5, HEAD, 1], &[12, HEAD], &[2, 9, 1], &[0, HEAD], &[0x81, 1]];
+        for end in ends {
+            input.truncate(whole);
+            input.extend_from_slice(end);
+            for (credit, fits) in [(1000, 4), (38, 4), (37, 3), (16, 2), (15, 1), (8, 1), (7, 0)] {
+                let (mut one_by_one, mut at_once) = (receiving(credit), receiving(credit));
+                for len in &lens[..fits] {
+                    assert_eq!(one_by_one.on_data(Part::Whole, u32::from(*len)), Ok(true));
+                }
+                let run = at_once.on_run(&input);
+                let bytes: u8 = lens[..fits].iter().map(|len| len + 2).sum();
+                assert_eq!(run.map_or(0, |run| run.bytes), usize::from(bytes), "{credit} {end:?}");
+                assert_eq!(run.map_or(0, |run| run.payload), u32::from(bytes) - 2 * fits as u32);
+                assert_eq!(at_once.received, one_by_one.received);
+                assert_eq!(at_once.values_in, one_by_one.values_in);
+            }
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn nothing_is_a_run_for_a_circuit_that_does_not_simply_receive() {
+        let input = [2, 1, 0];
+        assert!(receiving(100).on_run(&input).is_some());
+        let others = [
+            Slot { phase: Phase::Free, ..receiving(100) },
+            Slot { direction: Direction::of_opener(OpenFlags::SENDS), ..receiving(100) },
+            Slot { in_ended: true, ..receiving(100) },
+            Slot { in_left: 1, ..receiving(100) },
+            Slot { killed: true, ..receiving(100) },
+        ];
+        for mut slot in others {
+            assert!(slot.on_run(&input).is_none(), "{slot:?}");
+        }
     }
 }

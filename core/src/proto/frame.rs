@@ -72,6 +72,13 @@ impl Handle {
         Self((index as u32) << 1 | parity)
     }
 
+    /// Of a whole message, by the byte before it.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn of_data(head: u8) -> Option<Self> {
+        if head & 7 == KIND_DATA as u8 { Some(Self(head as u32 >> 3)) } else { None }
+    }
+
     #[inline]
     pub(crate) const fn index(self) -> usize {
         (self.0 >> 1) as usize

@@ -72,6 +72,17 @@ pub(crate) fn begun(input: &[u8]) -> Option<(Handle, usize, usize)> {
     }
 }
 
+/// The circuit of the short message that begins at the start of `input`, if that is what
+/// stands there.
+#[cfg(feature = "std")]
+#[inline]
+pub(crate) fn small(input: &[u8]) -> Option<Handle> {
+    match *input {
+        [len, head, ..] if (1..0x80).contains(&len) && head < 0x80 => Handle::of_data(head),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -94,6 +94,10 @@ impl Link {
     /// Whether [`Link::fragment`] may have something to write.
     #[inline]
     pub fn has_fragment(&self) -> bool {
+        self.ready.head != Handle::NONE && self.may_fragment()
+    }
+
+    fn may_fragment(&self) -> bool {
         // Never less than what the peer acknowledges at once.
         let flight = if self.is_mixed() {
             self.config.flight.clamp(ACK_EVERY_BESIDE, FLIGHT_BESIDE)
@@ -101,7 +105,7 @@ impl Link {
             self.config.flight.max(ACK_EVERY)
         };
         let may = self.is_up() && !self.is_left();
-        may && self.ready.head != Handle::NONE && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
+        may && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
     }
 
     /// Whether small messages have gone out lately.

@@ -14,12 +14,22 @@ impl Link {
         }
     }
 
-    /// How many bytes the sender may still send, if all that has come is taken once `charged`
-    /// bytes of it are.
-    pub(crate) fn left_of_window(&self, slots: &mut Slots<'_>, handle: Handle, charged: u32) -> Option<u32> {
+    /// As [`Link::taken`] and [`Link::consumed`] in one. If nothing that has come is left:
+    /// how many bytes the sender could still send before it heard of this.
+    #[cfg(feature = "std")]
+    pub(crate) fn took(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        total: Total,
+        charged: u32,
+    ) -> Option<u32> {
+        self.taken(slots, handle, total, false);
         let slot = self.slot(slots, handle)?;
-        let all_taken = slot.consumed.plus(charged) == slot.received;
-        all_taken.then(|| slot.promised.ahead_of(slot.received))
+        slot.consumed = slot.consumed.plus(charged);
+        let left = (slot.consumed == slot.received).then(|| slot.promised.ahead_of(slot.received));
+        self.grant(slots, handle);
+        left
     }
 
     /// Changes how many bytes are promised ahead; what was promised stays so, and a message
@@ -84,6 +94,26 @@ impl Link {
         self.mark(slots, handle);
     }
 
+    /// Takes the whole messages of one circuit that stand one after the other at the start of
+    /// `input`, each with a length and a head of one byte: how many bytes that was. `None`
+    /// where there is none, or anything else to be said about the first.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn handle_run(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        input: &[u8],
+    ) -> Option<usize> {
+        if !self.is_up() || self.crc_seed().is_some() {
+            return None;
+        }
+        let run = self.known(slots, handle).ok()?.on_run(input)?;
+        self.heard = true;
+        self.count_in(run.payload, true);
+        Some(run.bytes)
+    }
+
     #[inline]
     pub(super) fn on_data<'i>(
         &mut self,
@@ -94,8 +124,15 @@ impl Link {
     ) -> Result<Event<'i>, Fault> {
         let len = bytes.len() as u32;
         let for_program = self.known(slots, handle)?.on_data(part, len)?;
+        self.count_in(len, part == Part::Whole && len <= SMALL_MAX);
+        Ok(if for_program { Event::Data(handle, part, bytes) } else { Event::Nothing })
+    }
+
+    /// So many bytes of messages have come.
+    #[inline]
+    fn count_in(&mut self, len: u32, small: bool) {
         self.bytes_in = self.bytes_in.plus(len);
-        if part == Part::Whole && len <= SMALL_MAX {
+        if small {
             self.small_in_at = self.bytes_in;
         }
         // As the sender sees it, which waits for no more than this.
@@ -104,6 +141,5 @@ impl Link {
         if self.bytes_in.ahead_of(self.bytes_in_told) >= every {
             self.ack_due = true;
         }
-        Ok(if for_program { Event::Data(handle, part, bytes) } else { Event::Nothing })
     }
 }
