@@ -17,7 +17,7 @@ use netchan::{Bytes, Receiver, RecvError, Sender, channel};
 #[derive(Clone, Default)]
 struct Flag {
     state: Arc<Mutex<(bool, Option<Waker>)>>,
-    source: Option<Source>,
+    source: Option<Source<'static>>,
 }
 
 impl Flag {
@@ -49,7 +49,7 @@ impl Waiting for Flag {
         false
     }
 
-    fn source(&self) -> Option<Source> {
+    fn source(&self) -> Option<Source<'_>> {
         self.source.clone()
     }
 }

@@ -418,6 +418,16 @@ impl Circuit {
 
     /// Exchanges an inbox that the program has emptied for what has come meanwhile.
     pub(crate) fn receive(&self, inbox: &mut Inbox, waker: Option<&Waker>) -> Arrival {
+        self.receive_as(inbox, waker, false)
+    }
+
+    /// As [`Circuit::receive`], for the only importer of an export: the hub is not told of
+    /// messages as long as this is how they are received.
+    pub(crate) fn receive_directly(&self, inbox: &mut Inbox, waker: &Waker) -> Arrival {
+        self.receive_as(inbox, Some(waker), true)
+    }
+
+    fn receive_as(&self, inbox: &mut Inbox, waker: Option<&Waker>, announced: bool) -> Arrival {
         let mut guard = self.link.lock();
         let state = &mut *guard;
         let charged = core::mem::take(&mut inbox.charged);
@@ -426,7 +436,7 @@ impl Circuit {
         }
         inbox.recycle();
         let Some(cell) = state.cells.get(self.id) else { return Arrival::Dead(gone()) };
-        cell.announced = false;
+        cell.announced = announced;
         let arrival = if !cell.inbox.is_empty() {
             core::mem::swap(&mut cell.inbox, inbox);
             Arrival::Messages

@@ -492,6 +492,22 @@ impl Hub {
         }
     }
 
+    /// Registers who waits for messages, if they can come from this importer only.
+    pub(crate) fn register_for_only(&self, circuit: &Arc<Circuit>, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let only = match &state.members[..] {
+            [Some(entry)] => Arc::ptr_eq(&entry.circuit, circuit),
+            _ => false,
+        };
+        if !only || state.closed || !state.ready.is_empty() {
+            return false;
+        }
+        if !state.recv_waker.as_ref().is_some_and(|other| other.will_wake(waker)) {
+            state.recv_waker = Some(waker.clone());
+        }
+        true
+    }
+
     /// After a batch of a member is taken: look at it again, for its end may be there.
     pub(crate) fn look_again(&self, index: usize) {
         self.lock().ready.push_back(index);

@@ -458,8 +458,8 @@ impl Side {
     }
 
     /// What a wait for this link's bytes names as its source.
-    pub fn source(&self) -> Source<'_> {
-        (&self.link).into()
+    pub fn source(&self) -> Source<'static> {
+        Source::shared(Arc::clone(&self.link))
     }
 
     /// Who writes what senders leave.

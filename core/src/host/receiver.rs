@@ -40,6 +40,8 @@ pub(crate) struct Inflow {
     inbox: Inbox,
     /// Where the present messages come from, and how they decode.
     member: Option<(usize, Arc<Circuit>, u8)>,
+    /// Of an export with this one importer: its circuit tells us itself of what comes.
+    is_direct: bool,
     over: Option<RecvError>,
 }
 
@@ -54,7 +56,7 @@ enum From {
 impl Inflow {
     pub(crate) fn circuit(circuit: Arc<Circuit>, which: u8) -> Self {
         let member = Some((0, Arc::clone(&circuit), which));
-        Self { from: From::Circuit(circuit), inbox: Inbox::default(), member, over: None }
+        Self { from: From::Circuit(circuit), inbox: Inbox::default(), member, is_direct: false, over: None }
     }
 
     pub(crate) fn with_inbox(circuit: Arc<Circuit>, which: u8, inbox: Inbox) -> Self {
@@ -74,7 +76,7 @@ impl Inflow {
     }
 
     pub(crate) fn hub(hub: Arc<Hub>) -> Self {
-        Self { from: From::Hub(hub), inbox: Inbox::default(), member: None, over: None }
+        Self { from: From::Hub(hub), inbox: Inbox::default(), member: None, is_direct: false, over: None }
     }
 
     /// Makes sure that a message is there, or says why none is.
@@ -92,9 +94,21 @@ impl Inflow {
             From::Gone => Arrival::Dead(Dead::here(Reason::Closed)),
             From::Circuit(circuit) => circuit.receive(&mut self.inbox, waker),
             From::Hub(hub) => {
+                if let (Some((_, circuit, _)), Some(waker)) = (&self.member, waker)
+                    && hub.register_for_only(circuit, waker)
+                {
+                    self.is_direct = true;
+                    match circuit.receive_directly(&mut self.inbox, waker) {
+                        Arrival::Messages => return Ok(()),
+                        Arrival::Nothing => return Err(RecvError::Empty),
+                        // Its end is for the hub to see to.
+                        Arrival::Closed | Arrival::Dead(_) => {}
+                    }
+                }
                 if let Some((index, circuit, _)) = self.member.take() {
-                    // The credit of what was taken is its own, whoever comes next.
-                    if circuit.give_back(&mut self.inbox) {
+                    // The credit of what was taken is its own, whoever comes next. What a
+                    // circuit had told us itself it tells the hub from now on.
+                    if circuit.give_back(&mut self.inbox) | core::mem::take(&mut self.is_direct) {
                         hub.look_again(index);
                     }
                     drop(circuit);

@@ -48,8 +48,10 @@ pub trait Waiting: Unpin {
 /// Where the answer to a wait will come from.
 ///
 /// Borrowed where that is possible: this is asked for at every wait.
+#[derive(Clone)]
 pub struct Source<'a>(SourceLink<'a>);
 
+#[derive(Clone)]
 enum SourceLink<'a> {
     Borrowed(&'a Arc<LinkCell>),
     Shared(Arc<LinkCell>),
