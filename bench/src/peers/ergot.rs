@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use self::contract::{Begin, Block, Credit, Echo, Large, Pair, Ports, Small, Taken};
 use super::Peer;
+use super::framed::block_on;
 use crate::bulk::{BlockTally, Blocks};
 use crate::child::Door;
 use crate::job::{BLOCK_LEN, BULK_STREAMS, Figures, Job, Workload};
@@ -77,17 +78,14 @@ impl Peer for Ergot {
     }
 
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
-        block_on(serve(job, door))
+        let job = job.clone();
+        block_on(async move { serve(&job, door).await })
     }
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
-        block_on(connect(job, server))
+        let job = job.clone();
+        block_on(async move { connect(&job, server).await })
     }
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work)
 }
 
 fn mtu(job: &Job) -> u16 {

@@ -40,17 +40,22 @@ impl Peer for Framed {
     }
 
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
-        block_on(serve(job, door))
+        let job = job.clone();
+        block_on(async move { serve(&job, door).await })
     }
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
-        block_on(connect(job, server))
+        let job = job.clone();
+        block_on(async move { connect(&job, server).await })
     }
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+/// Runs the work as a task, as a server's are: the future that a runtime itself blocks on is woken with a system call.
+pub(super) fn block_on<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work)
+    runtime.block_on(async { tokio::spawn(work).await? })
 }
 
 async fn serve(job: &Job, door: Door) -> Result<Figures> {

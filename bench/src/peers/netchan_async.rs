@@ -32,15 +32,15 @@ type Task<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
 /// What the programs below need of a runtime.
 trait Runtime: Send + Sync + 'static {
-    fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T>;
+    fn block_on<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T>;
     fn listen(node: &Node) -> Result<SocketAddr>;
     fn connect(node: &Node, server: SocketAddr) -> Task<Link>;
     fn spawn<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Task<T>;
 }
 
 impl Runtime for NetchanTokio {
-    fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    fn block_on<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        super::framed::block_on(work)
     }
 
     fn listen(node: &Node) -> Result<SocketAddr> {
@@ -59,7 +59,7 @@ impl Runtime for NetchanTokio {
 }
 
 impl Runtime for NetchanAsyncStd {
-    fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    fn block_on<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         async_std::task::block_on(work)
     }
 
@@ -87,11 +87,13 @@ impl Peer for NetchanTokio {
     }
 
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
-        Self::block_on(serve::<Self>(job, door))
+        let job = job.clone();
+        Self::block_on(async move { serve::<Self>(&job, door).await })
     }
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
-        Self::block_on(client::<Self>(job, server))
+        let job = job.clone();
+        Self::block_on(async move { client::<Self>(&job, server).await })
     }
 }
 
@@ -105,11 +107,13 @@ impl Peer for NetchanAsyncStd {
     }
 
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
-        <Self as Runtime>::block_on(serve::<Self>(job, door))
+        let job = job.clone();
+        <Self as Runtime>::block_on(async move { serve::<Self>(&job, door).await })
     }
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
-        <Self as Runtime>::block_on(client::<Self>(job, server))
+        let job = job.clone();
+        <Self as Runtime>::block_on(async move { client::<Self>(&job, server).await })
     }
 }
 

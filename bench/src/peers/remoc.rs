@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Peer;
+use super::framed::block_on;
 use crate::bulk::{BlockTally, Blocks};
 use crate::child::Door;
 use crate::job::{BULK_STREAMS, Figures, Job, PER_CHANNEL, Workload};
@@ -38,17 +39,14 @@ impl Peer for Remoc {
     }
 
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
-        block_on(serve(job, door))
+        let job = job.clone();
+        block_on(async move { serve(&job, door).await })
     }
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
-        block_on(connect(job, server))
+        let job = job.clone();
+        block_on(async move { connect(&job, server).await })
     }
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work)
 }
 
 /// What the client asks for over the first channel.
