@@ -25,7 +25,7 @@ pub use netchan_derive::Message;
 pub use host::{
     Account, ByteReader, ByteWriter, CallError, Client, Config, DrainError, Duplex, ExportError,
     ExportOptions, Fanout, ImportError, Latest, LinkError, LinkEvent, Node, Peer, PeerInfo, Receiver,
-    RecvError, Request, SelectError, SendCause, SendError, Sender, Server, Watch, channel, select,
+    Reconnect, RecvError, Request, SelectError, SendCause, SendError, Sender, Server, Watch, channel, select,
 };
 pub use proto::{Dead, Place, Reason};
 #[cfg(feature = "testing-bare")]

@@ -8,6 +8,7 @@ use core::task::Waker;
 
 use super::carry::{Attached, Departing};
 use super::cell::{Cell, CellId, Inbox, TakenWord};
+use super::error::SendCause;
 use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
 use super::peer::WINDOW_MAX;
@@ -27,6 +28,17 @@ pub(crate) enum Refusal {
     Wait,
     TooLarge(u32),
     Dead(Dead),
+}
+
+impl Refusal {
+    /// For the program; `None` where it waits.
+    pub(crate) const fn cause(self) -> Option<SendCause> {
+        match self {
+            Self::Wait => None,
+            Self::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
+            Self::Dead(dead) => Some(SendCause::Dead(dead)),
+        }
+    }
 }
 
 /// What an inbox had.
@@ -555,6 +567,18 @@ impl Circuit {
 
     pub(crate) fn dead(&self) -> Option<Dead> {
         self.with(|cell| cell.dead).flatten()
+    }
+
+    /// Whether it is the end of the link that has killed it, and nothing before.
+    pub(crate) fn died_with_link(&self) -> bool {
+        let mut state = self.link.lock();
+        let Some(down) = state.down else { return false };
+        state.cells.get(self.id).is_some_and(|cell| cell.dead == Some(down.dead()))
+    }
+
+    /// How many values the program has taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
     /// Whether the other side is gone, or sends no more.

@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 use std::io;
 
+use super::sender::Account;
 use crate::message::{DecodeError, EncodeError, EndError};
 use crate::proto::{Blocked, Dead, Fault, Place, Reason};
 
@@ -72,6 +73,17 @@ pub enum SendCause {
     Dead(Dead),
     /// The end was closed here, or its N values are sent.
     Closed,
+    /// The session is over, and this end goes on in the next one; told once for each. Only
+    /// of an end imported with [`reopen`](super::Import::reopen).
+    Interrupted {
+        /// Why.
+        dead: Dead,
+        /// What became of the values of that session. Nothing of it is sent again.
+        account: Account,
+    },
+    /// The peer is back, and does not accept this end any more: the name or the type is
+    /// another one, or it has no room. For ever.
+    NotReopened(Dead),
 }
 
 impl<T> SendError<T> {
@@ -117,6 +129,14 @@ impl fmt::Display for SendCause {
             Self::Ends(error) => write!(f, "a channel end cannot travel: {error}"),
             Self::Dead(dead) => fmt::Display::fmt(dead, f),
             Self::Closed => f.write_str("the sending end is closed"),
+            Self::Interrupted { dead, account } => {
+                let Account { confirmed, in_doubt, unsent, .. } = account;
+                write!(
+                    f,
+                    "interrupted after {confirmed} values, {in_doubt} in doubt, {unsent} unsent: {dead}"
+                )
+            }
+            Self::NotReopened(dead) => write!(f, "the peer is back without this channel: {dead}"),
         }
     }
 }
@@ -135,6 +155,26 @@ pub enum RecvError {
     Deadline,
     /// A value did not decode; the channel is dead from now on.
     Decode(DecodeError),
+    /// The session is over, and this end goes on in the next one; told once for each, after
+    /// all values of it that are complete. Only of an end imported with
+    /// [`reopen`](super::Import::reopen).
+    Interrupted {
+        /// Why.
+        dead: Dead,
+        /// How many values of that session were received here. What its sender counts as in
+        /// doubt or unsent will not come.
+        taken: u64,
+    },
+    /// The peer is back, and does not accept this end any more: the name or the type is
+    /// another one, or it has no room. For ever.
+    NotReopened(Dead),
+}
+
+impl RecvError {
+    /// Whether it is told once, and not for ever.
+    pub(crate) const fn is_told_once(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
+    }
 }
 
 impl fmt::Display for RecvError {
@@ -145,6 +185,8 @@ impl fmt::Display for RecvError {
             Self::Dead(dead) => fmt::Display::fmt(dead, f),
             Self::Deadline => f.write_str("the deadline passed"),
             Self::Decode(error) => write!(f, "a value did not decode: {error}"),
+            Self::Interrupted { dead, taken } => write!(f, "interrupted after {taken} values: {dead}"),
+            Self::NotReopened(dead) => write!(f, "the peer is back without this channel: {dead}"),
         }
     }
 }
@@ -161,6 +203,8 @@ pub enum ImportError {
     NoValues,
     /// Nothing was exported under this name in time.
     NoName,
+    /// To be reopened, from a peer that its transport does not connect to again.
+    NoReconnect,
     /// Exported for the same direction, or as another kind of channel.
     WrongDirection,
     /// Exported with another type.
@@ -189,6 +233,18 @@ impl ImportError {
         }
     }
 
+    /// As the ends say it that are opened again.
+    pub(crate) const fn dead(&self) -> Dead {
+        match self {
+            Self::Dead(dead) => *dead,
+            Self::NoName | Self::BadName | Self::NoValues | Self::NoReconnect => Dead::peer(Reason::NoName),
+            Self::WrongDirection => Dead::peer(Reason::WrongDirection),
+            Self::TypeDiffers { .. } => Dead::peer(Reason::TypeDiffers),
+            Self::NoResources => Dead::here(Reason::NoResources),
+            Self::Deadline => Dead::here(Reason::Deadline),
+        }
+    }
+
     pub(crate) const fn blocked(blocked: Blocked) -> Self {
         match blocked {
             Blocked::NoSlot { .. } | Blocked::NoRoom => Self::NoResources,
@@ -207,6 +263,9 @@ impl fmt::Display for ImportError {
             }
             Self::NoValues => f.write_str("an import of no values: ask for at least one"),
             Self::NoName => f.write_str("nothing is exported under this name"),
+            Self::NoReconnect => f.write_str(
+                "nothing to reopen on: the link to this peer is not made again; connect with `.reconnect(..)`",
+            ),
             Self::WrongDirection => f.write_str(
                 "exported for another direction: a Sender is imported as a Receiver, and the other way round",
             ),

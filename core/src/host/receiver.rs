@@ -1,5 +1,6 @@
 //! The receiving end.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
@@ -10,8 +11,9 @@ use super::circuit::{Arrival, Circuit};
 use super::error::RecvError;
 use super::hub::{Hub, HubArrival};
 use super::local;
+use super::reopen::{Reopen, Unopened};
 use super::select::is_something;
-use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, EndError, EndVisitor, Message, Shape};
 use crate::proto::{Dead, OpenFlags, Reason};
@@ -40,7 +42,10 @@ pub(crate) struct Inflow {
     inbox: Inbox,
     /// Where the present messages come from, and how they decode.
     member: Option<(usize, Arc<Circuit>, u8)>,
+    /// What is told next: for ever, or once.
     over: Option<RecvError>,
+    /// How an import goes on after its session.
+    reopen: Option<Box<Reopen>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +59,8 @@ enum From {
 impl Inflow {
     pub(crate) fn circuit(circuit: Arc<Circuit>, which: u8) -> Self {
         let member = Some((0, Arc::clone(&circuit), which));
-        Self { from: From::Circuit(circuit), inbox: Inbox::default(), member, over: None }
+        let from = From::Circuit(circuit);
+        Self { from, inbox: Inbox::default(), member, over: None, reopen: None }
     }
 
     pub(crate) fn with_inbox(circuit: Arc<Circuit>, which: u8, inbox: Inbox) -> Self {
@@ -64,8 +70,10 @@ impl Inflow {
     }
 
     /// The circuit and what was received, of an import; gives the rest back.
-    fn into_circuit(mut self) -> Result<(Arc<Circuit>, u8, Inbox), alloc::boxed::Box<Self>> {
-        let From::Circuit(circuit) = &self.from else { return Err(alloc::boxed::Box::new(self)) };
+    fn into_circuit(mut self) -> Result<(Arc<Circuit>, u8, Inbox), Box<Self>> {
+        let (From::Circuit(circuit), None) = (&self.from, &self.reopen) else {
+            return Err(Box::new(self));
+        };
         let circuit = Arc::clone(circuit);
         let which = self.member.as_ref().map_or(0, |(_, _, which)| *which);
         let inbox = core::mem::take(&mut self.inbox);
@@ -74,7 +82,8 @@ impl Inflow {
     }
 
     pub(crate) fn hub(hub: Arc<Hub>) -> Self {
-        Self { from: From::Hub(hub), inbox: Inbox::default(), member: None, over: None }
+        let from = From::Hub(hub);
+        Self { from, inbox: Inbox::default(), member: None, over: None, reopen: None }
     }
 
     /// Makes sure that a message is there, or says why none is.
@@ -87,6 +96,22 @@ impl Inflow {
     fn refill(&mut self, waker: Option<&Waker>) -> Result<(), RecvError> {
         if let Some(over) = self.over {
             return Err(over);
+        }
+        if let (From::Gone, Some(reopen)) = (&self.from, &mut self.reopen) {
+            let (circuit, which) = match reopen.poll(waker) {
+                Poll::Ready(Ok(opened)) => opened,
+                Poll::Pending => return Err(RecvError::Empty),
+                Poll::Ready(Err(unopened)) => {
+                    let over = match unopened {
+                        Unopened::Dead(dead) => RecvError::Dead(dead),
+                        Unopened::Refused(dead) => RecvError::NotReopened(dead),
+                    };
+                    self.over = Some(over);
+                    return Err(over);
+                }
+            };
+            self.member = Some((0, Arc::clone(&circuit), which));
+            self.from = From::Circuit(circuit);
         }
         let arrival = match &self.from {
             From::Gone => Arrival::Dead(Dead::here(Reason::Closed)),
@@ -113,10 +138,35 @@ impl Inflow {
             Arrival::Messages => return Ok(()),
             Arrival::Nothing => return Err(RecvError::Empty),
             Arrival::Closed => RecvError::Closed,
-            Arrival::Dead(dead) => RecvError::Dead(dead),
+            Arrival::Dead(dead) => self.interrupt(dead).unwrap_or(RecvError::Dead(dead)),
         };
         self.over = Some(over);
         Err(over)
+    }
+
+    /// The session is over: what is told of it, if this end goes on in the next one.
+    fn interrupt(&mut self, dead: Dead) -> Option<RecvError> {
+        let (From::Circuit(circuit), Some(reopen)) = (&self.from, &mut self.reopen) else { return None };
+        if !reopen.is_interrupted(circuit) {
+            return None;
+        }
+        let taken = circuit.taken();
+        circuit.drop_rx(&mut self.inbox);
+        if !reopen.count(taken) {
+            return Some(RecvError::Closed);
+        }
+        self.member = None;
+        self.from = From::Gone;
+        Some(RecvError::Interrupted { dead, taken })
+    }
+
+    /// The program is told: what is to be told once is told now.
+    #[cold]
+    fn told(&mut self, error: RecvError) -> RecvError {
+        if error.is_told_once() {
+            self.over = None;
+        }
+        error
     }
 
     /// Takes the next message: `f` gets it, where it is from, and how it decodes.
@@ -125,7 +175,9 @@ impl Inflow {
         waker: Option<&Waker>,
         f: impl FnOnce(Arrived<'_>, &Arc<Circuit>, u8, &mut Vec<Attached>) -> Result<R, DecodeError>,
     ) -> Result<R, RecvError> {
-        self.fill(waker)?;
+        if let Err(error) = self.fill(waker) {
+            return Err(self.told(error));
+        }
         let Self { inbox, member, .. } = self;
         let Some((_, circuit, which)) = member else { return Err(RecvError::Empty) };
         let guard = OnUnwind(circuit);
@@ -159,7 +211,9 @@ impl Inflow {
         waker: Option<&Waker>,
         f: impl FnOnce(Arrived<'_>, u8) -> Result<R, DecodeError>,
     ) -> Result<R, RecvError> {
-        self.fill(waker)?;
+        if let Err(error) = self.fill(waker) {
+            return Err(self.told(error));
+        }
         if self.inbox.next_carries() {
             return self.next(waker, |message, _, which, _| f(message, which));
         }
@@ -264,7 +318,8 @@ impl<T: Message + Send> Receiver<T> {
     /// # Errors
     ///
     /// [`RecvError::Closed`] at the orderly end, [`RecvError::Dead`] at a loss; both come
-    /// after all values that are complete, and for ever.
+    /// after all values that are complete, and for ever. [`RecvError::Interrupted`] of an end
+    /// that reopens, once for each session.
     #[inline]
     pub fn recv(&mut self) -> Wait<Receiving<'_, T>> {
         Wait::new(Receiving { receiver: self })
@@ -275,7 +330,7 @@ impl<T: Message + Send> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// [`Dead`] at a loss, for ever.
+    /// [`Dead`] at a loss, for ever; of an end that reopens, once at an interruption too.
     #[expect(clippy::should_implement_trait, reason = "the same word awaited; the trait's blocks")]
     pub fn next(&mut self) -> Wait<Next<'_, T>> {
         Wait::new(Next { receiver: self })
@@ -354,9 +409,13 @@ impl<T: Message + Send> End for Receiver<T> {
     }
 
     fn imported(end: Imported) -> Self {
-        Self::on(end.circuit, end.which)
+        let mut inflow = Inflow::circuit(end.circuit, end.which);
+        inflow.reopen = end.reopen;
+        Self { port: Port::Remote(inflow) }
     }
 }
+
+impl<T: Message + Send> ReopenEnd for Receiver<T> {}
 
 impl<T: Message + Send> ExportEnd for Receiver<T> {
     fn exported(end: Exported) -> Self {
@@ -421,7 +480,9 @@ impl<T: Message + Send> Waiting for Next<'_, T> {
             Ok(value) => Some(Ok(value)),
             Err(RecvError::Empty) => return Poll::Pending,
             Err(RecvError::Closed) => None,
-            Err(RecvError::Dead(dead)) => Some(Err(dead)),
+            Err(
+                RecvError::Dead(dead) | RecvError::Interrupted { dead, .. } | RecvError::NotReopened(dead),
+            ) => Some(Err(dead)),
             Err(RecvError::Decode(_)) => Some(Err(Dead::here(Reason::DecodeFailed))),
             Err(RecvError::Deadline) => self.expire(),
         })
@@ -460,7 +521,7 @@ impl<T: Message + Send> Message for Receiver<T> {
     fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
         let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
             Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
-            Port::Local(rx) => CarryPort::Local(alloc::boxed::Box::new(rx)),
+            Port::Local(rx) => CarryPort::Local(Box::new(rx)),
             Port::Remote(inflow) => match inflow.into_circuit() {
                 Ok((circuit, which, inbox)) => CarryPort::Circuit(circuit, which, inbox),
                 Err(inflow) => {

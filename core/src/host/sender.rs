@@ -1,5 +1,6 @@
 //! The sending end.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,8 @@ use super::circuit::{Circuit, Refusal};
 use super::error::{SendCause, SendError};
 use super::hub::{Hub, HubRefusal};
 use super::local;
-use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::reopen::Kept;
+use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{EndError, EndVisitor, Message, Shape};
 use crate::proto::{Dead, OpenFlags, Reason};
@@ -30,6 +32,8 @@ pub struct Sender<T: Message> {
 #[derive(Debug)]
 enum Port<T> {
     Circuit(Arc<Circuit>),
+    /// An import that goes on after its session.
+    Kept(Box<Kept>),
     Hub(Arc<Hub>),
     Local(local::Tx<T>),
     /// Stands for an end that travels in a message.
@@ -191,7 +195,8 @@ impl<T: Message + Send> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the value.
+    /// [`SendError`] with the value. Of an end that reopens [`SendCause::Interrupted`], once
+    /// for each session: the value was not sent, and can be sent again.
     #[inline]
     pub fn send(&mut self, value: T) -> Wait<Sending<'_, T>> {
         Wait::new(Sending { sender: self, value: Outgoing::Value(value), ends: Vec::new(), pending: false })
@@ -238,9 +243,12 @@ impl<T: Message + Send> Sender<T> {
     fn finish(&self, sent: bool) {
         if let Some(left) = &self.left
             && left.finish(sent)
-            && let Port::Circuit(circuit) = &self.port
         {
-            circuit.drop_tx();
+            match &self.port {
+                Port::Circuit(circuit) => circuit.drop_tx(),
+                Port::Kept(kept) => kept.end(),
+                _ => {}
+            }
         }
     }
 
@@ -252,6 +260,13 @@ impl<T: Message + Send> Sender<T> {
         let longest = T::MAX_LEN;
         match &self.port {
             Port::Circuit(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
+            Port::Kept(kept) => match kept
+                .on_circuit(Some(waker), |circuit| circuit.has_room(longest, waker).map_err(Refusal::Dead))
+            {
+                Ok(room) => Ok(room),
+                Err(None) => Ok(false),
+                Err(Some(cause)) => Err(cause),
+            },
             Port::Hub(hub) => hub.has_room(longest, waker),
             Port::Local(tx) => match tx.circuit() {
                 Some(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
@@ -268,7 +283,8 @@ impl<T: Message + Send> Sender<T> {
         }
     }
 
-    /// Waits until everything sent so far was taken by the programs at the far ends.
+    /// Waits until everything sent so far was taken by the programs at the far ends; of an
+    /// end that reopens, everything since it was interrupted last.
     ///
     /// # Errors
     ///
@@ -277,10 +293,11 @@ impl<T: Message + Send> Sender<T> {
         Wait::new(Draining { sender: self })
     }
 
-    /// What became of the values sent so far.
+    /// What became of the values sent so far, of an end that reopens in all its sessions.
     pub fn account(&self) -> Account {
         match &self.port {
             Port::Circuit(circuit) => circuit.account(),
+            Port::Kept(kept) => kept.account(),
             Port::Hub(hub) => hub.account(),
             Port::Local(tx) => {
                 let moved = tx.circuit().map_or_else(Account::default, |circuit| circuit.account());
@@ -294,6 +311,7 @@ impl<T: Message + Send> Sender<T> {
     pub fn importers(&self) -> usize {
         match &self.port {
             Port::Circuit(circuit) => usize::from(circuit.dead().is_none()),
+            Port::Kept(kept) => kept.present().map_or(0, |circuit| usize::from(circuit.dead().is_none())),
             Port::Hub(hub) => hub.importers(),
             Port::Local(tx) => match tx.circuit() {
                 Some(circuit) => usize::from(circuit.dead().is_none()),
@@ -311,14 +329,11 @@ impl<T: Message + Send> Sender<T> {
         ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
     ) -> Result<(), Option<SendCause>> {
-        let told = |refusal| match refusal {
-            Refusal::Wait => None,
-            Refusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
-            Refusal::Dead(dead) => Some(SendCause::Dead(dead)),
-        };
+        let told = Refusal::cause;
         match &self.port {
             Port::Circuit(circuit) if T::HAS_ENDS => circuit.send_carrying(bytes, ends, waker).map_err(told),
             Port::Circuit(circuit) => circuit.send(bytes, waker).map_err(told),
+            Port::Kept(kept) => kept.on_circuit(waker, |circuit| circuit.send_carrying(bytes, ends, waker)),
             Port::Hub(hub) => hub.send(bytes, ends, waker).map_err(|refusal| match refusal {
                 HubRefusal::Wait => None,
                 HubRefusal::NoImporter if waker.is_some() => None,
@@ -339,6 +354,7 @@ impl<T: Message + Send> Sender<T> {
     pub(crate) fn source(&self) -> Option<Source> {
         match &self.port {
             Port::Circuit(circuit) => Some(Source(Arc::clone(&circuit.link))),
+            Port::Kept(kept) => kept.present().map(|circuit| Source(Arc::clone(&circuit.link))),
             _ => None,
         }
     }
@@ -348,6 +364,7 @@ impl<T: Message> Drop for Sender<T> {
     fn drop(&mut self) {
         match &self.port {
             Port::Circuit(circuit) => circuit.drop_tx(),
+            Port::Kept(kept) => kept.end(),
             Port::Hub(hub) => hub.close(),
             Port::Local(_) | Port::Moved(_) => {}
         }
@@ -360,9 +377,17 @@ impl<T: Message + Send> End for Sender<T> {
     }
 
     fn imported(end: Imported) -> Self {
-        Self::on(end.circuit, end.values)
+        match end.reopen {
+            None => Self::on(end.circuit, end.values),
+            Some(reopen) => {
+                let port = Port::Kept(Kept::new(end.circuit, reopen));
+                Self { port, scratch: Vec::new(), left: end.values.map(Bound::new) }
+            }
+        }
     }
 }
+
+impl<T: Message + Send> ReopenEnd for Sender<T> {}
 
 impl<T: Message + Send> ExportEnd for Sender<T> {
     fn exported(end: Exported) -> Self {
@@ -531,6 +556,8 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let drained = match &self.sender.port {
             Port::Circuit(circuit) => circuit.drained(cx.waker()),
+            // What was sent before an interruption was told is accounted for there.
+            Port::Kept(kept) => kept.present().map_or(Ok(true), |circuit| circuit.drained(cx.waker())),
             Port::Hub(hub) => hub.drained(cx.waker()),
             Port::Local(tx) => match tx.circuit() {
                 Some(circuit) => circuit.drained(cx.waker()),
@@ -586,7 +613,7 @@ impl<T: Message + Send> Message for Sender<T> {
     fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
         let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
             Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
-            Port::Local(tx) if tx.circuit().is_none() => CarryPort::Local(alloc::boxed::Box::new(tx)),
+            Port::Local(tx) if tx.circuit().is_none() => CarryPort::Local(Box::new(tx)),
             Port::Circuit(circuit) if self.left.is_none() => {
                 CarryPort::Circuit(circuit, 0, super::cell::Inbox::default())
             }
