@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::thread;
 use std::time::Duration;
 
-use netchan::host::transport::{LinkOptions, Up, start_blocking};
+use netchan::host::transport::{LinkOptions, Redial, Up, start_blocking};
 use netchan::host::{BlockingStream, Wait};
-use netchan::{LinkError, Node, Peer};
+use netchan::{LinkError, Node, Peer, Reconnect};
 
 use crate::Options;
 use crate::socket::Socket;
@@ -56,7 +57,7 @@ pub fn connect<A: ToSocketAddrs>(node: &Node, address: A) -> Connecting<A> {
 
 /// As [`connect`], with options.
 pub fn connect_with<A: ToSocketAddrs>(node: &Node, address: A, options: Options) -> Connecting<A> {
-    Connecting { node: node.clone(), address, options, limit: CONNECT_WAIT }
+    Connecting { node: node.clone(), address, options, limit: CONNECT_WAIT, reconnect: None }
 }
 
 /// A connection to be made: `.wait()` makes it.
@@ -66,6 +67,7 @@ pub struct Connecting<A> {
     address: A,
     options: Options,
     limit: Duration,
+    reconnect: Option<Reconnect>,
 }
 
 impl<A> fmt::Debug for Connecting<A> {
@@ -81,30 +83,90 @@ impl<A: ToSocketAddrs> Connecting<A> {
         self
     }
 
+    /// Makes the link again when it is lost, and so on: a thread dials the same addresses
+    /// until the node of the same name answers. The first connection is tried once, as
+    /// without this.
+    ///
+    /// The peer is then the same neighbour in all sessions, and ends imported with
+    /// [`reopen`](netchan::host::Import::reopen) go on in the next one. Dialing ends with the
+    /// last clone of the peer and the last end that reopens, with [`Peer::close`], with the
+    /// node, or when the peer is given up, as [`Reconnect`] says; the link that stands is not
+    /// touched.
+    ///
+    /// ```no_run
+    /// use netchan::{Node, Receiver, Reconnect, RecvError};
+    /// use netchan_tcp as tcp;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let node = Node::new("dashboard");
+    /// let station = tcp::connect(&node, "127.0.0.1:7000").reconnect(Reconnect::new()).wait()?;
+    /// let mut ticks = station.import::<Receiver<u64>>("ticks").reopen().wait()?;
+    /// loop {
+    ///     match ticks.recv().wait() {
+    ///         Ok(tick) => println!("{tick}"),
+    ///         Err(RecvError::Interrupted { dead, taken }) => println!("gap after {taken}: {dead}"),
+    ///         Err(RecvError::Closed) => return Ok(()),
+    ///         Err(error) => return Err(error.into()),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub const fn reconnect(mut self, how: Reconnect) -> Self {
+        self.reconnect = Some(how);
+        self
+    }
+
     /// Connects, and waits until the link is up.
     ///
     /// # Errors
     ///
     /// [`ConnectError`].
     pub fn wait(self) -> Result<Peer, ConnectError> {
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
-        let mut refused = false;
-        for address in self.address.to_socket_addrs().map_err(ConnectError::Io)? {
-            if !self.options.allows(&address) {
-                refused = true;
-                continue;
-            }
-            match TcpStream::connect_timeout(&address, self.limit).and_then(Socket::new) {
-                Ok(socket) => {
-                    let options = self.options.link(Some(address), true);
-                    let up = start_blocking(&self.node, Box::new(socket), options);
-                    return up.timeout(self.limit).wait().map_err(ConnectError::Link);
+        let Self { node, address, options, limit, reconnect } = self;
+        let addresses: Vec<_> = address.to_socket_addrs().map_err(ConnectError::Io)?.collect();
+        let peer = dial(&node, &addresses, options, limit)?;
+        let Some(how) = reconnect else { return Ok(peer) };
+        let (mut redial, kept) = Redial::new(&node, peer, how);
+        thread::Builder::new()
+            .name("netchan-redial".into())
+            .stack_size(256 * 1024)
+            .spawn(move || {
+                while let Some(node) = redial.due().wait() {
+                    // What went wrong is of no interest to anybody: the loss has been told.
+                    if let Ok(peer) = dial(&node, &addresses, options, limit) {
+                        redial.made(peer);
+                    }
                 }
-                Err(error) => last = error,
-            }
-        }
-        Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
+            })
+            .map_err(ConnectError::Io)?;
+        Ok(kept)
     }
+}
+
+/// Connects to the first of the addresses that answers.
+fn dial(
+    node: &Node,
+    addresses: &[SocketAddr],
+    options: Options,
+    limit: Duration,
+) -> Result<Peer, ConnectError> {
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
+    let mut refused = false;
+    for address in addresses {
+        if !options.allows(address) {
+            refused = true;
+            continue;
+        }
+        match TcpStream::connect_timeout(address, limit).and_then(Socket::new) {
+            Ok(socket) => {
+                let options = options.link(Some(*address), true);
+                let up = start_blocking(node, Box::new(socket), options);
+                return up.timeout(limit).wait().map_err(ConnectError::Link);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
 }
 
 /// Makes a link of any stream that blocks: both sides call it.
