@@ -130,6 +130,36 @@ fn a_latest_value_is_seen_by_who_comes_late() -> Outcome {
 }
 
 #[test]
+fn a_watch_shows_its_current_value_again_and_again() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let gauge: Latest<Tick> = a.export("gauge")?;
+    let mut watch = peer.import::<Watch<Tick>>("gauge").wait()?;
+    assert_eq!(watch.get()?, None);
+    gauge.set(Tick { n: 1 })?;
+    assert_eq!(watch.changed().timeout(Duration::from_secs(5)).wait()?, Tick { n: 1 });
+    assert_eq!((watch.get()?, watch.get()?), (Some(Tick { n: 1 }), Some(Tick { n: 1 })));
+    assert_eq!(watch.try_changed(), Err(RecvError::Empty), "it was received");
+    gauge.set(Tick { n: 2 })?;
+    assert_eq!(select(&mut [&mut watch]).timeout(Duration::from_secs(5)).wait()?, 0);
+    assert_eq!(watch.get()?, Some(Tick { n: 2 }));
+    assert_eq!(watch.try_changed()?, Tick { n: 2 }, "looking at it has not received it");
+    gauge.set(Tick { n: 3 })?;
+    drop(gauge);
+    assert_eq!(watch.changed().timeout(Duration::from_secs(5)).wait()?, Tick { n: 3 });
+    assert_eq!(watch.changed().wait(), Err(RecvError::Closed));
+    assert_eq!(watch.get()?, Some(Tick { n: 3 }), "the last one stays");
+
+    // The other way round: an exported watch, set by its importer.
+    let mut level: Watch<Tick> = a.export("level")?;
+    assert_eq!(level.get()?, None);
+    let knob = peer.import::<Latest<Tick>>("level").wait()?;
+    knob.set(Tick { n: 7 })?;
+    assert_eq!(level.changed().timeout(Duration::from_secs(5)).wait()?, Tick { n: 7 });
+    assert_eq!(level.get()?, Some(Tick { n: 7 }));
+    Ok(())
+}
+
+#[test]
 fn import_refusals_name_what_is_wrong() -> Outcome {
     let (a, _b, peer) = pair()?;
     let _ticks: Sender<Tick> = a.export("ticks")?;

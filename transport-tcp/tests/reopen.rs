@@ -375,6 +375,7 @@ fn a_watch_reopens_and_keeps_its_last_value() -> Outcome {
     ground.wire.cut();
     let told = watch.changed().timeout(SOON).wait();
     assert!(matches!(told, Err(RecvError::Interrupted { .. })), "{told:?}");
+    assert_eq!(watch.get()?, Some(tick(1)), "the last one that is known");
     gauge.set(tick(2))?;
     assert_eq!(common::eventually("it comes", || watch.try_changed().ok().filter(|now| now.n == 2)), tick(2));
     Ok(())

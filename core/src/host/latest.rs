@@ -159,6 +159,36 @@ impl<T: Message + Send> Watch<T> {
         self.take(None)
     }
 
+    /// The current value: the newest that has come, whether it was received before or not;
+    /// `None` before the first. It stays after the end of the channel.
+    ///
+    /// Receives nothing: a value that [`changed`](Self::changed) has not yielded yet is still
+    /// yielded. Decodes the value each time.
+    ///
+    /// ```no_run
+    /// # fn f(station: &netchan::Peer) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut load = station.import::<netchan::Watch<f32>>("load").wait()?;
+    /// load.changed().wait()?; // there is one now
+    /// println!("{:?}", load.get()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Decode`] when it does not decode; the channel is dead then.
+    pub fn get(&mut self) -> Result<Option<T>, RecvError> {
+        // How it ended is for `changed` to tell.
+        let _ = self.fetch(None);
+        match self.unseen.as_ref().or(self.seen.as_ref()) {
+            None => Ok(None),
+            Some((bytes, which)) => match decode(Arrived::Small(bytes), *which) {
+                Ok(value) => Ok(Some(value)),
+                Err(error) => Err(self.undecodable(error)),
+            },
+        }
+    }
+
     pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
         !matches!(self.fetch(Some(waker)), Err(RecvError::Empty))
     }
