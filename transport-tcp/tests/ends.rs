@@ -160,6 +160,26 @@ fn a_watch_shows_its_current_value_again_and_again() -> Outcome {
 }
 
 #[test]
+fn the_last_of_the_latest_values_comes_before_the_end() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    for n in 0..100 {
+        let gauge: Latest<Tick> = a.export("gauge")?;
+        let mut watch = peer.import::<Watch<Tick>>("gauge").wait()?;
+        for step in 0..=n % 5 {
+            gauge.set(Tick { n: step })?;
+        }
+        drop(gauge);
+        let mut last = None;
+        while let Ok(now) = watch.changed().timeout(Duration::from_secs(5)).wait() {
+            last = Some(now.n);
+        }
+        assert_eq!(last, Some(n % 5));
+        assert_eq!(watch.changed().wait(), Err(RecvError::Closed));
+    }
+    Ok(())
+}
+
+#[test]
 fn import_refusals_name_what_is_wrong() -> Outcome {
     let (a, _b, peer) = pair()?;
     let _ticks: Sender<Tick> = a.export("ticks")?;

@@ -487,7 +487,7 @@ impl Circuit {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.tx_gone = true;
-        if !cell.opened || !cell.backlog.is_empty() {
+        if !cell.opened || !cell.backlog.is_empty() || cell.unsent.is_some() {
             cell.end_after = true;
         } else if let Some(handle) = cell.handle {
             state.proto(|link, slots| link.end(slots, handle));
