@@ -118,7 +118,7 @@ impl Read for ByteReader {
                     self.chunk = chunk.into();
                     self.at = 0;
                 }
-                Err(RecvError::Closed) => return Ok(0),
+                Err(RecvError::Closed | RecvError::Left { dead: None }) => return Ok(0),
                 Err(error) => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
             }
         }

@@ -84,6 +84,13 @@ pub enum SendCause {
     /// The peer is back, and does not accept this end any more: the name or the type is
     /// another one, or it has no room. For ever.
     NotReopened(Dead),
+    /// Of an exclusive export: the importer that this value was for has left. The end goes on
+    /// with the next one as soon as receiving has told so
+    /// ([`RecvError::Left`]); where the end that receives was dropped, at once.
+    Left {
+        /// Why.
+        dead: Dead,
+    },
 }
 
 impl<T> SendError<T> {
@@ -137,6 +144,7 @@ impl fmt::Display for SendCause {
                 )
             }
             Self::NotReopened(dead) => write!(f, "the peer is back without this channel: {dead}"),
+            Self::Left { dead } => write!(f, "the importer that this was for has left: {dead}"),
         }
     }
 }
@@ -168,12 +176,18 @@ pub enum RecvError {
     /// The peer is back, and does not accept this end any more: the name or the type is
     /// another one, or it has no room. For ever.
     NotReopened(Dead),
+    /// Of an exclusive export: this importer has left, all of its values were received, and
+    /// the next one may come. Told once for each importer.
+    Left {
+        /// Why; `None` if it has ended in order.
+        dead: Option<Dead>,
+    },
 }
 
 impl RecvError {
     /// Whether it is told once, and not for ever.
     pub(crate) const fn is_told_once(&self) -> bool {
-        matches!(self, Self::Interrupted { .. })
+        matches!(self, Self::Interrupted { .. } | Self::Left { .. })
     }
 }
 
@@ -187,6 +201,8 @@ impl fmt::Display for RecvError {
             Self::Decode(error) => write!(f, "a value did not decode: {error}"),
             Self::Interrupted { dead, taken } => write!(f, "interrupted after {taken} values: {dead}"),
             Self::NotReopened(dead) => write!(f, "the peer is back without this channel: {dead}"),
+            Self::Left { dead: None } => f.write_str("the importer has ended in order"),
+            Self::Left { dead: Some(dead) } => write!(f, "the importer has left: {dead}"),
         }
     }
 }

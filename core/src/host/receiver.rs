@@ -130,6 +130,11 @@ impl Inflow {
                         Arrival::Messages
                     }
                     HubArrival::Nothing => Arrival::Nothing,
+                    HubArrival::Left(dead) => {
+                        let left = RecvError::Left { dead };
+                        self.over = Some(left);
+                        return Err(left);
+                    }
                     HubArrival::Closed => Arrival::Dead(Dead::here(Reason::Shutdown)),
                 }
             }
@@ -280,6 +285,7 @@ impl Drop for Inflow {
                 {
                     circuit.drop_rx(&mut self.inbox);
                 }
+                hub.stop_receiving();
                 hub.close();
             }
         }
@@ -319,13 +325,15 @@ impl<T: Message + Send> Receiver<T> {
     ///
     /// [`RecvError::Closed`] at the orderly end, [`RecvError::Dead`] at a loss; both come
     /// after all values that are complete, and for ever. [`RecvError::Interrupted`] of an end
-    /// that reopens, once for each session.
+    /// that reopens, once for each session. [`RecvError::Left`] of an exclusive export, once
+    /// for each importer.
     #[inline]
     pub fn recv(&mut self) -> Wait<Receiving<'_, T>> {
         Wait::new(Receiving { receiver: self })
     }
 
-    /// Receives the next value, `None` at the orderly end: for loops,
+    /// Receives the next value, `None` at the orderly end (of an exclusive export at each
+    /// importer's, and the next call goes on with the next one): for loops,
     /// `while let Some(tick) = ticks.next().await`.
     ///
     /// # Errors
@@ -479,9 +487,12 @@ impl<T: Message + Send> Waiting for Next<'_, T> {
         Poll::Ready(match self.receiver.take(Some(cx.waker())) {
             Ok(value) => Some(Ok(value)),
             Err(RecvError::Empty) => return Poll::Pending,
-            Err(RecvError::Closed) => None,
+            Err(RecvError::Closed | RecvError::Left { dead: None }) => None,
             Err(
-                RecvError::Dead(dead) | RecvError::Interrupted { dead, .. } | RecvError::NotReopened(dead),
+                RecvError::Left { dead: Some(dead) }
+                | RecvError::Dead(dead)
+                | RecvError::Interrupted { dead, .. }
+                | RecvError::NotReopened(dead),
             ) => Some(Err(dead)),
             Err(RecvError::Decode(_)) => Some(Err(Dead::here(Reason::DecodeFailed))),
             Err(RecvError::Deadline) => self.expire(),

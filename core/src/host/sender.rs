@@ -9,7 +9,7 @@ use core::task::{Context, Poll, Waker};
 use super::carry::{Carry, CarryPort, Departing, Departure, Return};
 use super::circuit::{Circuit, Refusal};
 use super::error::{SendCause, SendError};
-use super::hub::{Hub, HubRefusal};
+use super::hub::Hub;
 use super::local;
 use super::reopen::Kept;
 use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
@@ -334,14 +334,7 @@ impl<T: Message + Send> Sender<T> {
             Port::Circuit(circuit) if T::HAS_ENDS => circuit.send_carrying(bytes, ends, waker).map_err(told),
             Port::Circuit(circuit) => circuit.send(bytes, waker).map_err(told),
             Port::Kept(kept) => kept.on_circuit(waker, |circuit| circuit.send_carrying(bytes, ends, waker)),
-            Port::Hub(hub) => hub.send(bytes, ends, waker).map_err(|refusal| match refusal {
-                HubRefusal::Wait => None,
-                HubRefusal::NoImporter if waker.is_some() => None,
-                HubRefusal::NoImporter => Some(SendCause::NoImporter),
-                HubRefusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
-                HubRefusal::Ends => Some(SendCause::Ends(EndError::Refused)),
-                HubRefusal::Closed => Some(SendCause::Dead(Dead::here(Reason::Shutdown))),
-            }),
+            Port::Hub(hub) => hub.send(bytes, ends, waker).map_err(|refusal| refusal.cause(waker.is_some())),
             Port::Local(tx) => match tx.circuit() {
                 // The receiving half has moved to another node.
                 Some(circuit) => circuit.send(bytes, waker).map_err(told),
