@@ -23,7 +23,7 @@ pub use netchan_derive::Message;
 
 #[cfg(feature = "std")]
 pub use host::{
-    Account, ByteReader, ByteWriter, CallError, Client, Config, DrainError, Duplex, ExportError,
+    Account, ByteReader, ByteWriter, CallError, Client, CloneError, Config, DrainError, Duplex, ExportError,
     ExportOptions, Fanout, ImportError, Latest, LinkError, LinkEvent, Node, Peer, PeerInfo, Receiver,
     Reconnect, RecvError, Request, SelectError, SendCause, SendError, Sender, Server, Watch, channel, select,
 };

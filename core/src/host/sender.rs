@@ -5,13 +5,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
+use std::sync::OnceLock;
 
 use super::carry::{Carry, CarryPort, Departing, Departure, Return};
 use super::circuit::{Circuit, Refusal};
 use super::error::{SendCause, SendError};
-use super::hub::Hub;
+use super::hub::{Fanout, Hub};
 use super::local;
 use super::reopen::Kept;
+use super::slots::{SENDERS_MAX, Slot};
 use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{EndError, EndVisitor, Message, Shape};
@@ -26,7 +28,9 @@ pub struct Sender<T: Message> {
     port: Port<T>,
     scratch: Vec<u8>,
     /// How many values may still be sent, where the import said so.
-    left: Option<Bound>,
+    left: Option<Arc<Bound>>,
+    /// Where it waits, if it shares its channel.
+    slot: OnceLock<Slot>,
 }
 
 #[derive(Debug)]
@@ -179,11 +183,69 @@ const SHORT_ROOM: usize = 64;
 
 impl<T: Message + Send> Sender<T> {
     pub(crate) const fn local(tx: local::Tx<T>) -> Self {
-        Self { port: Port::Local(tx), scratch: Vec::new(), left: None }
+        Self { port: Port::Local(tx), scratch: Vec::new(), left: None, slot: OnceLock::new() }
     }
 
     pub(crate) fn on(circuit: Arc<Circuit>, values: Option<u64>) -> Self {
-        Self { port: Port::Circuit(circuit), scratch: Vec::new(), left: values.map(Bound::new) }
+        Self::bounded(Port::Circuit(circuit), values)
+    }
+
+    fn bounded(port: Port<T>, values: Option<u64>) -> Self {
+        let left = values.map(|values| Arc::new(Bound::new(values)));
+        Self { port, scratch: Vec::new(), left, slot: OnceLock::new() }
+    }
+
+    /// Another sender into the same channel, for another thread or task: values of each
+    /// stay in their order, and the channel ends in order when the last one is dropped.
+    ///
+    /// Every clone has a place of its own to wait; at most 64 share a channel. Account, drain
+    /// and the number of `values(n)` are those of the channel, so of all clones together. A
+    /// sender with clones cannot be sent in a message.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut ticks, mut received) = netchan::channel::<u32>(8);
+    /// let mut more = ticks.try_clone()?;
+    /// ticks.send(1).wait()?;
+    /// drop(ticks); // not the end: there is another one
+    /// more.send(2).wait()?;
+    /// drop(more);
+    /// assert_eq!(received.by_ref().collect::<Result<Vec<_>, _>>()?, [1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CloneError`]: of imported and local senders only at the limit; those that reopen,
+    /// and those that broadcast, cannot be cloned.
+    pub fn try_clone(&self) -> Result<Self, CloneError> {
+        let port = match &self.port {
+            Port::Circuit(circuit) => Port::Circuit(Arc::clone(circuit)),
+            Port::Local(tx) => Port::Local(tx.another()),
+            Port::Hub(hub) => {
+                // A broadcast sends one value at a time, so that all get all.
+                if matches!(hub.fanout, Fanout::Broadcast | Fanout::BroadcastWaits) {
+                    return Err(CloneError::Unsupported);
+                }
+                hub.add_handle();
+                Port::Hub(Arc::clone(hub))
+            }
+            Port::Kept(_) | Port::Moved(_) => return Err(CloneError::Unsupported),
+        };
+        let Some(slot) = self.slot.get_or_init(Slot::first).another() else {
+            match port {
+                Port::Hub(hub) => hub.close(),
+                other => drop(other),
+            }
+            return Err(CloneError::Full);
+        };
+        Ok(Self { port, scratch: Vec::new(), left: self.left.clone(), slot: OnceLock::from(slot) })
+    }
+
+    /// Who is woken when this waits.
+    fn waker<'a>(&'a self, own: &'a Waker) -> &'a Waker {
+        self.slot.get().map_or(own, |slot| slot.wait(own))
     }
 
     /// Sends a value as soon as there is credit for it.
@@ -237,7 +299,7 @@ impl<T: Message + Send> Sender<T> {
 
     /// Whether one more value may be sent; [`Sender::finish`] says whether it was.
     fn begin(&self) -> bool {
-        self.left.as_ref().is_none_or(Bound::begin)
+        self.left.as_ref().is_none_or(|left| left.begin())
     }
 
     fn finish(&self, sent: bool) {
@@ -254,10 +316,10 @@ impl<T: Message + Send> Sender<T> {
 
     /// Whether the longest value that the receiver takes could be sent now.
     pub(crate) fn has_room(&self, waker: &Waker) -> Result<bool, SendCause> {
-        if self.left.as_ref().is_some_and(Bound::is_over) {
+        if self.left.as_ref().is_some_and(|left| left.is_over()) {
             return Err(SendCause::Closed);
         }
-        let longest = T::MAX_LEN;
+        let (longest, waker) = (T::MAX_LEN, self.waker(waker));
         match &self.port {
             Port::Circuit(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
             Port::Kept(kept) => match kept
@@ -329,7 +391,7 @@ impl<T: Message + Send> Sender<T> {
         ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
     ) -> Result<(), Option<SendCause>> {
-        let told = Refusal::cause;
+        let (told, waker) = (Refusal::cause, waker.map(|waker| self.waker(waker)));
         match &self.port {
             Port::Circuit(circuit) if T::HAS_ENDS => circuit.send_carrying(bytes, ends, waker).map_err(told),
             Port::Circuit(circuit) => circuit.send(bytes, waker).map_err(told),
@@ -355,7 +417,9 @@ impl<T: Message + Send> Sender<T> {
 
 impl<T: Message> Drop for Sender<T> {
     fn drop(&mut self) {
+        let is_last = self.slot.get().is_none_or(Slot::leave);
         match &self.port {
+            Port::Circuit(_) if !is_last => {}
             Port::Circuit(circuit) => circuit.drop_tx(),
             Port::Kept(kept) => kept.end(),
             Port::Hub(hub) => hub.close(),
@@ -372,10 +436,7 @@ impl<T: Message + Send> End for Sender<T> {
     fn imported(end: Imported) -> Self {
         match end.reopen {
             None => Self::on(end.circuit, end.values),
-            Some(reopen) => {
-                let port = Port::Kept(Kept::new(end.circuit, reopen));
-                Self { port, scratch: Vec::new(), left: end.values.map(Bound::new) }
-            }
+            Some(reopen) => Self::bounded(Port::Kept(Kept::new(end.circuit, reopen)), end.values),
         }
     }
 }
@@ -384,7 +445,7 @@ impl<T: Message + Send> ReopenEnd for Sender<T> {}
 
 impl<T: Message + Send> ExportEnd for Sender<T> {
     fn exported(end: Exported) -> Self {
-        Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None }
+        Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None, slot: OnceLock::new() }
     }
 }
 
@@ -409,7 +470,7 @@ impl<T: Message + Send> Sending<'_, T> {
             let Outgoing::Value(value) = core::mem::replace(&mut self.value, Outgoing::Sent) else {
                 return Poll::Ready(Ok(()));
             };
-            return match tx.send(value, Some(cx.waker())) {
+            return match tx.send(value, Some(self.sender.waker(cx.waker()))) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err((value, SendCause::Full)) => {
                     self.value = Outgoing::Value(value);
@@ -514,6 +575,27 @@ impl<T: Message + Send> Drop for Sending<'_, T> {
     }
 }
 
+/// Why there is no further sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloneError {
+    /// 64 senders share the channel already.
+    Full,
+    /// An end that reopens, that broadcasts, or that was sent in a message.
+    Unsupported,
+}
+
+impl core::fmt::Display for CloneError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full => write!(f, "{SENDERS_MAX} senders share the channel already"),
+            Self::Unsupported => f.write_str("a sender that reopens or broadcasts cannot be cloned"),
+        }
+    }
+}
+
+impl core::error::Error for CloneError {}
+
 /// What is missing: a drain that did not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -547,18 +629,19 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
     type Output = Result<(), DrainError>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = self.sender.waker(cx.waker());
         let drained = match &self.sender.port {
-            Port::Circuit(circuit) => circuit.drained(cx.waker()),
+            Port::Circuit(circuit) => circuit.drained(waker),
             // What was sent before an interruption was told is accounted for there.
-            Port::Kept(kept) => kept.present().map_or(Ok(true), |circuit| circuit.drained(cx.waker())),
-            Port::Hub(hub) => hub.drained(cx.waker()),
+            Port::Kept(kept) => kept.present().map_or(Ok(true), |circuit| circuit.drained(waker)),
+            Port::Hub(hub) => hub.drained(waker),
             Port::Local(tx) => match tx.circuit() {
-                Some(circuit) => circuit.drained(cx.waker()),
+                Some(circuit) => circuit.drained(waker),
                 None => {
-                    let drained = tx.drained(cx.waker());
+                    let drained = tx.drained(waker);
                     // The receiving half may have moved before that looked.
                     match tx.circuit() {
-                        Some(circuit) => circuit.drained(cx.waker()),
+                        Some(circuit) => circuit.drained(waker),
                         None => drained,
                     }
                 }
@@ -593,21 +676,22 @@ impl<T: Message> serde::Serialize for Sender<T> {
 impl<'de, T: Message> serde::Deserialize<'de> for Sender<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let port = Port::Moved(u32::deserialize(deserializer)?);
-        Ok(Self { port, scratch: Vec::new(), left: None })
+        Ok(Self { port, scratch: Vec::new(), left: None, slot: OnceLock::new() })
     }
 }
 
 /// A sender can be sent in a message: it is then used at the other side. One of a local
-/// channel, or an imported one; not an exported one.
+/// channel, or an imported one; not an exported one, nor one with clones.
 impl<T: Message + Send> Message for Sender<T> {
     const NAME: &'static str = "Sender";
     const SHAPE: Shape = Shape::end("sender", &[T::FINGERPRINT], 5);
 
     fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
+        let is_alone = self.slot.get().is_none_or(Slot::is_alone);
         let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
             Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
-            Port::Local(tx) if tx.circuit().is_none() => CarryPort::Local(Box::new(tx)),
-            Port::Circuit(circuit) if self.left.is_none() => {
+            Port::Local(tx) if is_alone && tx.circuit().is_none() => CarryPort::Local(Box::new(tx)),
+            Port::Circuit(circuit) if is_alone && self.left.is_none() => {
                 CarryPort::Circuit(circuit, 0, super::cell::Inbox::default())
             }
             other => {

@@ -216,10 +216,15 @@ impl Sessions {
 ///
 /// The transport has a thread or a task that does no more than this:
 ///
-/// ```ignore
-/// while let Some(node) = redial.due().await {
-///     if let Ok(peer) = connect(&node).await {
-///         redial.made(peer);
+/// ```
+/// use netchan::host::transport::Redial;
+/// use netchan::{Node, Peer};
+///
+/// async fn keep(mut redial: Redial, connect: impl AsyncFn(&Node) -> Option<Peer>) {
+///     while let Some(node) = redial.due().await {
+///         if let Some(peer) = connect(&node).await {
+///             redial.made(peer);
+///         }
 ///     }
 /// }
 /// ```
