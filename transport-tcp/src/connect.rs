@@ -16,8 +16,7 @@ use crate::socket::Socket;
 /// How long connecting and the bring-up may take, unless a timeout says otherwise.
 pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
-/// Why there is no link.
-#[derive(Debug)]
+/// Why there is no link. `Debug` says it in words, for a `main` that returns it.
 #[non_exhaustive]
 pub enum ConnectError {
     /// The address is not loopback; see [`Options::danger_plaintext_network`].
@@ -37,6 +36,20 @@ impl fmt::Display for ConnectError {
             Self::Io(error) => write!(f, "cannot connect: {error}"),
             Self::Link(error) => write!(f, "no link: {error}"),
         }
+    }
+}
+
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = match self {
+            Self::NotLoopback => return fmt::Display::fmt(self, f),
+            Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                "is the other program running, and listening there?"
+            }
+            Self::Io(_) => "check the address",
+            Self::Link(_) => "is it a netchan node that listens there, of a version that fits?",
+        };
+        write!(f, "{self} ({advice})")
     }
 }
 
@@ -143,6 +156,11 @@ impl<A: ToSocketAddrs> Connecting<A> {
     }
 }
 
+/// The error with the address that it is about.
+pub(crate) fn at(address: SocketAddr, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
+}
+
 /// Connects to the first of the addresses that answers.
 fn dial(
     node: &Node,
@@ -163,7 +181,7 @@ fn dial(
                 let up = start_blocking(node, Box::new(socket), options);
                 return up.timeout(limit).wait().map_err(ConnectError::Link);
             }
-            Err(error) => last = error,
+            Err(error) => last = at(*address, error),
         }
     }
     Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })

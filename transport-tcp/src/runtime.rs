@@ -15,7 +15,7 @@ use netchan::host::transport::{Alarm, Driver, LinkOptions, Redial, TaskStream, U
 use netchan::host::{Timeout, Wait, WeakNode};
 use netchan::{LinkError, Node, Peer, Reconnect};
 
-use crate::connect::CONNECT_WAIT;
+use crate::connect::{CONNECT_WAIT, at};
 use crate::listen::{ACCEPT_PAUSE, HELLO_WAIT, STRANGERS_MAX};
 use crate::{ConnectError, ListenError, Listener, Options};
 
@@ -176,7 +176,7 @@ async fn dial<R: Runtime>(
                 });
                 return Ok(peer);
             }
-            Err(error) => last = error,
+            Err(error) => last = at(*address, error),
         }
     }
     Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })

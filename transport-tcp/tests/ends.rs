@@ -184,13 +184,13 @@ fn import_refusals_name_what_is_wrong() -> Outcome {
     let (a, _b, peer) = pair()?;
     let _ticks: Sender<Tick> = a.export("ticks")?;
     let short = Duration::from_secs(2);
-    let none = peer.import::<Receiver<Tick>>("tocks").timeout(short).wait().err();
+    let none = peer.import::<Receiver<Tick>>("tocks").timeout(short).wait().err().map(ImportError::from);
     assert_eq!(none, Some(ImportError::NoName));
-    let direction = peer.import::<Sender<Tick>>("ticks").wait().err();
+    let direction = peer.import::<Sender<Tick>>("ticks").wait().err().map(ImportError::from);
     assert_eq!(direction, Some(ImportError::WrongDirection));
-    let differs = peer.import::<Receiver<Name>>("ticks").wait().err();
+    let differs = peer.import::<Receiver<Name>>("ticks").wait().err().map(ImportError::from);
     assert_eq!(differs, Some(ImportError::TypeDiffers { wanted: "Name", exported: "Tick".into() }));
-    let bad = peer.import::<Receiver<Tick>>("Not A Name").wait().err();
+    let bad = peer.import::<Receiver<Tick>>("Not A Name").wait().err().map(ImportError::from);
     assert_eq!(bad, Some(ImportError::BadName));
     Ok(())
 }
@@ -216,7 +216,7 @@ fn fan_out_is_what_the_export_says() -> Outcome {
     let options = ExportOptions::fanout(Fanout::BroadcastWaits);
     let mut all: Sender<Tick> = a.export_with("all", options)?;
     let alone: Sender<Tick> = a.export_with("alone", ExportOptions::fanout(Fanout::Exclusive))?;
-    let import = |name: &str| peer.import::<Receiver<Tick>>(name).wait();
+    let import = |name: &str| peer.import::<Receiver<Tick>>(name).wait().map_err(ImportError::from);
     let (mut q1, mut q2) = (import("queue")?, import("queue")?);
     let (mut a1, mut a2) = (import("all")?, import("all")?);
     let first = import("alone")?;
@@ -226,7 +226,7 @@ fn fan_out_is_what_the_export_says() -> Outcome {
         all.send(Tick { n }).wait()?;
     }
     drop((queue, all));
-    let values = |receiver: &mut Receiver<Tick>| -> Result<Vec<u64>, netchan::Dead> {
+    let values = |receiver: &mut Receiver<Tick>| -> Result<Vec<u64>, netchan::Named<netchan::Dead>> {
         receiver.by_ref().map(|tick| tick.map(|tick| tick.n)).collect()
     };
     let mut queued = values(&mut q1)?;

@@ -220,7 +220,8 @@ fn waits_have_their_deadlines_while_the_link_is_away() -> Outcome {
     assert_eq!(late.cause(), SendCause::Deadline);
     assert_eq!(orders.try_send(tick(1)).expect_err("the link is away").cause(), SendCause::Full);
     assert_eq!(orders.importers(), 0);
-    let none = ground.peer.import::<Receiver<Tick>>("ticks").timeout(short).wait().err();
+    let none =
+        ground.peer.import::<Receiver<Tick>>("ticks").timeout(short).wait().err().map(ImportError::from);
     assert_eq!(none, Some(ImportError::Deadline));
     assert!(!ground.peer.is_up());
     Ok(())
@@ -249,7 +250,7 @@ fn a_peer_that_is_given_up_is_dead_for_all_who_wait() -> Outcome {
     assert_eq!(ticks.recv().wait(), Err(RecvError::Dead(dead)), "for ever");
     let refused = orders.send(tick(1)).wait().expect_err("it is dead");
     assert_eq!(refused.cause(), SendCause::Dead(dead), "no interruption without a continuation");
-    assert_eq!(waiting.join(), Some(ImportError::Dead(dead)));
+    assert_eq!(waiting.join().map(ImportError::from), Some(ImportError::Dead(dead)));
     Ok(())
 }
 
@@ -442,7 +443,7 @@ fn nothing_reopens_where_nothing_reconnects() -> Outcome {
     let _out: Sender<Tick> = a.export("ticks")?;
     let b = Node::new("b");
     let peer = tcp::connect(&b, tcp::listen(&a, "127.0.0.1:0")?.address()).wait()?;
-    let refused = peer.import::<Receiver<Tick>>("ticks").reopen().wait().err();
+    let refused = peer.import::<Receiver<Tick>>("ticks").reopen().wait().err().map(ImportError::from);
     assert_eq!(refused, Some(ImportError::NoReconnect));
     Ok(())
 }

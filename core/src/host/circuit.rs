@@ -54,6 +54,8 @@ pub(crate) enum Arrival {
 /// One circuit, shared by the ends on it. The last one to go releases it.
 pub(crate) struct Circuit {
     pub(crate) link: Arc<LinkCell>,
+    /// The channel's, for errors.
+    pub(crate) name: Arc<str>,
     id: CellId,
     taken: Arc<TakenWord>,
 }
@@ -65,9 +67,9 @@ impl fmt::Debug for Circuit {
 }
 
 impl Circuit {
-    pub(crate) fn new(link: &Arc<LinkCell>, state: &mut LinkState, id: CellId) -> Self {
+    pub(crate) fn new(link: &Arc<LinkCell>, state: &mut LinkState, id: CellId, name: Arc<str>) -> Self {
         let taken = state.cells.get(id).map(|cell| Arc::clone(&cell.taken)).unwrap_or_default();
-        Self { link: Arc::clone(link), id, taken }
+        Self { link: Arc::clone(link), name, id, taken }
     }
 
     /// Sends one message, or says why not. A large one is taken out of `message`.
@@ -254,7 +256,7 @@ impl Circuit {
                 ..Cell::default()
             };
             match state.attach(handle, ordinal as u32, &open, cell) {
-                Ok(id) => circuits.push(Arc::new(Self::new(&self.link, state, id))),
+                Ok(id) => circuits.push(Arc::new(Self::new(&self.link, state, id, self.name_inside()))),
                 Err(_) => return Err(Refusal::Dead(Dead::here(Reason::NoResources))),
             }
         }
@@ -274,6 +276,11 @@ impl Circuit {
         Ok(())
     }
 
+    /// What an end is called that travels in a message of this circuit.
+    fn name_inside(&self) -> Arc<str> {
+        alloc::format!("(sent over {})", self.name).into()
+    }
+
     /// Accepts an end that came with a message of this circuit.
     pub(crate) fn accept_attached(&self, end: &Attached, spec: &Spec, which: u8) -> Option<Arc<Self>> {
         let mut guard = self.link.lock();
@@ -283,7 +290,7 @@ impl Circuit {
         if cell.dead.is_some() {
             // It died on the way: the program hears of that where it uses the end.
             cell.opened = true;
-            return Some(Arc::new(Self::new(&self.link, state, end.cell)));
+            return Some(Arc::new(Self::new(&self.link, state, end.cell, self.name_inside())));
         }
         let handle = cell.handle;
         let (true, Some(handle)) = (state.reserve(floor), handle) else {
@@ -304,7 +311,7 @@ impl Circuit {
             link.accept(slots, handle, 0, floor, limit);
             link.control(slots, out);
         });
-        let circuit = Arc::new(Self::new(&self.link, state, end.cell));
+        let circuit = Arc::new(Self::new(&self.link, state, end.cell, self.name_inside()));
         self.link.flush(guard);
         Some(circuit)
     }

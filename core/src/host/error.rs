@@ -1,12 +1,17 @@
 //! What can go wrong, one small enum per operation.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 use std::io;
 
+use super::named::{ChannelError, sentence};
 use super::sender::Account;
 use crate::message::{DecodeError, EncodeError, EndError};
 use crate::proto::{Blocked, Dead, Fault, Place, Reason};
+
+/// Stands for the name of a channel inside this process.
+pub(crate) const NAMELESS: &str = "(local)";
 
 /// Why a link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +52,12 @@ impl fmt::Display for LinkError {
 
 impl core::error::Error for LinkError {}
 
-/// A value that was not sent, and why. Converts with `?` into boxed errors.
+/// A value that was not sent, into which channel, and why. Converts with `?` into boxed
+/// errors.
 pub struct SendError<T> {
     value: Option<T>,
     cause: SendCause,
+    channel: Option<Arc<str>>,
 }
 
 /// Why a value was not sent.
@@ -95,7 +102,23 @@ pub enum SendCause {
 
 impl<T> SendError<T> {
     pub(crate) const fn new(value: Option<T>, cause: SendCause) -> Self {
-        Self { value, cause }
+        Self { value, cause, channel: None }
+    }
+
+    /// With the channel's name.
+    #[cold]
+    pub(crate) fn of(self, channel: Arc<str>) -> Self {
+        Self { channel: Some(channel), ..self }
+    }
+
+    /// The same without a value.
+    pub(crate) fn without_value<U>(&self) -> SendError<U> {
+        SendError { value: None, cause: self.cause, channel: self.channel.clone() }
+    }
+
+    /// The name of the channel, as it was imported or exported.
+    pub fn channel(&self) -> &str {
+        self.channel.as_deref().unwrap_or(NAMELESS)
     }
 
     /// Why.
@@ -111,19 +134,40 @@ impl<T> SendError<T> {
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").field("cause", &self.cause).finish_non_exhaustive()
+        sentence(f, self, self.advice())
     }
 }
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not sent: {}", self.cause)
+        write!(f, "channel `{}`: not sent: {}", self.channel(), self.cause)
+    }
+}
+
+impl<T> ChannelError for SendError<T> {
+    fn advice(&self) -> Option<&'static str> {
+        self.cause.advice()
     }
 }
 
 impl<T> core::error::Error for SendError<T> {}
 
 impl core::error::Error for SendCause {}
+
+impl ChannelError for SendCause {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Full => Some("wait with `send`, or try again later"),
+            Self::NoImporter => Some("a send waits for one when it is given the time"),
+            Self::Deadline => Dead::here(Reason::Deadline).advice(),
+            Self::TooLarge(_) => Dead::here(Reason::TooLarge).advice(),
+            Self::Dead(dead) | Self::NotReopened(dead) => dead.advice(),
+            Self::Interrupted { .. } => Some("nothing is sent twice by itself; send again to go on"),
+            Self::Left { .. } => Some("receive until that is told: then the next importer has its turn"),
+            Self::Encode(_) | Self::Ends(_) | Self::Closed => None,
+        }
+    }
+}
 
 impl fmt::Display for SendCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,7 +194,7 @@ impl fmt::Display for SendCause {
 }
 
 /// Why no value was received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
     /// Nothing is there now; only from `try_recv`.
@@ -207,10 +251,30 @@ impl fmt::Display for RecvError {
     }
 }
 
+impl fmt::Debug for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for RecvError {}
 
+impl ChannelError for RecvError {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Empty => Some("wait with `.wait()`, `.timeout(..)` or `.await`"),
+            Self::Dead(dead) | Self::NotReopened(dead) => dead.advice(),
+            Self::Deadline => Dead::here(Reason::Deadline).advice(),
+            Self::Decode(_) => Dead::here(Reason::DecodeFailed).advice(),
+            Self::Interrupted { .. } => Some("values may be missing; receive again to go on"),
+            Self::Left { .. } => Some("receive again to go on with the next importer"),
+            Self::Closed => None,
+        }
+    }
+}
+
 /// Why an import failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportError {
     /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes.
@@ -295,10 +359,29 @@ impl fmt::Display for ImportError {
     }
 }
 
+impl fmt::Debug for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for ImportError {}
 
+impl ChannelError for ImportError {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Deadline => Some("check that the peer exports it, or allow more time with `.timeout(..)`"),
+            // What they say is the advice.
+            Self::BadName | Self::NoValues | Self::NoReconnect | Self::WrongDirection => None,
+            Self::NoName | Self::TypeDiffers { .. } | Self::Dead(_) | Self::NoResources => {
+                self.dead().advice()
+            }
+        }
+    }
+}
+
 /// Why an export failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportError {
     /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes.
@@ -322,4 +405,19 @@ impl fmt::Display for ExportError {
     }
 }
 
+impl fmt::Debug for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for ExportError {}
+
+impl ChannelError for ExportError {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Taken => Some("drop the end that holds the name, or choose another one"),
+            _ => None,
+        }
+    }
+}

@@ -64,7 +64,7 @@ pub(crate) struct Member {
 
 /// One exported channel.
 pub(crate) struct Hub {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) spec: Spec,
     pub(crate) fanout: Fanout,
     pub(crate) limit: Option<u32>,
@@ -123,7 +123,7 @@ impl Member {
 
 impl Hub {
     pub(crate) fn new(
-        name: String,
+        name: Arc<str>,
         spec: Spec,
         fanout: Fanout,
         limit: Option<u32>,
@@ -136,7 +136,13 @@ impl Hub {
     fn tell_left(&self, importer: u64, circuit: &Circuit, account: Account) {
         if let Some(node) = self.node.upgrade() {
             let (link, dead) = (circuit.link.number, circuit.dead());
-            node.events.push(LinkEvent::Left { export: self.name.clone(), link, importer, account, dead });
+            node.events.push(LinkEvent::Left {
+                export: String::from(&*self.name),
+                link,
+                importer,
+                account,
+                dead,
+            });
         }
     }
 
@@ -235,7 +241,7 @@ impl Hub {
         let waker = state.send_waker.take();
         drop(state);
         if let Some(node) = node {
-            node.events.push(LinkEvent::Joined { export: self.name.clone(), link, importer });
+            node.events.push(LinkEvent::Joined { export: String::from(&*self.name), link, importer });
         }
         if let Some(waker) = waker {
             waker.wake();

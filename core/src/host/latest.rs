@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 
 use super::cell::{Inbox, Message as Arrived};
 use super::circuit::{Arrival, Circuit, Refusal};
-use super::error::{RecvError, SendCause, SendError};
+use super::error::{NAMELESS, RecvError, SendCause, SendError};
 use super::hub::{Hub, HubArrival};
 use super::receiver::decode;
 use super::reopen::{Reopen, Unopened};
@@ -41,6 +41,15 @@ impl<T: Message + Send> Latest<T> {
     /// [`SendError`] with the value, when it cannot be encoded, is longer than the
     /// watcher's limit, or the channel is dead.
     pub fn set(&self, value: T) -> Result<(), SendError<T>> {
+        self.put(value).map_err(|error| {
+            error.of(match &self.port {
+                Port::Circuit(circuit) => Arc::clone(&circuit.name),
+                Port::Hub(hub) => Arc::clone(&hub.name),
+            })
+        })
+    }
+
+    fn put(&self, value: T) -> Result<(), SendError<T>> {
         let mut value = Outgoing::Value(value);
         let mut bytes = Vec::new();
         value.encode(&mut bytes)?;
@@ -345,5 +354,14 @@ impl<T: Message + Send> Waiting for Changing<'_, T> {
 
     fn source(&self) -> Option<Source> {
         self.watch.source()
+    }
+
+    fn channel(&self) -> Arc<str> {
+        match (&self.watch.port, &self.watch.reopen) {
+            (WatchPort::Circuit(circuit), _) => Arc::clone(&circuit.name),
+            (WatchPort::Hub(hub), _) => Arc::clone(&hub.name),
+            (WatchPort::Away, Some(reopen)) => Arc::clone(reopen.name()),
+            (WatchPort::Away, None) => NAMELESS.into(),
+        }
     }
 }

@@ -21,6 +21,7 @@ mod link;
 mod local;
 #[cfg(loom)]
 pub mod model;
+mod named;
 mod node;
 mod output;
 mod parker;
@@ -50,6 +51,7 @@ pub use hub::Fanout;
 pub use latest::{Changing, Latest, Watch};
 pub use linger::Closing;
 pub use local::channel;
+pub use named::{ChannelError, Named, Naming, Outcome};
 pub use node::{Config, ExportOptions, Node, WeakNode};
 pub use peer::{Down, Import, Importing, Peer, PeerInfo};
 pub use read_write::ReadWrite;

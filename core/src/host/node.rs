@@ -230,7 +230,7 @@ impl Node {
         let exclusive = spec.flags.has(OpenFlags::BOTH) && !spec.flags.has(OpenFlags::CALLS);
         let fanout = if exclusive { Fanout::Exclusive } else { options.fanout };
         let inner = self.inner();
-        let hub = Arc::new(Hub::new(name.to_string(), spec, fanout, options.limit, Arc::downgrade(inner)));
+        let hub = Arc::new(Hub::new(name.into(), spec, fanout, options.limit, Arc::downgrade(inner)));
         let mut tables = inner.lock();
         if tables.is_shut {
             return Err(ExportError::Shutdown);
@@ -563,7 +563,7 @@ impl NodeInner {
                 // Into the buffer at once, so that no value can come before it.
                 link.control(slots, out);
             });
-            Ok(Arc::new(Circuit::new(link, &mut state, offer.cell)))
+            Ok(Arc::new(Circuit::new(link, &mut state, offer.cell, Arc::clone(&hub.name))))
         });
         match joined {
             Ok(()) => {

@@ -12,6 +12,7 @@ use super::cell::Cell;
 use super::circuit::Circuit;
 use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
+use super::named::Named;
 use super::reopen::Reopen;
 use super::sessions::Keeper;
 use super::spec::{End, Imported, ReopenEnd, Spec};
@@ -88,7 +89,7 @@ impl Peer {
     /// Waits for an export that is not there yet, 5 seconds by default. Dropping the
     /// operation cancels the import.
     pub fn import<E: End>(&self, name: &str) -> Import<E> {
-        let name = name.to_string();
+        let name = name.into();
         let request = Request { spec: E::spec(), name, window: WINDOW_MAX, limit: None, values: None };
         Import { peer: self.clone(), request, reopen: false, end: PhantomData }
     }
@@ -126,7 +127,7 @@ pub struct Import<E> {
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     spec: Spec,
-    name: String,
+    pub(crate) name: Arc<str>,
     window: u32,
     limit: Option<u32>,
     /// How many may pass in all.
@@ -165,7 +166,7 @@ impl<E: End> Import<E> {
     /// # Errors
     ///
     /// [`ImportError`].
-    pub fn wait(self) -> Result<E, ImportError> {
+    pub fn wait(self) -> Result<E, Named<ImportError>> {
         self.timeout(IMPORT_WAIT).wait()
     }
 
@@ -196,7 +197,7 @@ impl<E: ReopenEnd> Import<E> {
 }
 
 impl<E: End> IntoFuture for Import<E> {
-    type Output = Result<E, ImportError>;
+    type Output = Result<E, Named<ImportError>>;
     type IntoFuture = super::wait::Timeout<Importing<E>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -264,13 +265,17 @@ impl Request {
             ..Cell::default()
         };
         let id = state.open(&open, cell).map_err(ImportError::blocked)?;
-        let circuit = Arc::new(Circuit::new(link, &mut state, id));
+        let circuit = Arc::new(Circuit::new(link, &mut state, id, Arc::clone(&self.name)));
         link.push(state, super::output::Urgency::Burst);
         Ok(circuit)
     }
 }
 
 impl<E: End> Importing<E> {
+    fn named(&self, error: ImportError) -> Named<ImportError> {
+        Named::new(Arc::clone(&self.import.request.name), error)
+    }
+
     /// Opens the circuit; `None` while there is no link, with the waker registered.
     fn open(&mut self, waker: &Waker) -> Result<Option<(Arc<Circuit>, u64)>, ImportError> {
         let Import { peer, request, reopen, .. } = &self.import;
@@ -290,11 +295,14 @@ impl<E: End> Importing<E> {
 }
 
 impl<E: End> Waiting for Importing<E> {
-    type Output = Result<E, ImportError>;
+    type Output = Result<E, Named<ImportError>>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.opened.is_none() {
-            self.opened = self.open(cx.waker())?;
+            match self.open(cx.waker()) {
+                Ok(opened) => self.opened = opened,
+                Err(error) => return Poll::Ready(Err(self.named(error))),
+            }
         }
         let Some((circuit, session)) = &self.opened else { return Poll::Pending };
         match circuit.opened(cx.waker()) {
@@ -310,14 +318,15 @@ impl<E: End> Waiting for Importing<E> {
                 Poll::Ready(Ok(E::imported(Imported { circuit, which, values, reopen })))
             }
             Some(Err((dead, detail))) => {
-                Poll::Ready(Err(ImportError::new(dead, self.import.request.spec.type_name, detail)))
+                let wanted = self.import.request.spec.type_name;
+                Poll::Ready(Err(self.named(ImportError::new(dead, wanted, detail))))
             }
         }
     }
 
     fn expire(&mut self) -> Self::Output {
         self.opened = None;
-        Err(ImportError::Deadline)
+        Err(self.named(ImportError::Deadline))
     }
 
     fn source(&self) -> Option<Source> {

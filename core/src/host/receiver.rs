@@ -8,9 +8,10 @@ use core::task::{Context, Poll, Waker};
 use super::carry::{Arriving, Attached, Carry, CarryPort};
 use super::cell::{Inbox, Message as Arrived};
 use super::circuit::{Arrival, Circuit};
-use super::error::RecvError;
+use super::error::{NAMELESS, RecvError};
 use super::hub::{Hub, HubArrival};
 use super::local;
+use super::named::Named;
 use super::reopen::{Reopen, Unopened};
 use super::select::is_something;
 use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
@@ -260,6 +261,16 @@ impl Inflow {
         }
     }
 
+    /// The channel's name.
+    pub(crate) fn channel(&self) -> Arc<str> {
+        match (&self.from, &self.reopen) {
+            (From::Circuit(circuit), _) => Arc::clone(&circuit.name),
+            (From::Hub(hub), _) => Arc::clone(&hub.name),
+            (From::Gone, Some(reopen)) => Arc::clone(reopen.name()),
+            (From::Gone, None) => NAMELESS.into(),
+        }
+    }
+
     pub(crate) const fn inbox(&self) -> &Inbox {
         &self.inbox
     }
@@ -403,6 +414,18 @@ impl<T: Message + Send> Receiver<T> {
         }
     }
 
+    fn channel(&self) -> Arc<str> {
+        match &self.port {
+            Port::Remote(inflow) => inflow.channel(),
+            Port::Local(_) | Port::Moved(_) => NAMELESS.into(),
+        }
+    }
+
+    #[cold]
+    fn named(&self, dead: Dead) -> Named<Dead> {
+        Named::new(self.channel(), dead)
+    }
+
     pub(crate) fn source(&self) -> Option<Source> {
         match &self.port {
             Port::Remote(inflow) => inflow.source(),
@@ -433,7 +456,7 @@ impl<T: Message + Send> ExportEnd for Receiver<T> {
 
 /// Blocks for each value; ends at the orderly end, and yields a loss as an error for ever.
 impl<T: Message + Send> Iterator for Receiver<T> {
-    type Item = Result<T, Dead>;
+    type Item = Result<T, Named<Dead>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         Self::next(self).wait()
@@ -472,6 +495,10 @@ impl<T: Message + Send> Waiting for Receiving<'_, T> {
     fn source(&self) -> Option<Source> {
         self.receiver.source()
     }
+
+    fn channel(&self) -> Arc<str> {
+        self.receiver.channel()
+    }
 }
 
 /// As [`Receiving`], for loops.
@@ -481,26 +508,27 @@ pub struct Next<'r, T: Message> {
 }
 
 impl<T: Message + Send> Waiting for Next<'_, T> {
-    type Output = Option<Result<T, Dead>>;
+    type Output = Option<Result<T, Named<Dead>>>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match self.receiver.take(Some(cx.waker())) {
-            Ok(value) => Some(Ok(value)),
+        let dead = match self.receiver.take(Some(cx.waker())) {
+            Ok(value) => return Poll::Ready(Some(Ok(value))),
             Err(RecvError::Empty) => return Poll::Pending,
-            Err(RecvError::Closed | RecvError::Left { dead: None }) => None,
+            Err(RecvError::Closed | RecvError::Left { dead: None }) => return Poll::Ready(None),
             Err(
                 RecvError::Left { dead: Some(dead) }
                 | RecvError::Dead(dead)
                 | RecvError::Interrupted { dead, .. }
                 | RecvError::NotReopened(dead),
-            ) => Some(Err(dead)),
-            Err(RecvError::Decode(_)) => Some(Err(Dead::here(Reason::DecodeFailed))),
-            Err(RecvError::Deadline) => self.expire(),
-        })
+            ) => dead,
+            Err(RecvError::Decode(_)) => Dead::here(Reason::DecodeFailed),
+            Err(RecvError::Deadline) => Dead::here(Reason::Deadline),
+        };
+        Poll::Ready(Some(Err(self.receiver.named(dead))))
     }
 
     fn expire(&mut self) -> Self::Output {
-        Some(Err(Dead::here(Reason::Deadline)))
+        Some(Err(self.receiver.named(Dead::here(Reason::Deadline))))
     }
 
     fn source(&self) -> Option<Source> {

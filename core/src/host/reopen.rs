@@ -64,6 +64,11 @@ impl Reopen {
         Box::new(Self { sessions, waiter, request, session, opening: None, passed: 0 })
     }
 
+    /// The channel's name.
+    pub(crate) const fn name(&self) -> &Arc<str> {
+        &self.request.name
+    }
+
     /// Whether the circuit died with its session, and another one may come.
     pub(crate) fn is_interrupted(&self, circuit: &Circuit) -> bool {
         circuit.died_with_link() && self.sessions.over().is_none()
@@ -132,6 +137,7 @@ impl Reopen {
 /// A sending end that reopens, behind a lock, for values may be sent through `&self`.
 /// Its lock stands before a link's.
 pub(crate) struct Kept {
+    pub(crate) name: Arc<str>,
     state: Mutex<State>,
 }
 
@@ -151,8 +157,9 @@ impl fmt::Debug for Kept {
 
 impl Kept {
     pub(crate) fn new(circuit: Arc<Circuit>, reopen: Box<Reopen>) -> Box<Self> {
+        let name = Arc::clone(reopen.name());
         let state = State { circuit: Some(circuit), reopen, past: Account::default(), over: None };
-        Box::new(Self { state: Mutex::new(state) })
+        Box::new(Self { name, state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -9,9 +9,10 @@ use std::sync::OnceLock;
 
 use super::carry::{Carry, CarryPort, Departing, Departure, Return};
 use super::circuit::{Circuit, Refusal};
-use super::error::{SendCause, SendError};
+use super::error::{NAMELESS, SendCause, SendError};
 use super::hub::{Fanout, Hub};
 use super::local;
+use super::named::{ChannelError, sentence};
 use super::reopen::Kept;
 use super::slots::{SENDERS_MAX, Slot};
 use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
@@ -243,6 +244,16 @@ impl<T: Message + Send> Sender<T> {
         Ok(Self { port, scratch: Vec::new(), left: self.left.clone(), slot: OnceLock::from(slot) })
     }
 
+    /// The channel's name.
+    pub(crate) fn channel(&self) -> Arc<str> {
+        match &self.port {
+            Port::Circuit(circuit) => Arc::clone(&circuit.name),
+            Port::Kept(kept) => Arc::clone(&kept.name),
+            Port::Hub(hub) => Arc::clone(&hub.name),
+            Port::Local(_) | Port::Moved(_) => NAMELESS.into(),
+        }
+    }
+
     /// Who is woken when this waits.
     fn waker<'a>(&'a self, own: &'a Waker) -> &'a Waker {
         self.slot.get().map_or(own, |slot| slot.wait(own))
@@ -272,11 +283,11 @@ impl<T: Message + Send> Sender<T> {
     /// may help.
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
         if !self.begin() {
-            return Err(SendError::new(Some(value), SendCause::Closed));
+            return Err(SendError::new(Some(value), SendCause::Closed).of(self.channel()));
         }
         let result = self.try_put(value);
         self.finish(result.is_ok());
-        result
+        result.map_err(|error| error.of(self.channel()))
     }
 
     fn try_put(&self, value: T) -> Result<(), SendError<T>> {
@@ -540,11 +551,11 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
         }
         if !self.sender.begin() {
             let value = self.value.give_back(&mut self.sender.scratch);
-            return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));
+            return Poll::Ready(Err(SendError::new(value, SendCause::Closed).of(self.sender.channel())));
         }
         let result = self.poll_put(cx);
         self.sender.finish(matches!(result, Poll::Ready(Ok(()))));
-        result
+        result.map_err(|error| error.of(self.sender.channel()))
     }
 
     fn expire(&mut self) -> Self::Output {
@@ -557,7 +568,8 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             _ => SendCause::Deadline,
         };
         self.value.attach(&mut self.ends);
-        Err(SendError::new(self.value.give_back(&mut self.sender.scratch), cause))
+        let value = self.value.give_back(&mut self.sender.scratch);
+        Err(SendError::new(value, cause).of(self.sender.channel()))
     }
 
     fn source(&self) -> Option<Source> {
@@ -597,7 +609,7 @@ impl core::fmt::Display for CloneError {
 impl core::error::Error for CloneError {}
 
 /// What is missing: a drain that did not complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainError {
     /// What became of the values.
@@ -617,7 +629,19 @@ impl core::fmt::Display for DrainError {
     }
 }
 
+impl core::fmt::Debug for DrainError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for DrainError {}
+
+impl ChannelError for DrainError {
+    fn advice(&self) -> Option<&'static str> {
+        self.dead.unwrap_or(Dead::here(Reason::Deadline)).advice()
+    }
+}
 
 /// Waits for confirmation.
 #[derive(Debug)]
@@ -661,6 +685,10 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
 
     fn source(&self) -> Option<Source> {
         self.sender.source()
+    }
+
+    fn channel(&self) -> Arc<str> {
+        self.sender.channel()
     }
 }
 
