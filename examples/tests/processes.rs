@@ -145,7 +145,10 @@ fn assert_dead_for_ever(ticks: &mut Receiver<Tick>, reason: Reason) {
     for _ in 0..3 {
         assert_eq!(ticks.recv().wait().map(|tick| tick.n), Err(RecvError::Dead(Dead::here(reason))));
     }
-    assert_eq!(ticks.next().wait().and_then(std::result::Result::err).map(Dead::from), Some(Dead::here(reason)));
+    assert_eq!(
+        ticks.next().wait().and_then(std::result::Result::err).map(Dead::from),
+        Some(Dead::here(reason))
+    );
 }
 
 #[test]
