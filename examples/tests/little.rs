@@ -29,12 +29,12 @@ prints! {
     selecting: "name seven" "number 7" "nothing for 100 ms";
     local: "one" "two" "three" "confirmed 3";
     refused:
-        "types differ: imported as Tick, exported as string"
-        "exported for another direction: a Sender is imported as a Receiver, and the other way round"
-        "nothing is exported under this name"
+        "channel `words`: types differ: imported as Tick, exported as string"
+        "channel `words`: exported for another direction: a Sender is imported as a Receiver, and the other way round"
+        "channel `ticks`: nothing is exported under this name"
         "tick 1";
-    some_values: "tick 1" "tick 2" "tick 3" "not sent: nobody has imported the channel";
+    some_values: "tick 1" "tick 2" "tick 3" "channel `ticks`: not sent: nobody has imported the channel";
     account:
-        "not drained: 3 values in doubt, 0 unsent, the deadline passed"
+        "channel `ticks`: not drained: 3 values in doubt, 0 unsent, the deadline passed"
         "sent 5, confirmed 2, in doubt 3";
 }

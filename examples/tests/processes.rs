@@ -145,7 +145,10 @@ fn assert_dead_for_ever(ticks: &mut Receiver<Tick>, reason: Reason) {
     for _ in 0..3 {
         assert_eq!(ticks.recv().wait().map(|tick| tick.n), Err(RecvError::Dead(Dead::here(reason))));
     }
-    assert_eq!(ticks.next().wait().and_then(std::result::Result::err), Some(Dead::here(reason)));
+    assert_eq!(
+        ticks.next().wait().and_then(std::result::Result::err).map(Dead::from),
+        Some(Dead::here(reason))
+    );
 }
 
 #[test]
@@ -243,7 +246,7 @@ fn an_import_that_waits_for_its_export_hears_of_the_kill_too() -> Result {
         std::thread::park_timeout(Duration::from_millis(20));
         let at = process.kill()?;
         let (result, noticed) = waiting.join().expect("the waiting thread returns");
-        assert_eq!(result, Err(ImportError::Dead(Dead::here(Reason::LinkLost))));
+        assert_eq!(result.map_err(ImportError::from), Err(ImportError::Dead(Dead::here(Reason::LinkLost))));
         Ok(noticed - at)
     })?;
     assert!(best < KILLED, "{best:?}");

@@ -21,8 +21,7 @@ pub(crate) const HELLO_WAIT: Duration = Duration::from_secs(3);
 /// How long nobody is accepted when that has failed.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why nobody listens.
-#[derive(Debug)]
+/// Why nobody listens. `Debug` says it in words, for a `main` that returns it.
 #[non_exhaustive]
 pub enum ListenError {
     /// The address is not loopback; see [`Options::danger_plaintext_network`].
@@ -41,6 +40,17 @@ impl fmt::Display for ListenError {
             ),
             Self::Io(error) => write!(f, "cannot listen: {error}"),
             Self::Shutdown => f.write_str("the node was shut down"),
+        }
+    }
+}
+
+impl fmt::Debug for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "{self} (another program listens there: choose another port, or 0 for any)")
+            }
+            _ => fmt::Display::fmt(self, f),
         }
     }
 }

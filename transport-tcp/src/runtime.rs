@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use netchan::host::transport::{Alarm, Driver, LinkOptions, TaskStream, Up, on_shutdown};
+use netchan::host::transport::{Alarm, Driver, LinkOptions, Redial, TaskStream, Up, on_shutdown};
 use netchan::host::{Timeout, Wait, WeakNode};
-use netchan::{LinkError, Node, Peer};
+use netchan::{LinkError, Node, Peer, Reconnect};
 
-use crate::connect::CONNECT_WAIT;
+use crate::connect::{CONNECT_WAIT, at};
 use crate::listen::{ACCEPT_PAUSE, HELLO_WAIT, STRANGERS_MAX};
 use crate::{ConnectError, ListenError, Listener, Options};
 
@@ -60,6 +60,7 @@ struct Plan<'a> {
     resolve: Boxed<'a, io::Result<Vec<SocketAddr>>>,
     options: Options,
     limit: Duration,
+    reconnect: Option<Reconnect>,
     run: fn(Self) -> Boxed<'a, Result<Peer, ConnectError>>,
 }
 
@@ -81,6 +82,7 @@ impl<'a> Connecting<'a> {
                 resolve: Box::pin(resolve),
                 options,
                 limit: CONNECT_WAIT,
+                reconnect: None,
                 run: |plan| Box::pin(plan.connect::<R>()),
             }),
         }
@@ -90,6 +92,16 @@ impl<'a> Connecting<'a> {
     pub fn timeout(mut self, limit: Duration) -> Self {
         if let State::Ready(plan) = &mut self.state {
             plan.limit = limit;
+        }
+        self
+    }
+
+    /// Makes the link again when it is lost, and so on, in a task of its own on the runtime
+    /// that awaits this; otherwise as [`Connecting::reconnect`](crate::Connecting::reconnect)
+    /// of threads.
+    pub fn reconnect(mut self, how: Reconnect) -> Self {
+        if let State::Ready(plan) = &mut self.state {
+            plan.reconnect = Some(how);
         }
         self
     }
@@ -117,34 +129,78 @@ impl Future for Connecting<'_> {
 
 impl Plan<'_> {
     async fn connect<R: Runtime>(self) -> Result<Peer, ConnectError> {
-        let until = Instant::now().checked_add(self.limit);
-        let left = || until.map_or(self.limit, |until| until.saturating_duration_since(Instant::now()));
-        let late = || io::Error::from(io::ErrorKind::TimedOut);
-        let resolved = within(left(), self.resolve).await.unwrap_or_else(|| Err(late()));
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
-        let mut refused = false;
-        for address in resolved.map_err(ConnectError::Io)? {
-            if !self.options.allows(&address) {
-                refused = true;
-                continue;
-            }
-            match within(left(), R::connect(address)).await.unwrap_or_else(|| Err(late())) {
-                Ok(stream) => {
-                    let options = self.options.link(Some(address), true);
-                    let (driver, up) = R::start(&self.node, stream, options)?;
-                    let (peer, driver) = Raising { driver: Some(driver), up: up.timeout(left()) }
-                        .await
-                        .map_err(ConnectError::Link)?;
-                    R::spawn(async {
-                        driver.await;
-                    });
-                    return Ok(peer);
+        let Plan { node, resolve, options, limit, reconnect, .. } = self;
+        let until = Until::after(limit);
+        let resolved = within(until.left(), resolve).await.unwrap_or_else(|| Err(late()));
+        let addresses = resolved.map_err(ConnectError::Io)?;
+        let peer = dial::<R>(&node, &addresses, options, until).await?;
+        let Some(how) = reconnect else { return Ok(peer) };
+        let (mut redial, kept) = Redial::new(&node, peer, how);
+        // The task does not keep the node alive.
+        drop(node);
+        R::spawn(async move {
+            while let Some(node) = redial.due().await {
+                // What went wrong is of no interest to anybody: the loss has been told.
+                if let Ok(peer) = dial::<R>(&node, &addresses, options, Until::after(limit)).await {
+                    redial.made(peer);
                 }
-                Err(error) => last = error,
             }
-        }
-        Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
+        });
+        Ok(kept)
     }
+}
+
+/// Connects to the first of the addresses that answers, with a task for the link.
+async fn dial<R: Runtime>(
+    node: &Node,
+    addresses: &[SocketAddr],
+    options: Options,
+    until: Until,
+) -> Result<Peer, ConnectError> {
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
+    let mut refused = false;
+    for address in addresses {
+        if !options.allows(address) {
+            refused = true;
+            continue;
+        }
+        match within(until.left(), R::connect(*address)).await.unwrap_or_else(|| Err(late())) {
+            Ok(stream) => {
+                let options = options.link(Some(*address), true);
+                let (driver, up) = R::start(node, stream, options)?;
+                let (peer, driver) = Raising { driver: Some(driver), up: up.timeout(until.left()) }
+                    .await
+                    .map_err(ConnectError::Link)?;
+                R::spawn(async {
+                    driver.await;
+                });
+                return Ok(peer);
+            }
+            Err(error) => last = at(*address, error),
+        }
+    }
+    Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
+}
+
+/// A moment that some clock may not reach.
+#[derive(Clone, Copy)]
+struct Until {
+    limit: Duration,
+    at: Option<Instant>,
+}
+
+impl Until {
+    fn after(limit: Duration) -> Self {
+        Self { limit, at: Instant::now().checked_add(limit) }
+    }
+
+    fn left(&self) -> Duration {
+        self.at.map_or(self.limit, |at| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 /// `None` when the time is over first.

@@ -130,17 +130,67 @@ fn a_latest_value_is_seen_by_who_comes_late() -> Outcome {
 }
 
 #[test]
+fn a_watch_shows_its_current_value_again_and_again() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let gauge: Latest<Tick> = a.export("gauge")?;
+    let mut watch = peer.import::<Watch<Tick>>("gauge").wait()?;
+    assert_eq!(watch.get()?, None);
+    gauge.set(Tick { n: 1 })?;
+    assert_eq!(watch.changed().timeout(Duration::from_secs(5)).wait()?, Tick { n: 1 });
+    assert_eq!((watch.get()?, watch.get()?), (Some(Tick { n: 1 }), Some(Tick { n: 1 })));
+    assert_eq!(watch.try_changed(), Err(RecvError::Empty), "it was received");
+    gauge.set(Tick { n: 2 })?;
+    assert_eq!(select(&mut [&mut watch]).timeout(Duration::from_secs(5)).wait()?, 0);
+    assert_eq!(watch.get()?, Some(Tick { n: 2 }));
+    assert_eq!(watch.try_changed()?, Tick { n: 2 }, "looking at it has not received it");
+    gauge.set(Tick { n: 3 })?;
+    drop(gauge);
+    assert_eq!(watch.changed().timeout(Duration::from_secs(5)).wait()?, Tick { n: 3 });
+    assert_eq!(watch.changed().wait(), Err(RecvError::Closed));
+    assert_eq!(watch.get()?, Some(Tick { n: 3 }), "the last one stays");
+
+    // The other way round: an exported watch, set by its importer.
+    let mut level: Watch<Tick> = a.export("level")?;
+    assert_eq!(level.get()?, None);
+    let knob = peer.import::<Latest<Tick>>("level").wait()?;
+    knob.set(Tick { n: 7 })?;
+    assert_eq!(level.changed().timeout(Duration::from_secs(5)).wait()?, Tick { n: 7 });
+    assert_eq!(level.get()?, Some(Tick { n: 7 }));
+    Ok(())
+}
+
+#[test]
+fn the_last_of_the_latest_values_comes_before_the_end() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    for n in 0..100 {
+        let gauge: Latest<Tick> = a.export("gauge")?;
+        let mut watch = peer.import::<Watch<Tick>>("gauge").wait()?;
+        for step in 0..=n % 5 {
+            gauge.set(Tick { n: step })?;
+        }
+        drop(gauge);
+        let mut last = None;
+        while let Ok(now) = watch.changed().timeout(Duration::from_secs(5)).wait() {
+            last = Some(now.n);
+        }
+        assert_eq!(last, Some(n % 5));
+        assert_eq!(watch.changed().wait(), Err(RecvError::Closed));
+    }
+    Ok(())
+}
+
+#[test]
 fn import_refusals_name_what_is_wrong() -> Outcome {
     let (a, _b, peer) = pair()?;
     let _ticks: Sender<Tick> = a.export("ticks")?;
     let short = Duration::from_secs(2);
-    let none = peer.import::<Receiver<Tick>>("tocks").timeout(short).wait().err();
+    let none = peer.import::<Receiver<Tick>>("tocks").timeout(short).wait().err().map(ImportError::from);
     assert_eq!(none, Some(ImportError::NoName));
-    let direction = peer.import::<Sender<Tick>>("ticks").wait().err();
+    let direction = peer.import::<Sender<Tick>>("ticks").wait().err().map(ImportError::from);
     assert_eq!(direction, Some(ImportError::WrongDirection));
-    let differs = peer.import::<Receiver<Name>>("ticks").wait().err();
+    let differs = peer.import::<Receiver<Name>>("ticks").wait().err().map(ImportError::from);
     assert_eq!(differs, Some(ImportError::TypeDiffers { wanted: "Name", exported: "Tick".into() }));
-    let bad = peer.import::<Receiver<Tick>>("Not A Name").wait().err();
+    let bad = peer.import::<Receiver<Tick>>("Not A Name").wait().err().map(ImportError::from);
     assert_eq!(bad, Some(ImportError::BadName));
     Ok(())
 }
@@ -166,7 +216,7 @@ fn fan_out_is_what_the_export_says() -> Outcome {
     let options = ExportOptions::fanout(Fanout::BroadcastWaits);
     let mut all: Sender<Tick> = a.export_with("all", options)?;
     let alone: Sender<Tick> = a.export_with("alone", ExportOptions::fanout(Fanout::Exclusive))?;
-    let import = |name: &str| peer.import::<Receiver<Tick>>(name).wait();
+    let import = |name: &str| peer.import::<Receiver<Tick>>(name).wait().map_err(ImportError::from);
     let (mut q1, mut q2) = (import("queue")?, import("queue")?);
     let (mut a1, mut a2) = (import("all")?, import("all")?);
     let first = import("alone")?;
@@ -176,7 +226,7 @@ fn fan_out_is_what_the_export_says() -> Outcome {
         all.send(Tick { n }).wait()?;
     }
     drop((queue, all));
-    let values = |receiver: &mut Receiver<Tick>| -> Result<Vec<u64>, netchan::Dead> {
+    let values = |receiver: &mut Receiver<Tick>| -> Result<Vec<u64>, netchan::Named<netchan::Dead>> {
         receiver.by_ref().map(|tick| tick.map(|tick| tick.n)).collect()
     };
     let mut queued = values(&mut q1)?;

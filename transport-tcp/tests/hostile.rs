@@ -502,7 +502,7 @@ fn everybody_who_waits_on_a_link_is_told_when_its_peer_breaks_the_protocol() -> 
         {
             let peer = peer.clone();
             spawn(move || {
-                let refused = peer.import::<Receiver<Tick>>("open").wait().err();
+                let refused = peer.import::<Receiver<Tick>>("open").wait().err().map(ImportError::from);
                 assert_eq!(refused, Some(ImportError::Dead(told)));
             })
         },

@@ -138,10 +138,10 @@ fn the_wrong_node_never_executes() -> Outcome {
     // The node that was asked is gone from the name; nobody else takes the call, neither the
     // other neighbour nor a later import through the same node.
     assert!(client.call(tick(1)).wait().is_err());
-    let later = far_peer.import::<Client<Tick, Tick>>("act").timeout(SHORT).wait();
+    let later = far_peer.import::<Client<Tick, Tick>>("act").timeout(SHORT).wait().map_err(ImportError::from);
     assert!(matches!(later, Err(ImportError::NoName | ImportError::Deadline)));
     // Nor does a node reach its own export through a peer that does not have it.
-    let own = peer.import::<Client<Tick, Tick>>("act").timeout(SHORT).wait();
+    let own = peer.import::<Client<Tick, Tick>>("act").timeout(SHORT).wait().map_err(ImportError::from);
     assert!(matches!(own, Err(ImportError::NoName | ImportError::Deadline)));
     assert!(matches!(there.try_recv(), Err(netchan::RecvError::Empty)), "the wrong node executed");
     Ok(())
@@ -289,7 +289,7 @@ fn types_that_only_look_alike_never_connect() -> Outcome {
                     if other == own {
                         assert!(import.is_ok(), "{name} does not fit itself");
                     } else {
-                        let error = import.err();
+                        let error = import.err().map(ImportError::from);
                         let differs = matches!(&error, Some(ImportError::TypeDiffers { wanted, exported })
                             if *wanted == <$type>::NAME && !exported.is_empty());
                         assert!(differs, "{} fits {name}: {error:?}", stringify!($type));
@@ -346,11 +346,12 @@ fn ends_of_another_kind_never_connect() -> Outcome {
     let _duplex: netchan::Duplex<Tick, Tick> = ground.node.export("duplex")?;
     let names = ["sender", "receiver", "latest", "watch", "server", "duplex"];
     let fits = |name: &str| {
-        let outcome = |result: Result<(), ImportError>| match result {
-            Ok(()) => true,
-            Err(ImportError::WrongDirection) => false,
-            Err(error) => panic!("{name}: {error}"),
-        };
+        let outcome =
+            |result: Result<(), netchan::Named<ImportError>>| match result.map_err(ImportError::from) {
+                Ok(()) => true,
+                Err(ImportError::WrongDirection) => false,
+                Err(error) => panic!("{name}: {error}"),
+            };
         [
             outcome(peer.import::<Receiver<Tick>>(name).wait().map(drop)),
             outcome(peer.import::<Sender<Tick>>(name).wait().map(drop)),
@@ -367,7 +368,7 @@ fn ends_of_another_kind_never_connect() -> Outcome {
     }
     // The two directions of a call are not the same type.
     let _calls: Server<Tick, u32> = ground.node.export("calls")?;
-    let turned = peer.import::<Client<u32, Tick>>("calls").wait().err();
+    let turned = peer.import::<Client<u32, Tick>>("calls").wait().err().map(ImportError::from);
     assert!(matches!(turned, Some(ImportError::TypeDiffers { .. })), "{turned:?}");
     Ok(())
 }

@@ -44,11 +44,11 @@ fn give_back(buffer: &mut Vec<u8>, error: SendError<Bytes>) -> io::Error {
         SendCause::Dead(_) | SendCause::Closed => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::Other,
     };
-    let cause = error.cause();
+    let told = error.without_value::<()>();
     if let Some(chunk) = error.into_value() {
         *buffer = chunk.into();
     }
-    io::Error::new(kind, SendError::<()>::new(None, cause))
+    io::Error::new(kind, told)
 }
 
 impl Write for ByteWriter {
@@ -113,13 +113,13 @@ impl ByteReader {
 impl Read for ByteReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.at == self.chunk.len() {
-            match self.receiver.recv().wait() {
+            match self.receiver.recv().named().wait().map_err(|error| (*error, error)) {
                 Ok(chunk) => {
                     self.chunk = chunk.into();
                     self.at = 0;
                 }
-                Err(RecvError::Closed) => return Ok(0),
-                Err(error) => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
+                Err((RecvError::Closed | RecvError::Left { dead: None }, _)) => return Ok(0),
+                Err((_, error)) => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
             }
         }
         let n = into.len().min(self.chunk.len() - self.at);

@@ -20,6 +20,7 @@ use std::time::Instant;
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::{RecvError, SendCause, SendError};
 use super::inbox::{Inbox, Message as Arrived};
+use super::named::{ChannelError, sentence};
 use super::receiver::Inflow;
 use super::sender::Outgoing;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
@@ -37,7 +38,7 @@ const KIND_OTHER: u8 = 1;
 const HEADER_MAX: usize = 2 * varint::MAX_LEN + 1;
 
 /// Why a call has no reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
     /// No reply will come: the handler is gone, the link is lost, and so on.
@@ -64,7 +65,25 @@ impl fmt::Display for CallError {
     }
 }
 
+impl fmt::Debug for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for CallError {}
+
+impl ChannelError for CallError {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Dead(dead) => dead.advice(),
+            Self::Deadline => Dead::here(Reason::Deadline).advice(),
+            Self::TooLarge(_) => Dead::here(Reason::TooLarge).advice(),
+            Self::Decode(_) => Dead::here(Reason::DecodeFailed).advice(),
+            Self::Encode(_) => None,
+        }
+    }
+}
 
 /// Calls a method: sends `Req`, gets `Rep`. Clones share one circuit.
 ///
@@ -419,6 +438,10 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Calling<Req, Rep> {
     fn source(&self) -> Option<Source<'_>> {
         Some((&self.core.circuit.0.link).into())
     }
+
+    fn channel(&self) -> Arc<str> {
+        Arc::clone(&self.core.circuit.0.name)
+    }
 }
 
 impl Core {
@@ -611,6 +634,10 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Serving<'_, Req, Rep>
     fn source(&self) -> Option<Source<'_>> {
         lock(&self.server.shared).inflow.source().map(Source::into_shared)
     }
+
+    fn channel(&self) -> Arc<str> {
+        lock(&self.server.shared).inflow.channel()
+    }
 }
 
 /// One request. Dropped without a reply, its caller hears `HandlerGone`, or
@@ -736,10 +763,11 @@ impl<Rep: Message + Send> Waiting for Replying<Rep> {
                 return Poll::Pending;
             }
         };
-        Poll::Ready(Err(SendError::new(value, cause)))
+        Poll::Ready(Err(SendError::new(value, cause).of(Arc::clone(&self.reply.circuit.name))))
     }
 
     fn expire(&mut self) -> Self::Output {
-        Err(SendError::new(self.value.give_back(&mut Vec::new()), SendCause::Deadline))
+        let error = SendError::new(self.value.give_back(&mut Vec::new()), SendCause::Deadline);
+        Err(error.of(Arc::clone(&self.reply.circuit.name)))
     }
 }

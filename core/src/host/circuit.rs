@@ -8,6 +8,7 @@ use core::task::Waker;
 
 use super::carry::{Attached, Departing};
 use super::cell::{Cell, CellId, TakenWord};
+use super::error::SendCause;
 use super::inbox::Inbox;
 use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
@@ -30,6 +31,17 @@ pub(crate) enum Refusal {
     Dead(Dead),
 }
 
+impl Refusal {
+    /// For the program; `None` where it waits.
+    pub(crate) const fn cause(self) -> Option<SendCause> {
+        match self {
+            Self::Wait => None,
+            Self::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
+            Self::Dead(dead) => Some(SendCause::Dead(dead)),
+        }
+    }
+}
+
 /// What an inbox had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -43,6 +55,8 @@ pub(crate) enum Arrival {
 /// One circuit, shared by the ends on it. The last one to go releases it.
 pub(crate) struct Circuit {
     pub(crate) link: Arc<LinkCell>,
+    /// The channel's, for errors.
+    pub(crate) name: Arc<str>,
     id: CellId,
     taken: Arc<TakenWord>,
 }
@@ -54,9 +68,9 @@ impl fmt::Debug for Circuit {
 }
 
 impl Circuit {
-    pub(crate) fn new(link: &Arc<LinkCell>, state: &mut LinkState, id: CellId) -> Self {
+    pub(crate) fn new(link: &Arc<LinkCell>, state: &mut LinkState, id: CellId, name: Arc<str>) -> Self {
         let taken = state.cells.get(id).map(|cell| Arc::clone(&cell.taken)).unwrap_or_default();
-        Self { link: Arc::clone(link), id, taken }
+        Self { link: Arc::clone(link), name, id, taken }
     }
 
     /// Sends one message, or says why not. A large one is taken out of `message`.
@@ -243,7 +257,7 @@ impl Circuit {
                 ..Cell::default()
             };
             match state.attach(handle, ordinal as u32, &open, cell) {
-                Ok(id) => circuits.push(Arc::new(Self::new(&self.link, state, id))),
+                Ok(id) => circuits.push(Arc::new(Self::new(&self.link, state, id, self.name_inside()))),
                 Err(_) => return Err(Refusal::Dead(Dead::here(Reason::NoResources))),
             }
         }
@@ -263,6 +277,11 @@ impl Circuit {
         Ok(())
     }
 
+    /// What an end is called that travels in a message of this circuit.
+    fn name_inside(&self) -> Arc<str> {
+        alloc::format!("(sent over {})", self.name).into()
+    }
+
     /// Accepts an end that came with a message of this circuit.
     pub(crate) fn accept_attached(&self, end: &Attached, spec: &Spec, which: u8) -> Option<Arc<Self>> {
         let mut guard = self.link.lock();
@@ -272,7 +291,7 @@ impl Circuit {
         if cell.dead.is_some() {
             // It died on the way: the program hears of that where it uses the end.
             cell.opened = true;
-            return Some(Arc::new(Self::new(&self.link, state, end.cell)));
+            return Some(Arc::new(Self::new(&self.link, state, end.cell, self.name_inside())));
         }
         let handle = cell.handle;
         let (true, Some(handle)) = (state.reserve(floor), handle) else {
@@ -293,7 +312,7 @@ impl Circuit {
             link.accept(slots, handle, 0, floor, limit);
             link.control(slots, out);
         });
-        let circuit = Arc::new(Self::new(&self.link, state, end.cell));
+        let circuit = Arc::new(Self::new(&self.link, state, end.cell, self.name_inside()));
         self.link.flush(guard);
         Some(circuit)
     }
@@ -489,7 +508,7 @@ impl Circuit {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.tx_gone = true;
-        if !cell.opened || !cell.backlog.is_empty() {
+        if !cell.opened || !cell.backlog.is_empty() || cell.unsent.is_some() {
             cell.end_after = true;
         } else if let Some(handle) = cell.handle {
             state.proto(|link, slots| link.end(slots, handle));
@@ -569,6 +588,18 @@ impl Circuit {
 
     pub(crate) fn dead(&self) -> Option<Dead> {
         self.with(|cell| cell.dead).flatten()
+    }
+
+    /// Whether it is the end of the link that has killed it, and nothing before.
+    pub(crate) fn died_with_link(&self) -> bool {
+        let mut state = self.link.lock();
+        let Some(down) = state.down else { return false };
+        state.cells.get(self.id).is_some_and(|cell| cell.dead == Some(down.dead()))
+    }
+
+    /// How many values the program has taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
     /// Whether the other side is gone, or sends no more.

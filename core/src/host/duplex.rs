@@ -9,8 +9,11 @@ use crate::proto::OpenFlags;
 
 /// Receives `In` and sends `Out`.
 ///
-/// An exported duplex has one importer at a time; the next one can come when the last has
-/// left. Dropping it ends what it sends in order, and hangs up on what it receives.
+/// An exported duplex talks with one importer at a time: when it has left, and all of its
+/// values are received, [`recv`](Self::recv) yields [`RecvError::Left`](crate::RecvError::Left)
+/// once, and both directions go on with the next importer; see
+/// [`Fanout::Exclusive`](crate::Fanout::Exclusive). Dropping it ends what it sends in order, and
+/// hangs up on what it receives.
 #[derive(Debug)]
 pub struct Duplex<In: Message + Send, Out: Message + Send> {
     sender: Sender<Out>,

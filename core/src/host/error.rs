@@ -1,11 +1,17 @@
 //! What can go wrong, one small enum per operation.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 use std::io;
 
+use super::named::{ChannelError, sentence};
+use super::sender::Account;
 use crate::message::{DecodeError, EncodeError, EndError};
 use crate::proto::{Blocked, Dead, Fault, Place, Reason};
+
+/// Stands for the name of a channel inside this process.
+pub(crate) const NAMELESS: &str = "(local)";
 
 /// Why a link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +52,12 @@ impl fmt::Display for LinkError {
 
 impl core::error::Error for LinkError {}
 
-/// A value that was not sent, and why. Converts with `?` into boxed errors.
+/// A value that was not sent, into which channel, and why. Converts with `?` into boxed
+/// errors.
 pub struct SendError<T> {
     value: Option<T>,
     cause: SendCause,
+    channel: Option<Arc<str>>,
 }
 
 /// Why a value was not sent.
@@ -72,11 +80,45 @@ pub enum SendCause {
     Dead(Dead),
     /// The end was closed here, or its N values are sent.
     Closed,
+    /// The session is over, and this end goes on in the next one; told once for each. Only
+    /// of an end imported with [`reopen`](super::Import::reopen).
+    Interrupted {
+        /// Why.
+        dead: Dead,
+        /// What became of the values of that session. Nothing of it is sent again.
+        account: Account,
+    },
+    /// The peer is back, and does not accept this end any more: the name or the type is
+    /// another one, or it has no room. For ever.
+    NotReopened(Dead),
+    /// Of an exclusive export: the importer that this value was for has left. The end goes on
+    /// with the next one as soon as receiving has told so
+    /// ([`RecvError::Left`]); where the end that receives was dropped, at once.
+    Left {
+        /// Why.
+        dead: Dead,
+    },
 }
 
 impl<T> SendError<T> {
     pub(crate) const fn new(value: Option<T>, cause: SendCause) -> Self {
-        Self { value, cause }
+        Self { value, cause, channel: None }
+    }
+
+    /// With the channel's name.
+    #[cold]
+    pub(crate) fn of(self, channel: Arc<str>) -> Self {
+        Self { channel: Some(channel), ..self }
+    }
+
+    /// The same without a value.
+    pub(crate) fn without_value<U>(&self) -> SendError<U> {
+        SendError { value: None, cause: self.cause, channel: self.channel.clone() }
+    }
+
+    /// The name of the channel, as it was imported or exported.
+    pub fn channel(&self) -> &str {
+        self.channel.as_deref().unwrap_or(NAMELESS)
     }
 
     /// Why.
@@ -92,19 +134,40 @@ impl<T> SendError<T> {
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").field("cause", &self.cause).finish_non_exhaustive()
+        sentence(f, self, self.advice())
     }
 }
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not sent: {}", self.cause)
+        write!(f, "channel `{}`: not sent: {}", self.channel(), self.cause)
+    }
+}
+
+impl<T> ChannelError for SendError<T> {
+    fn advice(&self) -> Option<&'static str> {
+        self.cause.advice()
     }
 }
 
 impl<T> core::error::Error for SendError<T> {}
 
 impl core::error::Error for SendCause {}
+
+impl ChannelError for SendCause {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Full => Some("wait with `send`, or try again later"),
+            Self::NoImporter => Some("a send waits for one when it is given the time"),
+            Self::Deadline => Dead::here(Reason::Deadline).advice(),
+            Self::TooLarge(_) => Dead::here(Reason::TooLarge).advice(),
+            Self::Dead(dead) | Self::NotReopened(dead) => dead.advice(),
+            Self::Interrupted { .. } => Some("nothing is sent twice by itself; send again to go on"),
+            Self::Left { .. } => Some("receive until that is told: then the next importer has its turn"),
+            Self::Encode(_) | Self::Ends(_) | Self::Closed => None,
+        }
+    }
+}
 
 impl fmt::Display for SendCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,12 +180,21 @@ impl fmt::Display for SendCause {
             Self::Ends(error) => write!(f, "a channel end cannot travel: {error}"),
             Self::Dead(dead) => fmt::Display::fmt(dead, f),
             Self::Closed => f.write_str("the sending end is closed"),
+            Self::Interrupted { dead, account } => {
+                let Account { confirmed, in_doubt, unsent, .. } = account;
+                write!(
+                    f,
+                    "interrupted after {confirmed} values, {in_doubt} in doubt, {unsent} unsent: {dead}"
+                )
+            }
+            Self::NotReopened(dead) => write!(f, "the peer is back without this channel: {dead}"),
+            Self::Left { dead } => write!(f, "the importer that this was for has left: {dead}"),
         }
     }
 }
 
 /// Why no value was received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
     /// Nothing is there now; only from `try_recv`.
@@ -135,6 +207,32 @@ pub enum RecvError {
     Deadline,
     /// A value did not decode; the channel is dead from now on.
     Decode(DecodeError),
+    /// The session is over, and this end goes on in the next one; told once for each, after
+    /// all values of it that are complete. Only of an end imported with
+    /// [`reopen`](super::Import::reopen).
+    Interrupted {
+        /// Why.
+        dead: Dead,
+        /// How many values of that session were received here. What its sender counts as in
+        /// doubt or unsent will not come.
+        taken: u64,
+    },
+    /// The peer is back, and does not accept this end any more: the name or the type is
+    /// another one, or it has no room. For ever.
+    NotReopened(Dead),
+    /// Of an exclusive export: this importer has left, all of its values were received, and
+    /// the next one may come. Told once for each importer.
+    Left {
+        /// Why; `None` if it has ended in order.
+        dead: Option<Dead>,
+    },
+}
+
+impl RecvError {
+    /// Whether it is told once, and not for ever.
+    pub(crate) const fn is_told_once(&self) -> bool {
+        matches!(self, Self::Interrupted { .. } | Self::Left { .. })
+    }
 }
 
 impl fmt::Display for RecvError {
@@ -145,14 +243,38 @@ impl fmt::Display for RecvError {
             Self::Dead(dead) => fmt::Display::fmt(dead, f),
             Self::Deadline => f.write_str("the deadline passed"),
             Self::Decode(error) => write!(f, "a value did not decode: {error}"),
+            Self::Interrupted { dead, taken } => write!(f, "interrupted after {taken} values: {dead}"),
+            Self::NotReopened(dead) => write!(f, "the peer is back without this channel: {dead}"),
+            Self::Left { dead: None } => f.write_str("the importer has ended in order"),
+            Self::Left { dead: Some(dead) } => write!(f, "the importer has left: {dead}"),
         }
+    }
+}
+
+impl fmt::Debug for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(f, self, self.advice())
     }
 }
 
 impl core::error::Error for RecvError {}
 
+impl ChannelError for RecvError {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Empty => Some("wait with `.wait()`, `.timeout(..)` or `.await`"),
+            Self::Dead(dead) | Self::NotReopened(dead) => dead.advice(),
+            Self::Deadline => Dead::here(Reason::Deadline).advice(),
+            Self::Decode(_) => Dead::here(Reason::DecodeFailed).advice(),
+            Self::Interrupted { .. } => Some("values may be missing; receive again to go on"),
+            Self::Left { .. } => Some("receive again to go on with the next importer"),
+            Self::Closed => None,
+        }
+    }
+}
+
 /// Why an import failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportError {
     /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes.
@@ -161,6 +283,8 @@ pub enum ImportError {
     NoValues,
     /// Nothing was exported under this name in time.
     NoName,
+    /// To be reopened, from a peer that its transport does not connect to again.
+    NoReconnect,
     /// Exported for the same direction, or as another kind of channel.
     WrongDirection,
     /// Exported with another type.
@@ -189,6 +313,18 @@ impl ImportError {
         }
     }
 
+    /// As the ends say it that are opened again.
+    pub(crate) const fn dead(&self) -> Dead {
+        match self {
+            Self::Dead(dead) => *dead,
+            Self::NoName | Self::BadName | Self::NoValues | Self::NoReconnect => Dead::peer(Reason::NoName),
+            Self::WrongDirection => Dead::peer(Reason::WrongDirection),
+            Self::TypeDiffers { .. } => Dead::peer(Reason::TypeDiffers),
+            Self::NoResources => Dead::here(Reason::NoResources),
+            Self::Deadline => Dead::here(Reason::Deadline),
+        }
+    }
+
     pub(crate) const fn blocked(blocked: Blocked) -> Self {
         match blocked {
             Blocked::NoSlot { .. } | Blocked::NoRoom => Self::NoResources,
@@ -207,6 +343,9 @@ impl fmt::Display for ImportError {
             }
             Self::NoValues => f.write_str("an import of no values: ask for at least one"),
             Self::NoName => f.write_str("nothing is exported under this name"),
+            Self::NoReconnect => f.write_str(
+                "nothing to reopen on: the link to this peer is not made again; connect with `.reconnect(..)`",
+            ),
             Self::WrongDirection => f.write_str(
                 "exported for another direction: a Sender is imported as a Receiver, and the other way round",
             ),
@@ -220,10 +359,29 @@ impl fmt::Display for ImportError {
     }
 }
 
+impl fmt::Debug for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for ImportError {}
 
+impl ChannelError for ImportError {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Deadline => Some("check that the peer exports it, or allow more time with `.timeout(..)`"),
+            // What they say is the advice.
+            Self::BadName | Self::NoValues | Self::NoReconnect | Self::WrongDirection => None,
+            Self::NoName | Self::TypeDiffers { .. } | Self::Dead(_) | Self::NoResources => {
+                self.dead().advice()
+            }
+        }
+    }
+}
+
 /// Why an export failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportError {
     /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes.
@@ -247,4 +405,19 @@ impl fmt::Display for ExportError {
     }
 }
 
+impl fmt::Debug for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for ExportError {}
+
+impl ChannelError for ExportError {
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Taken => Some("drop the end that holds the name, or choose another one"),
+            _ => None,
+        }
+    }
+}

@@ -1,6 +1,7 @@
-//! What happens to a node's links, for whoever wants to know.
+//! What happens to a node's links and exports, for whoever wants to know.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 use core::task::{Context, Poll, Waker};
@@ -8,13 +9,18 @@ use core::task::{Context, Poll, Waker};
 use super::error::LinkError;
 use super::node::NodeInner;
 use super::peer::PeerInfo;
+use super::sender::Account;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::wait::Waiting;
+use crate::proto::Dead;
 
 /// Most events kept for a reader.
 const EVENTS_MAX: usize = 256;
+/// Of these, those of importers, who may come and go as often as they like, take no more
+/// than this.
+const IMPORTERS_MAX: usize = EVENTS_MAX / 2;
 
-/// Something happened to a link.
+/// Something happened to a link, or to an export over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkEvent {
@@ -31,6 +37,29 @@ pub enum LinkEvent {
         link: u64,
         /// Why.
         error: LinkError,
+    },
+    /// Somebody has imported a channel that this node exports.
+    Joined {
+        /// The export's name.
+        export: String,
+        /// Over which link: its `Up` says who it is.
+        link: u64,
+        /// A number of this importer, another one for each that ever comes to this node.
+        importer: u64,
+    },
+    /// An importer has left, or was lost. There is none when it is the export that ends.
+    Left {
+        /// The export's name.
+        export: String,
+        /// Over which link.
+        link: u64,
+        /// The number that its `Joined` had.
+        importer: u64,
+        /// What became of the values that were sent to it. Of an export that only receives
+        /// there are none.
+        account: Account,
+        /// Why; `None` if it has ended in order what it sent.
+        dead: Option<Dead>,
     },
 }
 
@@ -56,8 +85,12 @@ impl Events {
 
     /// Called with no lock held.
     pub(crate) fn push(&self, event: LinkEvent) {
+        let most = match event {
+            LinkEvent::Up { .. } | LinkEvent::Down { .. } => EVENTS_MAX,
+            LinkEvent::Joined { .. } | LinkEvent::Left { .. } => IMPORTERS_MAX,
+        };
         let mut state = self.lock();
-        if state.queue.len() < EVENTS_MAX {
+        if state.queue.len() < most {
             state.queue.push_back(event)
         } else {
             state.lost += 1
@@ -95,7 +128,7 @@ impl Events {
     }
 }
 
-/// The next event of a node's links.
+/// The next event of a node's links and exports.
 pub struct NextEvent {
     node: Arc<NodeInner>,
 }

@@ -11,11 +11,14 @@ use core::task::Waker;
 use super::carry::Departing;
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::SendCause;
+use super::events::LinkEvent;
 use super::inbox::Inbox;
+use super::node::NodeInner;
 use super::sender::{Account, Short};
 use super::spec::Spec;
 use super::sync::{Mutex, MutexGuard, PoisonError};
-use crate::proto::{Dead, Reason};
+use crate::message::EndError;
+use crate::proto::{Dead, OpenFlags, Reason};
 
 /// Who gets a value that is sent into an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,9 +33,19 @@ pub enum Fanout {
     /// Every importer gets every value; one without room is waited for until the send's
     /// deadline, and is then dead, `TooSlow`.
     BroadcastWaits,
-    /// One importer at a time; others are refused, `Busy`.
+    /// One importer at a time; others are refused, `Busy`. Always so for a `Duplex`.
+    ///
+    /// An end that receives tells where one importer ends and the next begins: after all of
+    /// its values [`RecvError::Left`](crate::RecvError::Left) once, and then the next one's.
+    /// Until that was told a `Duplex` sends to nobody else
+    /// ([`SendCause::Left`](crate::SendCause::Left)), so no answer reaches the next importer
+    /// in place of the one who has asked. At most 16 importers that have left wait to be
+    /// told; until then the next is `Busy`.
     Exclusive,
 }
+
+/// Most importers of an exclusive export that have left and have not been told.
+const UNTOLD_MAX: usize = 16;
 
 /// What happened to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +64,11 @@ pub(crate) struct Member {
 
 /// One exported channel.
 pub(crate) struct Hub {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) spec: Spec,
     pub(crate) fanout: Fanout,
     pub(crate) limit: Option<u32>,
+    node: Weak<NodeInner>,
     state: Mutex<State>,
     /// Takes the name back when the end is dropped.
     on_close: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -78,10 +92,14 @@ struct State {
     handles: usize,
     /// Of those who have left.
     past: Account,
+    /// The end that receives was dropped: that somebody has left is for the other to tell.
+    deaf: bool,
 }
 
 struct Entry {
     circuit: Arc<Circuit>,
+    /// Its number on this node.
+    importer: u64,
     which: u8,
     turn: u64,
     /// Its importer is gone, or has ended its half; what it has sent is still to be taken.
@@ -104,8 +122,28 @@ impl Member {
 }
 
 impl Hub {
-    pub(crate) fn new(name: String, spec: Spec, fanout: Fanout, limit: Option<u32>) -> Self {
-        Self { name, spec, fanout, limit, state: Mutex::default(), on_close: Mutex::new(None) }
+    pub(crate) fn new(
+        name: Arc<str>,
+        spec: Spec,
+        fanout: Fanout,
+        limit: Option<u32>,
+        node: Weak<NodeInner>,
+    ) -> Self {
+        Self { name, spec, fanout, limit, node, state: Mutex::default(), on_close: Mutex::new(None) }
+    }
+
+    /// An importer is gone. Called with no lock held.
+    fn tell_left(&self, importer: u64, circuit: &Circuit, account: Account) {
+        if let Some(node) = self.node.upgrade() {
+            let (link, dead) = (circuit.link.number, circuit.dead());
+            node.events.push(LinkEvent::Left {
+                export: String::from(&*self.name),
+                link,
+                importer,
+                account,
+                dead,
+            });
+        }
     }
 
     pub(crate) fn set_on_close(&self, f: impl FnOnce() + Send + 'static) {
@@ -183,12 +221,18 @@ impl Hub {
         if state.closed {
             return Err(Reason::Withdrawn);
         }
-        if self.fanout == Fanout::Exclusive && state.count > 0 {
-            return Err(Reason::Busy);
+        if self.fanout == Fanout::Exclusive {
+            let untold = state.members.iter().flatten().count();
+            if state.count > 0 || untold >= UNTOLD_MAX {
+                return Err(Reason::Busy);
+            }
         }
         let index = state.members.iter().position(Option::is_none).unwrap_or(state.members.len());
         let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
-        let entry = Some(Entry { circuit, which, turn: state.turn, left: false });
+        let node = self.node.upgrade();
+        let importer = node.as_ref().map_or(0, |node| node.next_importer());
+        let link = circuit.link.number;
+        let entry = Some(Entry { circuit, importer, which, turn: state.turn, left: false });
         match state.members.get_mut(index) {
             Some(slot) => *slot = entry,
             None => state.members.push(entry),
@@ -196,17 +240,34 @@ impl Hub {
         state.count += 1;
         let waker = state.send_waker.take();
         drop(state);
+        if let Some(node) = node {
+            node.events.push(LinkEvent::Joined { export: String::from(&*self.name), link, importer });
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
         Ok(())
     }
 
+    /// Whether this end tells of each importer that leaves, before it goes on with the next.
+    fn tells_left(&self) -> bool {
+        let flags = self.spec.flags;
+        self.fanout == Fanout::Exclusive
+            && flags.has(OpenFlags::RECEIVES)
+            && !flags.has(OpenFlags::CALLS)
+            && !flags.has(OpenFlags::LATEST)
+    }
+
+    /// The end that receives was dropped, and the one that sends goes on.
+    pub(crate) fn stop_receiving(&self) {
+        self.lock().deaf = true;
+    }
+
     fn signal(&self, index: usize, signal: Signal) {
         let mut state = self.lock();
         let mut wakers = [None, None];
         if signal != Signal::Granted {
-            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+            if self.spec.flags.has(OpenFlags::RECEIVES) {
                 state.ready.push_back(index);
             }
             wakers[0] = state.recv_waker.take();
@@ -230,7 +291,7 @@ impl Hub {
     /// An importer may be gone: its place is free for the next, and what it has sent and
     /// nobody has taken yet stays until the program receives it.
     fn see_off(&self, index: usize, circuit: &Arc<Circuit>) {
-        let receives = self.spec.flags.has(crate::proto::OpenFlags::RECEIVES);
+        let receives = self.spec.flags.has(OpenFlags::RECEIVES);
         if !receives {
             if circuit.is_over() {
                 self.remove(index, circuit);
@@ -240,14 +301,17 @@ impl Hub {
         if !circuit.has_left() {
             return;
         }
-        if circuit.is_empty() {
+        if circuit.is_empty() && !self.tells_left() {
             return self.remove(index, circuit);
         }
         let mut state = self.lock();
         let same = |entry: &&mut Entry| Arc::ptr_eq(&entry.circuit, circuit) && !entry.left;
         if let Some(entry) = state.members.get_mut(index).and_then(Option::as_mut).filter(same) {
             entry.left = true;
+            let importer = entry.importer;
             state.count -= 1;
+            drop(state);
+            self.tell_left(importer, circuit, circuit.account());
         }
     }
 
@@ -257,15 +321,19 @@ impl Hub {
         let same = |entry: &Entry| Arc::ptr_eq(&entry.circuit, circuit);
         if state.members.get(index).and_then(Option::as_ref).is_some_and(same) {
             let entry = state.members[index].take();
-            state.count -= usize::from(entry.as_ref().is_some_and(|entry| !entry.left));
+            let left = entry.as_ref().filter(|entry| !entry.left).map(|entry| entry.importer);
+            state.count -= usize::from(left.is_some());
             state.past = state.past.plus(account);
             let waker = state.send_waker.take();
             drop(state);
+            if let Some(importer) = left {
+                self.tell_left(importer, circuit, account);
+            }
             // Whoever has ended its half has left.
-            if self.spec.flags.has(crate::proto::OpenFlags::SENDS) {
+            if self.spec.flags.has(OpenFlags::SENDS) {
                 circuit.drop_tx();
             }
-            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+            if self.spec.flags.has(OpenFlags::RECEIVES) {
                 circuit.drop_rx(&mut Inbox::default());
             }
             // Its drop locks the link, so not under the hub's lock.
@@ -306,6 +374,9 @@ impl Hub {
         ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
     ) -> Result<(), HubRefusal> {
+        if self.tells_left() {
+            return self.send_to_partner(|circuit| circuit.send_carrying(message, ends, waker), waker);
+        }
         if let Fanout::WorkQueue | Fanout::Exclusive = self.fanout
             && ends.is_empty()
             && self.send_to_next(message)
@@ -333,6 +404,42 @@ impl Hub {
         }
     }
 
+    /// Of those who have come and whose end has not been told, the first: nobody else is sent
+    /// to meanwhile.
+    fn send_to_partner<R>(
+        &self,
+        send: impl FnOnce(&Circuit) -> Result<R, Refusal>,
+        waker: Option<&Waker>,
+    ) -> Result<R, HubRefusal> {
+        let (index, circuit, deaf) = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(HubRefusal::Closed);
+            }
+            if let Some(waker) = waker {
+                state.send_waker = Some(waker.clone());
+            }
+            let there = state.members.iter().enumerate();
+            let there = there.filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
+            let Some((index, entry)) = there.min_by_key(|(_, entry)| entry.importer) else {
+                return Err(HubRefusal::NoImporter);
+            };
+            (index, Arc::clone(&entry.circuit), state.deaf)
+        };
+        send(&circuit).map_err(|refusal| match refusal {
+            Refusal::Wait => HubRefusal::Wait,
+            Refusal::TooLarge(limit) => HubRefusal::TooLarge(limit),
+            Refusal::Dead(dead) => {
+                if deaf {
+                    self.remove(index, &circuit);
+                } else {
+                    self.see_off(index, &circuit);
+                }
+                HubRefusal::Left(dead)
+            }
+        })
+    }
+
     /// Sends to the importer whose turn it is, if it has room: the usual case, for which
     /// nobody has to be registered first.
     fn send_to_next(&self, message: &mut Vec<u8>) -> bool {
@@ -350,7 +457,7 @@ impl Hub {
     fn with_next(&self, send: impl FnOnce(&Circuit) -> bool) -> bool {
         let (index, circuit, turns) = {
             let state = self.lock();
-            if state.closed || state.count == 0 {
+            if state.closed || state.count == 0 || state.members.len() > 1 && self.tells_left() {
                 return false;
             }
             let index = if state.next < state.members.len() { state.next } else { 0 };
@@ -386,7 +493,7 @@ impl Hub {
                     refusal = HubRefusal::TooLarge(limit);
                 }
                 Err(Refusal::TooLarge(_)) => {}
-                Err(Refusal::Dead(_)) if !self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) => {
+                Err(Refusal::Dead(_)) if !self.spec.flags.has(OpenFlags::RECEIVES) => {
                     self.remove(index, &circuit);
                 }
                 Err(Refusal::Dead(_)) => self.see_off(index, &circuit),
@@ -487,7 +594,13 @@ impl Hub {
                     return HubArrival::Messages { index, circuit, which };
                 }
                 Arrival::Nothing => {}
-                Arrival::Closed | Arrival::Dead(_) => self.remove(index, &circuit),
+                end @ (Arrival::Closed | Arrival::Dead(_)) => {
+                    self.remove(index, &circuit);
+                    if self.tells_left() {
+                        let Arrival::Dead(dead) = end else { return HubArrival::Left(None) };
+                        return HubArrival::Left(Some(dead));
+                    }
+                }
             }
         }
     }
@@ -515,6 +628,13 @@ impl Hub {
 
     /// Whether some importer (of a broadcast: every one) could take the longest value now.
     pub(crate) fn has_room(&self, longest: Option<usize>, waker: &Waker) -> Result<bool, SendCause> {
+        if self.tells_left() {
+            let room = self.send_to_partner(
+                |circuit| circuit.has_room(longest, waker).map_err(Refusal::Dead),
+                Some(waker),
+            );
+            return room.or_else(|refusal| refusal.cause(true).map_or(Ok(false), Err));
+        }
         let len = {
             let mut state = self.lock();
             if state.closed {
@@ -575,10 +695,10 @@ impl Hub {
             f();
         }
         for entry in members.into_iter().flatten() {
-            if self.spec.flags.has(crate::proto::OpenFlags::SENDS) {
+            if self.spec.flags.has(OpenFlags::SENDS) {
                 entry.circuit.drop_tx();
             }
-            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+            if self.spec.flags.has(OpenFlags::RECEIVES) {
                 entry.circuit.drop_rx(&mut Inbox::default());
             }
         }
@@ -603,12 +723,35 @@ pub(crate) enum HubRefusal {
     Ends,
     NoImporter,
     TooLarge(u32),
+    Left(Dead),
     Closed,
+}
+
+impl HubRefusal {
+    /// For the program; `None` where it waits. Somebody who can wait does so for an importer.
+    pub(crate) const fn cause(self, waits: bool) -> Option<SendCause> {
+        Some(match self {
+            Self::Wait => return None,
+            Self::NoImporter if waits => return None,
+            Self::NoImporter => SendCause::NoImporter,
+            Self::TooLarge(limit) => SendCause::TooLarge(limit),
+            Self::Ends => SendCause::Ends(EndError::Refused),
+            Self::Left(dead) => SendCause::Left { dead },
+            Self::Closed => SendCause::Dead(Dead::here(Reason::Shutdown)),
+        })
+    }
 }
 
 /// What an export had to receive.
 pub(crate) enum HubArrival {
-    Messages { index: usize, circuit: Arc<Circuit>, which: u8 },
+    Messages {
+        index: usize,
+        circuit: Arc<Circuit>,
+        which: u8,
+    },
     Nothing,
+    /// Of an exclusive export: an importer has left, all of whose values were received. Why,
+    /// if it did not end in order.
+    Left(Option<Dead>),
     Closed,
 }

@@ -1,18 +1,20 @@
 //! The latest value: lossy by choice, for things that are sampled.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
 use super::circuit::{Arrival, Circuit, Refusal};
-use super::error::{RecvError, SendCause, SendError};
+use super::error::{NAMELESS, RecvError, SendCause, SendError};
 use super::hub::{Hub, HubArrival};
-use super::inbox::Message as Arrived;
+use super::inbox::{Inbox, Message as Arrived};
 use super::receiver::decode;
+use super::reopen::{Reopen, Unopened};
 use super::sender::{Account, Outgoing};
-use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
 use super::wait::{Source, Wait, Waiting};
-use crate::message::Message;
+use crate::message::{DecodeError, Message};
 use crate::proto::{Dead, OpenFlags, Reason};
 
 /// Publishes the latest value of something. The other end is a [`Watch`].
@@ -39,6 +41,15 @@ impl<T: Message + Send> Latest<T> {
     /// [`SendError`] with the value, when it cannot be encoded, is longer than the
     /// watcher's limit, or the channel is dead.
     pub fn set(&self, value: T) -> Result<(), SendError<T>> {
+        self.put(value).map_err(|error| {
+            error.of(match &self.port {
+                Port::Circuit(circuit) => Arc::clone(&circuit.name),
+                Port::Hub(hub) => Arc::clone(&hub.name),
+            })
+        })
+    }
+
+    fn put(&self, value: T) -> Result<(), SendError<T>> {
         let mut value = Outgoing::Value(value);
         let mut bytes = Vec::new();
         value.encode(&mut bytes)?;
@@ -107,17 +118,35 @@ impl<T: Message + Send> ExportEnd for Latest<T> {
 
 /// Sees the latest value of something. The other end is a [`Latest`].
 ///
-/// Dropping it hangs up.
+/// Keeps the newest value, encoded, for [`get`](Self::get). Dropping it hangs up.
 #[derive(Debug)]
 pub struct Watch<T: Message> {
-    port: Port,
+    port: WatchPort,
     which: u8,
+    /// A value that has come and was not received yet, and its version.
+    unseen: Option<(Vec<u8>, u8)>,
+    /// The one that was received last.
+    seen: Option<(Vec<u8>, u8)>,
+    /// What is told next: for ever, or once.
     over: Option<RecvError>,
-    peeked: Option<Result<T, RecvError>>,
+    reopen: Option<Box<Reopen>>,
     value: core::marker::PhantomData<fn() -> T>,
 }
 
+#[derive(Debug)]
+enum WatchPort {
+    Circuit(Arc<Circuit>),
+    Hub(Arc<Hub>),
+    /// Between two sessions.
+    Away,
+}
+
 impl<T: Message + Send> Watch<T> {
+    const fn new(port: WatchPort, which: u8, reopen: Option<Box<Reopen>>) -> Self {
+        let value = core::marker::PhantomData;
+        Self { port, which, unseen: None, seen: None, over: None, reopen, value }
+    }
+
     /// Waits for a value newer than the last one that was received here.
     ///
     /// Dropping the operation loses nothing.
@@ -125,6 +154,7 @@ impl<T: Message + Send> Watch<T> {
     /// # Errors
     ///
     /// [`RecvError::Closed`] at the orderly end, [`RecvError::Dead`] at a loss; for ever.
+    /// [`RecvError::Interrupted`] of a watch that reopens, once for each session.
     pub fn changed(&mut self) -> Wait<Changing<'_, T>> {
         Wait::new(Changing { watch: self })
     }
@@ -138,54 +168,138 @@ impl<T: Message + Send> Watch<T> {
         self.take(None)
     }
 
-    pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
-        if self.peeked.is_none() {
-            match self.take(Some(waker)) {
-                Err(RecvError::Empty) => {}
-                result => self.peeked = Some(result),
-            }
+    /// The current value: the newest that has come, whether it was received before or not;
+    /// `None` before the first. It stays after the end of the channel.
+    ///
+    /// Receives nothing: a value that [`changed`](Self::changed) has not yielded yet is still
+    /// yielded. Decodes the value each time.
+    ///
+    /// ```no_run
+    /// # fn f(station: &netchan::Peer) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut load = station.import::<netchan::Watch<f32>>("load").wait()?;
+    /// load.changed().wait()?; // there is one now
+    /// println!("{:?}", load.get()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Decode`] when it does not decode; the channel is dead then.
+    pub fn get(&mut self) -> Result<Option<T>, RecvError> {
+        // How it ended is for `changed` to tell.
+        let _ = self.fetch(None);
+        match self.unseen.as_ref().or(self.seen.as_ref()) {
+            None => Ok(None),
+            Some((bytes, which)) => match decode(Arrived::Small(bytes), *which) {
+                Ok(value) => Ok(Some(value)),
+                Err(error) => Err(self.undecodable(error)),
+            },
         }
-        self.peeked.is_some()
+    }
+
+    pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
+        !matches!(self.fetch(Some(waker)), Err(RecvError::Empty))
     }
 
     pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
-        if let Some(peeked) = self.peeked.take() {
-            return peeked;
-        }
-        if let Some(over) = self.over {
-            return Err(over);
-        }
-        let (bytes, which) = match &self.port {
-            Port::Circuit(circuit) => match circuit.receive_newest(waker) {
-                Ok(bytes) => (bytes, self.which),
-                Err(Arrival::Closed) => return self.end(RecvError::Closed),
-                Err(Arrival::Dead(dead)) => return self.end(RecvError::Dead(dead)),
-                Err(_) => return Err(RecvError::Empty),
-            },
-            Port::Hub(hub) => match hub.receive_newest(waker) {
-                Ok(newest) => newest,
-                Err(HubArrival::Closed) => return self.end(RecvError::Dead(Dead::here(Reason::Shutdown))),
-                Err(_) => return Err(RecvError::Empty),
-            },
-        };
-        decode(Arrived::Owned(bytes), which).map_err(|error| {
-            if let Port::Circuit(circuit) = &self.port {
-                circuit.kill(Reason::DecodeFailed, "");
-                self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
+        if let Err(error) = self.fetch(waker) {
+            if error.is_told_once() {
+                self.over = None;
             }
-            RecvError::Decode(error)
-        })
+            return Err(error);
+        }
+        let Some((bytes, which)) = self.unseen.take() else { return Err(RecvError::Empty) };
+        let value = decode(Arrived::Small(&bytes), which).map_err(|error| self.undecodable(error))?;
+        self.seen = Some((bytes, which));
+        Ok(value)
     }
 
-    fn end(&mut self, over: RecvError) -> Result<T, RecvError> {
+    /// Sees to it that the newest value is at hand, or says why none is.
+    fn fetch(&mut self, waker: Option<&Waker>) -> Result<(), RecvError> {
+        let newest = match self.over {
+            Some(over) => Err(over),
+            None => self.newest(waker),
+        };
+        match newest {
+            Ok(newest) => self.unseen = Some(newest),
+            // The end comes after the last value.
+            Err(_) if self.unseen.is_some() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn newest(&mut self, waker: Option<&Waker>) -> Result<(Vec<u8>, u8), RecvError> {
+        if let (WatchPort::Away, Some(reopen)) = (&self.port, &mut self.reopen) {
+            let over = match reopen.poll(waker) {
+                Poll::Pending => return Err(RecvError::Empty),
+                Poll::Ready(Ok((circuit, which))) => {
+                    self.port = WatchPort::Circuit(circuit);
+                    self.which = which;
+                    None
+                }
+                Poll::Ready(Err(Unopened::Dead(dead))) => Some(RecvError::Dead(dead)),
+                Poll::Ready(Err(Unopened::Refused(dead))) => Some(RecvError::NotReopened(dead)),
+            };
+            if let Some(over) = over {
+                return self.end(over);
+            }
+        }
+        match &self.port {
+            WatchPort::Circuit(circuit) => match circuit.receive_newest(waker) {
+                Ok(bytes) => Ok((bytes, self.which)),
+                Err(Arrival::Closed) => self.end(RecvError::Closed),
+                Err(Arrival::Dead(dead)) => self.lost(dead),
+                Err(_) => Err(RecvError::Empty),
+            },
+            WatchPort::Hub(hub) => match hub.receive_newest(waker) {
+                Ok(newest) => Ok(newest),
+                Err(HubArrival::Closed) => self.end(RecvError::Dead(Dead::here(Reason::Shutdown))),
+                Err(_) => Err(RecvError::Empty),
+            },
+            WatchPort::Away => self.end(RecvError::Dead(Dead::here(Reason::Closed))),
+        }
+    }
+
+    fn end<R>(&mut self, over: RecvError) -> Result<R, RecvError> {
         self.over = Some(over);
         Err(over)
     }
 
+    /// The circuit is dead: for ever, or until the next session.
+    fn lost<R>(&mut self, dead: Dead) -> Result<R, RecvError> {
+        let (WatchPort::Circuit(circuit), Some(reopen)) = (&self.port, &mut self.reopen) else {
+            return self.end(RecvError::Dead(dead));
+        };
+        if !reopen.is_interrupted(circuit) {
+            return self.end(RecvError::Dead(dead));
+        }
+        let taken = circuit.taken();
+        if !reopen.count(taken) {
+            return self.end(RecvError::Closed);
+        }
+        circuit.drop_rx(&mut Inbox::default());
+        self.port = WatchPort::Away;
+        self.end(RecvError::Interrupted { dead, taken })
+    }
+
+    /// The value ends its circuit, and nothing else: other importers go on.
+    #[cold]
+    fn undecodable(&mut self, error: DecodeError) -> RecvError {
+        if let WatchPort::Circuit(circuit) = &self.port {
+            circuit.kill(Reason::DecodeFailed, "");
+            self.over = Some(RecvError::Dead(Dead::here(Reason::DecodeFailed)));
+        }
+        (self.unseen, self.seen) = (None, None);
+        RecvError::Decode(error)
+    }
+
     pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.port {
-            Port::Circuit(circuit) => Some((&circuit.link).into()),
-            Port::Hub(hub) => hub.only_link().map(Source::shared),
+            WatchPort::Circuit(circuit) => Some((&circuit.link).into()),
+            WatchPort::Hub(hub) => hub.only_link().map(Source::shared),
+            WatchPort::Away => None,
         }
     }
 }
@@ -193,8 +307,9 @@ impl<T: Message + Send> Watch<T> {
 impl<T: Message> Drop for Watch<T> {
     fn drop(&mut self) {
         match &self.port {
-            Port::Circuit(circuit) => circuit.drop_rx(&mut super::inbox::Inbox::default()),
-            Port::Hub(hub) => hub.close(),
+            WatchPort::Circuit(circuit) => circuit.drop_rx(&mut Inbox::default()),
+            WatchPort::Hub(hub) => hub.close(),
+            WatchPort::Away => {}
         }
     }
 }
@@ -205,25 +320,15 @@ impl<T: Message + Send> End for Watch<T> {
     }
 
     fn imported(end: Imported) -> Self {
-        Self {
-            port: Port::Circuit(end.circuit),
-            which: end.which,
-            over: None,
-            peeked: None,
-            value: core::marker::PhantomData,
-        }
+        Self::new(WatchPort::Circuit(end.circuit), end.which, end.reopen)
     }
 }
 
+impl<T: Message + Send> ReopenEnd for Watch<T> {}
+
 impl<T: Message + Send> ExportEnd for Watch<T> {
     fn exported(end: Exported) -> Self {
-        Self {
-            port: Port::Hub(end.hub),
-            which: 0,
-            over: None,
-            peeked: None,
-            value: core::marker::PhantomData,
-        }
+        Self::new(WatchPort::Hub(end.hub), 0, None)
     }
 }
 
@@ -249,5 +354,14 @@ impl<T: Message + Send> Waiting for Changing<'_, T> {
 
     fn source(&self) -> Option<Source<'_>> {
         self.watch.source()
+    }
+
+    fn channel(&self) -> Arc<str> {
+        match (&self.watch.port, &self.watch.reopen) {
+            (WatchPort::Circuit(circuit), _) => Arc::clone(&circuit.name),
+            (WatchPort::Hub(hub), _) => Arc::clone(&hub.name),
+            (WatchPort::Away, Some(reopen)) => Arc::clone(reopen.name()),
+            (WatchPort::Away, None) => NAMELESS.into(),
+        }
     }
 }

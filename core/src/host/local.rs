@@ -23,7 +23,7 @@ pub fn channel<T: Message + Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Mutex::new(State {
         queue: VecDeque::new(),
         capacity: capacity.max(1),
-        tx_open: true,
+        senders: 1,
         rx_open: true,
         sent: 0,
         taken: 0,
@@ -41,7 +41,8 @@ pub fn channel<T: Message + Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 struct State<T> {
     queue: VecDeque<T>,
     capacity: usize,
-    tx_open: bool,
+    /// How many hold the sending half: it closes with the last one.
+    senders: usize,
     rx_open: bool,
     sent: u64,
     taken: u64,
@@ -70,6 +71,12 @@ fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 }
 
 impl<T> Tx<T> {
+    /// One more holds the sending half.
+    pub(crate) fn another(&self) -> Self {
+        lock(&self.shared).senders += 1;
+        Self { shared: Arc::clone(&self.shared) }
+    }
+
     pub(crate) fn send(&self, value: T, waker: Option<&Waker>) -> Result<(), (T, SendCause)> {
         let mut state = lock(&self.shared);
         if !state.rx_open && state.circuit.is_none() {
@@ -126,7 +133,10 @@ impl<T> Tx<T> {
 impl<T> Drop for Tx<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);
-        state.tx_open = false;
+        state.senders -= 1;
+        if state.senders > 0 {
+            return;
+        }
         // The receiver may be at another node by now.
         let circuit = if state.tx_moved { None } else { state.circuit.take() };
         let waker = state.recv_waker.take();
@@ -151,7 +161,7 @@ impl<T> Rx<T> {
         if state.circuit.is_some() {
             return Err(RecvError::Empty);
         }
-        if !state.tx_open {
+        if state.senders == 0 {
             return Err(RecvError::Closed);
         }
         if let Some(waker) = waker {
@@ -164,7 +174,7 @@ impl<T> Rx<T> {
 impl<T> Rx<T> {
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         let mut state = lock(&self.shared);
-        let ready = !state.queue.is_empty() || !state.tx_open && state.circuit.is_none();
+        let ready = !state.queue.is_empty() || state.senders == 0 && state.circuit.is_none();
         if !ready {
             state.recv_waker = Some(waker.clone());
         }
@@ -251,7 +261,7 @@ impl<T: Message + Send> LocalHalf for Rx<T> {
     fn bind(&self, circuit: &Arc<Circuit>) -> Result<Option<Waker>, Alone> {
         let mut state = lock(&self.shared);
         state.rx_moved = true;
-        if !state.tx_open {
+        if state.senders == 0 {
             return Err(Alone);
         }
         state.circuit = Some(Arc::clone(circuit));

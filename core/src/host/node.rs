@@ -123,6 +123,7 @@ pub(crate) struct NodeInner {
     pub(crate) config: Config,
     epoch: Instant,
     next_link: AtomicU64,
+    next_importer: AtomicU64,
     tables: Mutex<Tables>,
     pub(crate) events: Events,
     own: Weak<Self>,
@@ -188,6 +189,7 @@ impl Node {
             config,
             epoch: sync::now(),
             next_link: AtomicU64::new(1),
+            next_importer: AtomicU64::new(1),
             tables: Mutex::default(),
             events: Events::new(),
             own: Weak::clone(own),
@@ -227,8 +229,8 @@ impl Node {
         // Two programs cannot both hold the other end of one conversation.
         let exclusive = spec.flags.has(OpenFlags::BOTH) && !spec.flags.has(OpenFlags::CALLS);
         let fanout = if exclusive { Fanout::Exclusive } else { options.fanout };
-        let hub = Arc::new(Hub::new(name.to_string(), spec, fanout, options.limit));
         let inner = self.inner();
+        let hub = Arc::new(Hub::new(name.into(), spec, fanout, options.limit, Arc::downgrade(inner)));
         let mut tables = inner.lock();
         if tables.is_shut {
             return Err(ExportError::Shutdown);
@@ -257,8 +259,25 @@ impl Node {
         Ok(E::exported(Exported { hub }))
     }
 
-    /// What happens to this node's links: up, down, and why. At most 256 events are kept;
-    /// those that did not fit are counted, and harm nothing.
+    /// What happens to this node's links, up, down, and why, and to its exports: who has
+    /// joined, and who has left with what account. At most 256 events are kept, those of exports
+    /// only while there are fewer than 128; those that did not fit are counted, and harm
+    /// nothing.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use netchan::{LinkEvent, Node, Sender};
+    ///
+    /// let node = Node::new("station");
+    /// let ticks: Sender<u64> = node.export("ticks")?;
+    /// while let Some(event) = node.next_event() {
+    ///     if let LinkEvent::Left { export, account, dead: Some(dead), .. } = event {
+    ///         println!("{export}: lost an importer, {} values in doubt: {dead}", account.in_doubt);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn next_event(&self) -> Option<LinkEvent> {
         self.inner().events.pop(None)
     }
@@ -369,6 +388,10 @@ impl NodeInner {
 
     pub(crate) fn next_link(&self) -> u64 {
         self.next_link.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_importer(&self) -> u64 {
+        self.next_importer.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn now(&self) -> proto::Instant {
@@ -540,7 +563,7 @@ impl NodeInner {
                 // Into the buffer at once, so that no value can come before it.
                 link.control(slots, out);
             });
-            Ok(Arc::new(Circuit::new(link, &mut state, offer.cell)))
+            Ok(Arc::new(Circuit::new(link, &mut state, offer.cell, Arc::clone(&hub.name))))
         });
         match joined {
             Ok(()) => {

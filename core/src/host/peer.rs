@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -12,10 +12,13 @@ use super::cell::Cell;
 use super::circuit::Circuit;
 use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
-use super::spec::{End, Imported};
+use super::named::Named;
+use super::reopen::Reopen;
+use super::sessions::Keeper;
+use super::spec::{End, Imported, ReopenEnd, Spec};
 use super::sync;
 use super::wait::{Source, Wait, Waiting, after};
-use crate::proto::{Fingerprints, Hello, Open, Reason};
+use crate::proto::{Dead, Fingerprints, Hello, Open, Reason};
 
 /// How long an import waits for its export, unless a timeout says otherwise.
 pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
@@ -41,10 +44,17 @@ impl PeerInfo {
 }
 
 /// A neighbour in one session. The link lives with the node, until it breaks or is closed.
+///
+/// Where the transport was told to reconnect, it is the same neighbour in later sessions
+/// too: what it imports while the link is away waits for the next one, and ends imported
+/// with [`reopen`](Import::reopen) go on there. The transport then keeps dialing for as long
+/// as a clone of this lives, or such an end.
 #[derive(Clone)]
 pub struct Peer {
+    /// Of the session in which the handle was made.
     pub(crate) link: Arc<LinkCell>,
     info: PeerInfo,
+    sessions: Option<Arc<Keeper>>,
 }
 
 impl fmt::Debug for Peer {
@@ -55,10 +65,20 @@ impl fmt::Debug for Peer {
 
 impl Peer {
     pub(crate) const fn new(link: Arc<LinkCell>, info: PeerInfo) -> Self {
-        Self { link, info }
+        Self { link, info, sessions: None }
     }
 
-    /// What the peer said of itself.
+    /// The same neighbour, in later sessions too.
+    pub(crate) fn kept(self, sessions: Arc<Keeper>) -> Self {
+        Self { sessions: Some(sessions), ..self }
+    }
+
+    /// The link of the present session, or of the last one.
+    fn present(&self) -> Arc<LinkCell> {
+        self.sessions.as_ref().map_or_else(|| Arc::clone(&self.link), |sessions| sessions.link())
+    }
+
+    /// What the peer said of itself, in the session in which this handle was made.
     pub const fn info(&self) -> &PeerInfo {
         &self.info
     }
@@ -69,29 +89,27 @@ impl Peer {
     /// Waits for an export that is not there yet, 5 seconds by default. Dropping the
     /// operation cancels the import.
     pub fn import<E: End>(&self, name: &str) -> Import<E> {
-        Import {
-            link: Arc::clone(&self.link),
-            name: name.to_string(),
-            window: WINDOW_MAX,
-            limit: None,
-            values: None,
-            end: PhantomData,
-        }
+        let name = name.into();
+        let request = Request { spec: E::spec(), name, window: WINDOW_MAX, limit: None, values: None };
+        Import { peer: self.clone(), request, reopen: false, end: PhantomData }
     }
 
-    /// Whether the link is still up.
+    /// Whether the link is up now.
     pub fn is_up(&self) -> bool {
-        !self.link.is_down()
+        !self.present().is_down()
     }
 
-    /// Waits until the link is down, and says why.
+    /// Waits until the link of the present session is down, and says why.
     pub fn down(&self) -> Wait<Down> {
-        Wait::new(Down { link: Arc::clone(&self.link) })
+        Wait::new(Down { link: self.present() })
     }
 
-    /// Ends the link in order: the peer is told, with `Closed`.
+    /// Ends the link in order: the peer is told, with `Closed`. It is not made again.
     pub fn close(&self) {
-        self.link.leave(Reason::Closed);
+        if let Some(sessions) = &self.sessions {
+            sessions.end(Dead::here(Reason::Closed));
+        }
+        self.present().leave(Reason::Closed);
     }
 }
 
@@ -99,12 +117,21 @@ impl Peer {
 #[derive(Debug)]
 #[must_use = "nothing happens until `.wait()`, `.timeout(d)` or `.await`"]
 pub struct Import<E> {
-    link: Arc<LinkCell>,
-    name: String,
+    peer: Peer,
+    request: Request,
+    reopen: bool,
+    end: PhantomData<fn() -> E>,
+}
+
+/// What is asked of a peer.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    spec: Spec,
+    pub(crate) name: Arc<str>,
     window: u32,
     limit: Option<u32>,
-    values: Option<u64>,
-    end: PhantomData<fn() -> E>,
+    /// How many may pass in all.
+    pub(crate) values: Option<u64>,
 }
 
 impl fmt::Debug for LinkCell {
@@ -117,20 +144,20 @@ impl<E: End> Import<E> {
     /// The most that may be under way to a receiving end, in bytes of encoded values;
     /// 1 MiB by default. The memory is taken up only when values wait.
     pub fn window(mut self, bytes: u32) -> Self {
-        self.window = bytes.clamp(1, 1 << 28);
+        self.request.window = bytes.clamp(1, 1 << 28);
         self
     }
 
     /// The longest message that a receiving end takes, in bytes, for types without a bound
     /// of their own; 64 KiB by default. Twice as much is reserved.
     pub fn message_limit(mut self, bytes: u32) -> Self {
-        self.limit = Some(bytes);
+        self.request.limit = Some(bytes);
         self
     }
 
     /// Ends in order after `n` values, at least 1.
     pub fn values(mut self, n: u32) -> Self {
-        self.values = Some(u64::from(n));
+        self.request.values = Some(u64::from(n));
         self
     }
 
@@ -139,19 +166,38 @@ impl<E: End> Import<E> {
     /// # Errors
     ///
     /// [`ImportError`].
-    pub fn wait(self) -> Result<E, ImportError> {
+    pub fn wait(self) -> Result<E, Named<ImportError>> {
         self.timeout(IMPORT_WAIT).wait()
     }
 
     /// Waits at most `limit` for the answer, and for the export to appear.
     pub fn timeout(self, limit: Duration) -> super::wait::Timeout<Importing<E>> {
-        let importing = Importing { import: self, until: after(limit), circuit: None };
+        let importing = Importing { import: self, until: after(limit), waiter: None, opened: None };
         Wait::new(importing).timeout(limit)
     }
 }
 
+impl<E: ReopenEnd> Import<E> {
+    /// The end outlives its session. When the link is lost and made again, the end yields
+    /// [`Interrupted`](crate::RecvError::Interrupted) exactly once, then what passes in the
+    /// new session: nothing is sent twice, and nothing that was lost is hidden.
+    ///
+    /// While the link is away every operation waits, with its deadline if it has one. It is
+    /// dead for ever when the transport gives the peer up, and
+    /// [`NotReopened`](crate::RecvError::NotReopened) when the peer is back and no longer
+    /// exports the name (for 5 seconds), or another type. The end goes on only while somebody
+    /// uses it: it is opened again by the next operation on it.
+    ///
+    /// For `Receiver`, `Sender` and `Watch`; other ends end with their session. An end that
+    /// reopens cannot be sent in a message.
+    pub fn reopen(mut self) -> Self {
+        self.reopen = true;
+        self
+    }
+}
+
 impl<E: End> IntoFuture for Import<E> {
-    type Output = Result<E, ImportError>;
+    type Output = Result<E, Named<ImportError>>;
     type IntoFuture = super::wait::Timeout<Importing<E>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -164,33 +210,44 @@ impl<E: End> IntoFuture for Import<E> {
 pub struct Importing<E> {
     import: Import<E>,
     until: Instant,
-    circuit: Option<Arc<Circuit>>,
+    /// Waits for the next session.
+    waiter: Option<u64>,
+    /// With the number of its session, where sessions are counted.
+    opened: Option<(Arc<Circuit>, u64)>,
 }
 
-impl<E: End> Importing<E> {
-    fn open(&self) -> Result<Arc<Circuit>, ImportError> {
-        let spec = E::spec();
-        let (limit, floor) = spec.room(self.import.limit);
+impl<E> Drop for Importing<E> {
+    fn drop(&mut self) {
+        if let (Some(sessions), Some(waiter)) = (&self.import.peer.sessions, self.waiter) {
+            sessions.forget_waiter(waiter);
+        }
+    }
+}
+
+impl Request {
+    /// Asks the peer at the other end of this link; it waits for the export until then.
+    pub(crate) fn open(&self, link: &Arc<LinkCell>, until: Instant) -> Result<Arc<Circuit>, ImportError> {
+        let spec = &self.spec;
+        let (limit, floor) = spec.room(self.limit);
         // A little less than we wait ourselves, so that the peer's answer comes first.
-        let left = self.until.saturating_duration_since(sync::now()).as_millis();
-        let values = self.import.values.filter(|_| spec.flags.has(crate::proto::OpenFlags::RECEIVES));
+        let left = until.saturating_duration_since(sync::now()).as_millis();
+        let values = self.values.filter(|_| spec.flags.has(crate::proto::OpenFlags::RECEIVES));
         let open = Open {
             flags: spec.flags,
             wait_ms: u32::try_from(left * 9 / 10).unwrap_or(u32::MAX),
             credit: floor,
             limit,
             values: values.map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX)),
-            name: &self.import.name,
+            name: &self.name,
             fingerprints: Fingerprints::new(spec.fingerprints[0], &spec.fingerprints[1..]),
             type_name: spec.type_name,
         };
-        if self.import.name.is_empty() {
+        if self.name.is_empty() {
             return Err(ImportError::BadName);
         }
-        if self.import.values == Some(0) {
+        if self.values == Some(0) {
             return Err(ImportError::NoValues);
         }
-        let link = &self.import.link;
         let mut state = link.lock();
         if let Some(error) = state.down {
             return Err(ImportError::Dead(error.dead()));
@@ -200,7 +257,7 @@ impl<E: End> Importing<E> {
         }
         let cell = Cell {
             window: floor,
-            window_max: self.import.window.max(floor),
+            window_max: self.window.max(floor),
             reserved: floor,
             receives: spec.flags.has(crate::proto::OpenFlags::RECEIVES),
             sends: spec.flags.has(crate::proto::OpenFlags::SENDS),
@@ -208,41 +265,73 @@ impl<E: End> Importing<E> {
             ..Cell::default()
         };
         let id = state.open(&open, cell).map_err(ImportError::blocked)?;
-        let circuit = Arc::new(Circuit::new(link, &mut state, id));
+        let circuit = Arc::new(Circuit::new(link, &mut state, id, Arc::clone(&self.name)));
         link.push(state, super::output::Urgency::Burst);
         Ok(circuit)
     }
 }
 
+impl<E: End> Importing<E> {
+    fn named(&self, error: ImportError) -> Named<ImportError> {
+        Named::new(Arc::clone(&self.import.request.name), error)
+    }
+
+    /// Opens the circuit; `None` while there is no link, with the waker registered.
+    fn open(&mut self, waker: &Waker) -> Result<Option<(Arc<Circuit>, u64)>, ImportError> {
+        let Import { peer, request, reopen, .. } = &self.import;
+        let Some(sessions) = &peer.sessions else {
+            if *reopen {
+                return Err(ImportError::NoReconnect);
+            }
+            return Ok(Some((request.open(&peer.link, self.until)?, 0)));
+        };
+        let waiter = *self.waiter.get_or_insert_with(|| sessions.waiter());
+        match sessions.after(0, waiter, Some(waker)) {
+            Ok(Some((link, number))) => Ok(Some((request.open(&link, self.until)?, number))),
+            Ok(None) => Ok(None),
+            Err(dead) => Err(ImportError::Dead(dead)),
+        }
+    }
+}
+
 impl<E: End> Waiting for Importing<E> {
-    type Output = Result<E, ImportError>;
+    type Output = Result<E, Named<ImportError>>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.circuit.is_none() {
-            self.circuit = Some(self.open()?);
+        if self.opened.is_none() {
+            match self.open(cx.waker()) {
+                Ok(opened) => self.opened = opened,
+                Err(error) => return Poll::Ready(Err(self.named(error))),
+            }
         }
-        let Some(circuit) = &self.circuit else { return Poll::Pending };
+        let Some((circuit, session)) = &self.opened else { return Poll::Pending };
         match circuit.opened(cx.waker()) {
             None => Poll::Pending,
             Some(Ok(which)) => {
-                let circuit = Arc::clone(circuit);
-                self.circuit = None;
-                let values = self.import.values;
-                Poll::Ready(Ok(E::imported(Imported { circuit, which, values })))
+                let (circuit, session) = (Arc::clone(circuit), *session);
+                self.opened = None;
+                let Import { peer, request, reopen, .. } = &self.import;
+                let values = request.values;
+                let sessions = peer.sessions.as_ref().filter(|_| *reopen);
+                let reopen =
+                    sessions.map(|sessions| Reopen::new(Arc::clone(sessions), session, request.clone()));
+                Poll::Ready(Ok(E::imported(Imported { circuit, which, values, reopen })))
             }
             Some(Err((dead, detail))) => {
-                Poll::Ready(Err(ImportError::new(dead, E::spec().type_name, detail)))
+                let wanted = self.import.request.spec.type_name;
+                Poll::Ready(Err(self.named(ImportError::new(dead, wanted, detail))))
             }
         }
     }
 
     fn expire(&mut self) -> Self::Output {
-        self.circuit = None;
-        Err(ImportError::Deadline)
+        self.opened = None;
+        Err(self.named(ImportError::Deadline))
     }
 
     fn source(&self) -> Option<Source<'_>> {
-        Some((&self.import.link).into())
+        let (circuit, _) = self.opened.as_ref()?;
+        Some((&circuit.link).into())
     }
 }
 

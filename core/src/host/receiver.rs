@@ -1,17 +1,20 @@
 //! The receiving end.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
 use super::carry::{Arriving, Attached, Carry, CarryPort};
 use super::circuit::{Arrival, Circuit};
-use super::error::RecvError;
+use super::error::{NAMELESS, RecvError};
 use super::hub::{Hub, HubArrival};
 use super::inbox::{Inbox, Message as Arrived};
 use super::local;
+use super::named::Named;
+use super::reopen::{Reopen, Unopened};
 use super::select::is_something;
-use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, EndError, EndVisitor, Message, Shape};
 use crate::proto::{Dead, OpenFlags, Reason};
@@ -42,7 +45,10 @@ pub(crate) struct Inflow {
     member: Option<(usize, Arc<Circuit>, u8)>,
     /// Of an export with this one importer: its circuit tells us itself of what comes.
     is_direct: bool,
+    /// What is told next: for ever, or once.
     over: Option<RecvError>,
+    /// How an import goes on after its session.
+    reopen: Option<Box<Reopen>>,
 }
 
 #[derive(Debug)]
@@ -56,7 +62,8 @@ enum From {
 impl Inflow {
     pub(crate) fn circuit(circuit: Arc<Circuit>, which: u8) -> Self {
         let member = Some((0, Arc::clone(&circuit), which));
-        Self { from: From::Circuit(circuit), inbox: Inbox::default(), member, is_direct: false, over: None }
+        let from = From::Circuit(circuit);
+        Self { from, inbox: Inbox::default(), member, is_direct: false, over: None, reopen: None }
     }
 
     pub(crate) fn with_inbox(circuit: Arc<Circuit>, which: u8, inbox: Inbox) -> Self {
@@ -66,8 +73,10 @@ impl Inflow {
     }
 
     /// The circuit and what was received, of an import; gives the rest back.
-    fn into_circuit(mut self) -> Result<(Arc<Circuit>, u8, Inbox), alloc::boxed::Box<Self>> {
-        let From::Circuit(circuit) = &self.from else { return Err(alloc::boxed::Box::new(self)) };
+    fn into_circuit(mut self) -> Result<(Arc<Circuit>, u8, Inbox), Box<Self>> {
+        let (From::Circuit(circuit), None) = (&self.from, &self.reopen) else {
+            return Err(Box::new(self));
+        };
         let circuit = Arc::clone(circuit);
         let which = self.member.as_ref().map_or(0, |(_, _, which)| *which);
         let inbox = core::mem::take(&mut self.inbox);
@@ -76,7 +85,8 @@ impl Inflow {
     }
 
     pub(crate) fn hub(hub: Arc<Hub>) -> Self {
-        Self { from: From::Hub(hub), inbox: Inbox::default(), member: None, is_direct: false, over: None }
+        let from = From::Hub(hub);
+        Self { from, inbox: Inbox::default(), member: None, is_direct: false, over: None, reopen: None }
     }
 
     /// Makes sure that a message is there, or says why none is.
@@ -89,6 +99,22 @@ impl Inflow {
     fn refill(&mut self, waker: Option<&Waker>) -> Result<(), RecvError> {
         if let Some(over) = self.over {
             return Err(over);
+        }
+        if let (From::Gone, Some(reopen)) = (&self.from, &mut self.reopen) {
+            let (circuit, which) = match reopen.poll(waker) {
+                Poll::Ready(Ok(opened)) => opened,
+                Poll::Pending => return Err(RecvError::Empty),
+                Poll::Ready(Err(unopened)) => {
+                    let over = match unopened {
+                        Unopened::Dead(dead) => RecvError::Dead(dead),
+                        Unopened::Refused(dead) => RecvError::NotReopened(dead),
+                    };
+                    self.over = Some(over);
+                    return Err(over);
+                }
+            };
+            self.member = Some((0, Arc::clone(&circuit), which));
+            self.from = From::Circuit(circuit);
         }
         let arrival = match &self.from {
             From::Gone => Arrival::Dead(Dead::here(Reason::Closed)),
@@ -119,6 +145,11 @@ impl Inflow {
                         Arrival::Messages
                     }
                     HubArrival::Nothing => Arrival::Nothing,
+                    HubArrival::Left(dead) => {
+                        let left = RecvError::Left { dead };
+                        self.over = Some(left);
+                        return Err(left);
+                    }
                     HubArrival::Closed => Arrival::Dead(Dead::here(Reason::Shutdown)),
                 }
             }
@@ -127,10 +158,35 @@ impl Inflow {
             Arrival::Messages => return Ok(()),
             Arrival::Nothing => return Err(RecvError::Empty),
             Arrival::Closed => RecvError::Closed,
-            Arrival::Dead(dead) => RecvError::Dead(dead),
+            Arrival::Dead(dead) => self.interrupt(dead).unwrap_or(RecvError::Dead(dead)),
         };
         self.over = Some(over);
         Err(over)
+    }
+
+    /// The session is over: what is told of it, if this end goes on in the next one.
+    fn interrupt(&mut self, dead: Dead) -> Option<RecvError> {
+        let (From::Circuit(circuit), Some(reopen)) = (&self.from, &mut self.reopen) else { return None };
+        if !reopen.is_interrupted(circuit) {
+            return None;
+        }
+        let taken = circuit.taken();
+        circuit.drop_rx(&mut self.inbox);
+        if !reopen.count(taken) {
+            return Some(RecvError::Closed);
+        }
+        self.member = None;
+        self.from = From::Gone;
+        Some(RecvError::Interrupted { dead, taken })
+    }
+
+    /// The program is told: what is to be told once is told now.
+    #[cold]
+    fn told(&mut self, error: RecvError) -> RecvError {
+        if error.is_told_once() {
+            self.over = None;
+        }
+        error
     }
 
     /// Takes the next message: `f` gets it, where it is from, and how it decodes.
@@ -139,7 +195,9 @@ impl Inflow {
         waker: Option<&Waker>,
         f: impl FnOnce(Arrived<'_>, &Arc<Circuit>, u8, &mut Vec<Attached>) -> Result<R, DecodeError>,
     ) -> Result<R, RecvError> {
-        self.fill(waker)?;
+        if let Err(error) = self.fill(waker) {
+            return Err(self.told(error));
+        }
         let Self { inbox, member, .. } = self;
         let Some((_, circuit, which)) = member else { return Err(RecvError::Empty) };
         let guard = OnUnwind(circuit);
@@ -173,7 +231,9 @@ impl Inflow {
         waker: Option<&Waker>,
         f: impl FnOnce(Arrived<'_>, u8) -> Result<R, DecodeError>,
     ) -> Result<R, RecvError> {
-        self.fill(waker)?;
+        if let Err(error) = self.fill(waker) {
+            return Err(self.told(error));
+        }
         if self.inbox.next_carries() {
             return self.next(waker, |message, _, which, _| f(message, which));
         }
@@ -215,6 +275,16 @@ impl Inflow {
         }
     }
 
+    /// The channel's name.
+    pub(crate) fn channel(&self) -> Arc<str> {
+        match (&self.from, &self.reopen) {
+            (From::Circuit(circuit), _) => Arc::clone(&circuit.name),
+            (From::Hub(hub), _) => Arc::clone(&hub.name),
+            (From::Gone, Some(reopen)) => Arc::clone(reopen.name()),
+            (From::Gone, None) => NAMELESS.into(),
+        }
+    }
+
     pub(crate) const fn inbox(&self) -> &Inbox {
         &self.inbox
     }
@@ -240,6 +310,7 @@ impl Drop for Inflow {
                 {
                     circuit.drop_rx(&mut self.inbox);
                 }
+                hub.stop_receiving();
                 hub.close();
             }
         }
@@ -278,18 +349,21 @@ impl<T: Message + Send> Receiver<T> {
     /// # Errors
     ///
     /// [`RecvError::Closed`] at the orderly end, [`RecvError::Dead`] at a loss; both come
-    /// after all values that are complete, and for ever.
+    /// after all values that are complete, and for ever. [`RecvError::Interrupted`] of an end
+    /// that reopens, once for each session. [`RecvError::Left`] of an exclusive export, once
+    /// for each importer.
     #[inline]
     pub fn recv(&mut self) -> Wait<Receiving<'_, T>> {
         Wait::new(Receiving { receiver: self })
     }
 
-    /// Receives the next value, `None` at the orderly end: for loops,
+    /// Receives the next value, `None` at the orderly end (of an exclusive export at each
+    /// importer's, and the next call goes on with the next one): for loops,
     /// `while let Some(tick) = ticks.next().await`.
     ///
     /// # Errors
     ///
-    /// [`Dead`] at a loss, for ever.
+    /// [`Dead`] at a loss, for ever; of an end that reopens, once at an interruption too.
     #[expect(clippy::should_implement_trait, reason = "the same word awaited; the trait's blocks")]
     pub fn next(&mut self) -> Wait<Next<'_, T>> {
         Wait::new(Next { receiver: self })
@@ -354,6 +428,18 @@ impl<T: Message + Send> Receiver<T> {
         }
     }
 
+    fn channel(&self) -> Arc<str> {
+        match &self.port {
+            Port::Remote(inflow) => inflow.channel(),
+            Port::Local(_) | Port::Moved(_) => NAMELESS.into(),
+        }
+    }
+
+    #[cold]
+    fn named(&self, dead: Dead) -> Named<Dead> {
+        Named::new(self.channel(), dead)
+    }
+
     pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.port {
             Port::Remote(inflow) => inflow.source(),
@@ -368,9 +454,13 @@ impl<T: Message + Send> End for Receiver<T> {
     }
 
     fn imported(end: Imported) -> Self {
-        Self::on(end.circuit, end.which)
+        let mut inflow = Inflow::circuit(end.circuit, end.which);
+        inflow.reopen = end.reopen;
+        Self { port: Port::Remote(inflow) }
     }
 }
+
+impl<T: Message + Send> ReopenEnd for Receiver<T> {}
 
 impl<T: Message + Send> ExportEnd for Receiver<T> {
     fn exported(end: Exported) -> Self {
@@ -380,7 +470,7 @@ impl<T: Message + Send> ExportEnd for Receiver<T> {
 
 /// Blocks for each value; ends at the orderly end, and yields a loss as an error for ever.
 impl<T: Message + Send> Iterator for Receiver<T> {
-    type Item = Result<T, Dead>;
+    type Item = Result<T, Named<Dead>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         Self::next(self).wait()
@@ -419,6 +509,10 @@ impl<T: Message + Send> Waiting for Receiving<'_, T> {
     fn source(&self) -> Option<Source<'_>> {
         self.receiver.source()
     }
+
+    fn channel(&self) -> Arc<str> {
+        self.receiver.channel()
+    }
 }
 
 /// As [`Receiving`], for loops.
@@ -428,21 +522,27 @@ pub struct Next<'r, T: Message> {
 }
 
 impl<T: Message + Send> Waiting for Next<'_, T> {
-    type Output = Option<Result<T, Dead>>;
+    type Output = Option<Result<T, Named<Dead>>>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match self.receiver.take(Some(cx.waker())) {
-            Ok(value) => Some(Ok(value)),
+        let dead = match self.receiver.take(Some(cx.waker())) {
+            Ok(value) => return Poll::Ready(Some(Ok(value))),
             Err(RecvError::Empty) => return Poll::Pending,
-            Err(RecvError::Closed) => None,
-            Err(RecvError::Dead(dead)) => Some(Err(dead)),
-            Err(RecvError::Decode(_)) => Some(Err(Dead::here(Reason::DecodeFailed))),
-            Err(RecvError::Deadline) => self.expire(),
-        })
+            Err(RecvError::Closed | RecvError::Left { dead: None }) => return Poll::Ready(None),
+            Err(
+                RecvError::Left { dead: Some(dead) }
+                | RecvError::Dead(dead)
+                | RecvError::Interrupted { dead, .. }
+                | RecvError::NotReopened(dead),
+            ) => dead,
+            Err(RecvError::Decode(_)) => Dead::here(Reason::DecodeFailed),
+            Err(RecvError::Deadline) => Dead::here(Reason::Deadline),
+        };
+        Poll::Ready(Some(Err(self.receiver.named(dead))))
     }
 
     fn expire(&mut self) -> Self::Output {
-        Some(Err(Dead::here(Reason::Deadline)))
+        Some(Err(self.receiver.named(Dead::here(Reason::Deadline))))
     }
 
     fn source(&self) -> Option<Source<'_>> {
@@ -474,7 +574,7 @@ impl<T: Message + Send> Message for Receiver<T> {
     fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
         let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
             Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
-            Port::Local(rx) => CarryPort::Local(alloc::boxed::Box::new(rx)),
+            Port::Local(rx) => CarryPort::Local(Box::new(rx)),
             Port::Remote(inflow) => match inflow.into_circuit() {
                 Ok((circuit, which, inbox)) => CarryPort::Circuit(circuit, which, inbox),
                 Err(inflow) => {

@@ -1,8 +1,9 @@
 //! Room first, value later: a send that can be given up without losing the value.
 
+use alloc::sync::Arc;
 use core::task::{Context, Poll};
 
-use super::error::{SendCause, SendError};
+use super::error::{NAMELESS, SendCause, SendError};
 use super::sender::Sender;
 use super::wait::{Source, Wait, Waiting};
 use crate::message::Message;
@@ -58,7 +59,11 @@ impl<'s, T: Message + Send> Waiting for Reserving<'s, T> {
                 self.sender = Some(sender);
                 Poll::Pending
             }
-            Err(cause) => Poll::Ready(Err(cause)),
+            Err(cause) => {
+                // Still asked for the channel's name.
+                self.sender = Some(sender);
+                Poll::Ready(Err(cause))
+            }
         }
     }
 
@@ -71,5 +76,9 @@ impl<'s, T: Message + Send> Waiting for Reserving<'s, T> {
 
     fn source(&self) -> Option<Source<'_>> {
         self.sender.as_ref().and_then(|sender| sender.source())
+    }
+
+    fn channel(&self) -> Arc<str> {
+        self.sender.as_ref().map_or_else(|| NAMELESS.into(), |sender| sender.channel())
     }
 }

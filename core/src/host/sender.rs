@@ -1,16 +1,21 @@
 //! The sending end.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
+use std::sync::OnceLock;
 
 use super::carry::{Carry, CarryPort, Departing, Departure, Return};
 use super::circuit::{Circuit, Refusal};
-use super::error::{SendCause, SendError};
-use super::hub::{Hub, HubRefusal};
+use super::error::{NAMELESS, SendCause, SendError};
+use super::hub::{Fanout, Hub};
 use super::local;
-use super::spec::{End, ExportEnd, Exported, Imported, Spec};
+use super::named::{ChannelError, sentence};
+use super::reopen::Kept;
+use super::slots::{SENDERS_MAX, Slot};
+use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{EndError, EndVisitor, Message, Shape};
 use crate::proto::{Dead, OpenFlags, Reason};
@@ -24,12 +29,16 @@ pub struct Sender<T: Message> {
     port: Port<T>,
     scratch: Vec<u8>,
     /// How many values may still be sent, where the import said so.
-    left: Option<Bound>,
+    left: Option<Arc<Bound>>,
+    /// Where it waits, if it shares its channel.
+    slot: OnceLock<Slot>,
 }
 
 #[derive(Debug)]
 enum Port<T> {
     Circuit(Arc<Circuit>),
+    /// An import that goes on after its session.
+    Kept(Box<Kept>),
     Hub(Arc<Hub>),
     Local(local::Tx<T>),
     /// Stands for an end that travels in a message.
@@ -175,11 +184,79 @@ const SHORT_ROOM: usize = 64;
 
 impl<T: Message + Send> Sender<T> {
     pub(crate) const fn local(tx: local::Tx<T>) -> Self {
-        Self { port: Port::Local(tx), scratch: Vec::new(), left: None }
+        Self { port: Port::Local(tx), scratch: Vec::new(), left: None, slot: OnceLock::new() }
     }
 
     pub(crate) fn on(circuit: Arc<Circuit>, values: Option<u64>) -> Self {
-        Self { port: Port::Circuit(circuit), scratch: Vec::new(), left: values.map(Bound::new) }
+        Self::bounded(Port::Circuit(circuit), values)
+    }
+
+    fn bounded(port: Port<T>, values: Option<u64>) -> Self {
+        let left = values.map(|values| Arc::new(Bound::new(values)));
+        Self { port, scratch: Vec::new(), left, slot: OnceLock::new() }
+    }
+
+    /// Another sender into the same channel, for another thread or task: values of each
+    /// stay in their order, and the channel ends in order when the last one is dropped.
+    ///
+    /// Every clone has a place of its own to wait; at most 64 share a channel. Account, drain
+    /// and the number of `values(n)` are those of the channel, so of all clones together. A
+    /// sender with clones cannot be sent in a message.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut ticks, mut received) = netchan::channel::<u32>(8);
+    /// let mut more = ticks.try_clone()?;
+    /// ticks.send(1).wait()?;
+    /// drop(ticks); // not the end: there is another one
+    /// more.send(2).wait()?;
+    /// drop(more);
+    /// assert_eq!(received.by_ref().collect::<Result<Vec<_>, _>>()?, [1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CloneError`]: of imported and local senders only at the limit; those that reopen,
+    /// and those that broadcast, cannot be cloned.
+    pub fn try_clone(&self) -> Result<Self, CloneError> {
+        let port = match &self.port {
+            Port::Circuit(circuit) => Port::Circuit(Arc::clone(circuit)),
+            Port::Local(tx) => Port::Local(tx.another()),
+            Port::Hub(hub) => {
+                // A broadcast sends one value at a time, so that all get all.
+                if matches!(hub.fanout, Fanout::Broadcast | Fanout::BroadcastWaits) {
+                    return Err(CloneError::Unsupported);
+                }
+                hub.add_handle();
+                Port::Hub(Arc::clone(hub))
+            }
+            Port::Kept(_) | Port::Moved(_) => return Err(CloneError::Unsupported),
+        };
+        let Some(slot) = self.slot.get_or_init(Slot::first).another() else {
+            match port {
+                Port::Hub(hub) => hub.close(),
+                other => drop(other),
+            }
+            return Err(CloneError::Full);
+        };
+        Ok(Self { port, scratch: Vec::new(), left: self.left.clone(), slot: OnceLock::from(slot) })
+    }
+
+    /// The channel's name.
+    pub(crate) fn channel(&self) -> Arc<str> {
+        match &self.port {
+            Port::Circuit(circuit) => Arc::clone(&circuit.name),
+            Port::Kept(kept) => Arc::clone(&kept.name),
+            Port::Hub(hub) => Arc::clone(&hub.name),
+            Port::Local(_) | Port::Moved(_) => NAMELESS.into(),
+        }
+    }
+
+    /// Who is woken when this waits.
+    fn waker<'a>(&'a self, own: &'a Waker) -> &'a Waker {
+        self.slot.get().map_or(own, |slot| slot.wait(own))
     }
 
     /// Sends a value as soon as there is credit for it.
@@ -191,7 +268,8 @@ impl<T: Message + Send> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the value.
+    /// [`SendError`] with the value. Of an end that reopens [`SendCause::Interrupted`], once
+    /// for each session: the value was not sent, and can be sent again.
     #[inline]
     pub fn send(&mut self, value: T) -> Wait<Sending<'_, T>> {
         Wait::new(Sending { sender: self, value: Outgoing::Value(value), ends: Vec::new(), pending: false })
@@ -205,11 +283,11 @@ impl<T: Message + Send> Sender<T> {
     /// may help.
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
         if !self.begin() {
-            return Err(SendError::new(Some(value), SendCause::Closed));
+            return Err(SendError::new(Some(value), SendCause::Closed).of(self.channel()));
         }
         let result = self.try_put(value);
         self.finish(result.is_ok());
-        result
+        result.map_err(|error| error.of(self.channel()))
     }
 
     fn try_put(&self, value: T) -> Result<(), SendError<T>> {
@@ -232,26 +310,36 @@ impl<T: Message + Send> Sender<T> {
 
     /// Whether one more value may be sent; [`Sender::finish`] says whether it was.
     fn begin(&self) -> bool {
-        self.left.as_ref().is_none_or(Bound::begin)
+        self.left.as_ref().is_none_or(|left| left.begin())
     }
 
     fn finish(&self, sent: bool) {
         if let Some(left) = &self.left
             && left.finish(sent)
-            && let Port::Circuit(circuit) = &self.port
         {
-            circuit.drop_tx();
+            match &self.port {
+                Port::Circuit(circuit) => circuit.drop_tx(),
+                Port::Kept(kept) => kept.end(),
+                _ => {}
+            }
         }
     }
 
     /// Whether the longest value that the receiver takes could be sent now.
     pub(crate) fn has_room(&self, waker: &Waker) -> Result<bool, SendCause> {
-        if self.left.as_ref().is_some_and(Bound::is_over) {
+        if self.left.as_ref().is_some_and(|left| left.is_over()) {
             return Err(SendCause::Closed);
         }
-        let longest = T::MAX_LEN;
+        let (longest, waker) = (T::MAX_LEN, self.waker(waker));
         match &self.port {
             Port::Circuit(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
+            Port::Kept(kept) => match kept
+                .on_circuit(Some(waker), |circuit| circuit.has_room(longest, waker).map_err(Refusal::Dead))
+            {
+                Ok(room) => Ok(room),
+                Err(None) => Ok(false),
+                Err(Some(cause)) => Err(cause),
+            },
             Port::Hub(hub) => hub.has_room(longest, waker),
             Port::Local(tx) => match tx.circuit() {
                 Some(circuit) => circuit.has_room(longest, waker).map_err(SendCause::Dead),
@@ -268,7 +356,8 @@ impl<T: Message + Send> Sender<T> {
         }
     }
 
-    /// Waits until everything sent so far was taken by the programs at the far ends.
+    /// Waits until everything sent so far was taken by the programs at the far ends; of an
+    /// end that reopens, everything since it was interrupted last.
     ///
     /// # Errors
     ///
@@ -277,10 +366,11 @@ impl<T: Message + Send> Sender<T> {
         Wait::new(Draining { sender: self })
     }
 
-    /// What became of the values sent so far.
+    /// What became of the values sent so far, of an end that reopens in all its sessions.
     pub fn account(&self) -> Account {
         match &self.port {
             Port::Circuit(circuit) => circuit.account(),
+            Port::Kept(kept) => kept.account(),
             Port::Hub(hub) => hub.account(),
             Port::Local(tx) => {
                 let moved = tx.circuit().map_or_else(Account::default, |circuit| circuit.account());
@@ -294,6 +384,7 @@ impl<T: Message + Send> Sender<T> {
     pub fn importers(&self) -> usize {
         match &self.port {
             Port::Circuit(circuit) => usize::from(circuit.dead().is_none()),
+            Port::Kept(kept) => kept.present().map_or(0, |circuit| usize::from(circuit.dead().is_none())),
             Port::Hub(hub) => hub.importers(),
             Port::Local(tx) => match tx.circuit() {
                 Some(circuit) => usize::from(circuit.dead().is_none()),
@@ -311,22 +402,12 @@ impl<T: Message + Send> Sender<T> {
         ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
     ) -> Result<(), Option<SendCause>> {
-        let told = |refusal| match refusal {
-            Refusal::Wait => None,
-            Refusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
-            Refusal::Dead(dead) => Some(SendCause::Dead(dead)),
-        };
+        let (told, waker) = (Refusal::cause, waker.map(|waker| self.waker(waker)));
         match &self.port {
             Port::Circuit(circuit) if T::HAS_ENDS => circuit.send_carrying(bytes, ends, waker).map_err(told),
             Port::Circuit(circuit) => circuit.send(bytes, waker).map_err(told),
-            Port::Hub(hub) => hub.send(bytes, ends, waker).map_err(|refusal| match refusal {
-                HubRefusal::Wait => None,
-                HubRefusal::NoImporter if waker.is_some() => None,
-                HubRefusal::NoImporter => Some(SendCause::NoImporter),
-                HubRefusal::TooLarge(limit) => Some(SendCause::TooLarge(limit)),
-                HubRefusal::Ends => Some(SendCause::Ends(EndError::Refused)),
-                HubRefusal::Closed => Some(SendCause::Dead(Dead::here(Reason::Shutdown))),
-            }),
+            Port::Kept(kept) => kept.on_circuit(waker, |circuit| circuit.send_carrying(bytes, ends, waker)),
+            Port::Hub(hub) => hub.send(bytes, ends, waker).map_err(|refusal| refusal.cause(waker.is_some())),
             Port::Local(tx) => match tx.circuit() {
                 // The receiving half has moved to another node.
                 Some(circuit) => circuit.send(bytes, waker).map_err(told),
@@ -339,6 +420,7 @@ impl<T: Message + Send> Sender<T> {
     pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.port {
             Port::Circuit(circuit) => Some((&circuit.link).into()),
+            Port::Kept(kept) => kept.present().map(|circuit| Source::shared(Arc::clone(&circuit.link))),
             _ => None,
         }
     }
@@ -346,8 +428,11 @@ impl<T: Message + Send> Sender<T> {
 
 impl<T: Message> Drop for Sender<T> {
     fn drop(&mut self) {
+        let is_last = self.slot.get().is_none_or(Slot::leave);
         match &self.port {
+            Port::Circuit(_) if !is_last => {}
             Port::Circuit(circuit) => circuit.drop_tx(),
+            Port::Kept(kept) => kept.end(),
             Port::Hub(hub) => hub.close(),
             Port::Local(_) | Port::Moved(_) => {}
         }
@@ -360,13 +445,18 @@ impl<T: Message + Send> End for Sender<T> {
     }
 
     fn imported(end: Imported) -> Self {
-        Self::on(end.circuit, end.values)
+        match end.reopen {
+            None => Self::on(end.circuit, end.values),
+            Some(reopen) => Self::bounded(Port::Kept(Kept::new(end.circuit, reopen)), end.values),
+        }
     }
 }
 
+impl<T: Message + Send> ReopenEnd for Sender<T> {}
+
 impl<T: Message + Send> ExportEnd for Sender<T> {
     fn exported(end: Exported) -> Self {
-        Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None }
+        Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None, slot: OnceLock::new() }
     }
 }
 
@@ -391,7 +481,7 @@ impl<T: Message + Send> Sending<'_, T> {
             let Outgoing::Value(value) = core::mem::replace(&mut self.value, Outgoing::Sent) else {
                 return Poll::Ready(Ok(()));
             };
-            return match tx.send(value, Some(cx.waker())) {
+            return match tx.send(value, Some(self.sender.waker(cx.waker()))) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err((value, SendCause::Full)) => {
                     self.value = Outgoing::Value(value);
@@ -452,7 +542,7 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
         let sent = match &self.sender.port {
             Port::Circuit(circuit) => circuit.send_short_now(&message, len),
             Port::Hub(hub) => hub.send_short_now(&message, len),
-            Port::Local(_) | Port::Moved(_) => false,
+            Port::Kept(_) | Port::Local(_) | Port::Moved(_) => false,
         };
         sent.then(|| {
             self.value = Outgoing::Sent;
@@ -467,11 +557,11 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
         }
         if !self.sender.begin() {
             let value = self.value.give_back(&mut self.sender.scratch);
-            return Poll::Ready(Err(SendError::new(value, SendCause::Closed)));
+            return Poll::Ready(Err(SendError::new(value, SendCause::Closed).of(self.sender.channel())));
         }
         let result = self.poll_put(cx);
         self.sender.finish(matches!(result, Poll::Ready(Ok(()))));
-        result
+        result.map_err(|error| error.of(self.sender.channel()))
     }
 
     fn expire(&mut self) -> Self::Output {
@@ -484,7 +574,8 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             _ => SendCause::Deadline,
         };
         self.value.attach(&mut self.ends);
-        Err(SendError::new(self.value.give_back(&mut self.sender.scratch), cause))
+        let value = self.value.give_back(&mut self.sender.scratch);
+        Err(SendError::new(value, cause).of(self.sender.channel()))
     }
 
     fn source(&self) -> Option<Source<'_>> {
@@ -502,8 +593,29 @@ impl<T: Message + Send> Drop for Sending<'_, T> {
     }
 }
 
-/// What is missing: a drain that did not complete.
+/// Why there is no further sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloneError {
+    /// 64 senders share the channel already.
+    Full,
+    /// An end that reopens, that broadcasts, or that was sent in a message.
+    Unsupported,
+}
+
+impl core::fmt::Display for CloneError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full => write!(f, "{SENDERS_MAX} senders share the channel already"),
+            Self::Unsupported => f.write_str("a sender that reopens or broadcasts cannot be cloned"),
+        }
+    }
+}
+
+impl core::error::Error for CloneError {}
+
+/// What is missing: a drain that did not complete.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainError {
     /// What became of the values.
@@ -523,7 +635,19 @@ impl core::fmt::Display for DrainError {
     }
 }
 
+impl core::fmt::Debug for DrainError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        sentence(f, self, self.advice())
+    }
+}
+
 impl core::error::Error for DrainError {}
+
+impl ChannelError for DrainError {
+    fn advice(&self) -> Option<&'static str> {
+        self.dead.unwrap_or(Dead::here(Reason::Deadline)).advice()
+    }
+}
 
 /// Waits for confirmation.
 #[derive(Debug)]
@@ -535,16 +659,19 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
     type Output = Result<(), DrainError>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = self.sender.waker(cx.waker());
         let drained = match &self.sender.port {
-            Port::Circuit(circuit) => circuit.drained(cx.waker()),
-            Port::Hub(hub) => hub.drained(cx.waker()),
+            Port::Circuit(circuit) => circuit.drained(waker),
+            // What was sent before an interruption was told is accounted for there.
+            Port::Kept(kept) => kept.present().map_or(Ok(true), |circuit| circuit.drained(waker)),
+            Port::Hub(hub) => hub.drained(waker),
             Port::Local(tx) => match tx.circuit() {
-                Some(circuit) => circuit.drained(cx.waker()),
+                Some(circuit) => circuit.drained(waker),
                 None => {
-                    let drained = tx.drained(cx.waker());
+                    let drained = tx.drained(waker);
                     // The receiving half may have moved before that looked.
                     match tx.circuit() {
-                        Some(circuit) => circuit.drained(cx.waker()),
+                        Some(circuit) => circuit.drained(waker),
                         None => drained,
                     }
                 }
@@ -565,6 +692,10 @@ impl<T: Message + Send> Waiting for Draining<'_, T> {
     fn source(&self) -> Option<Source<'_>> {
         self.sender.source()
     }
+
+    fn channel(&self) -> Arc<str> {
+        self.sender.channel()
+    }
 }
 
 impl<T: Message> serde::Serialize for Sender<T> {
@@ -579,21 +710,22 @@ impl<T: Message> serde::Serialize for Sender<T> {
 impl<'de, T: Message> serde::Deserialize<'de> for Sender<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let port = Port::Moved(u32::deserialize(deserializer)?);
-        Ok(Self { port, scratch: Vec::new(), left: None })
+        Ok(Self { port, scratch: Vec::new(), left: None, slot: OnceLock::new() })
     }
 }
 
 /// A sender can be sent in a message: it is then used at the other side. One of a local
-/// channel, or an imported one; not an exported one.
+/// channel, or an imported one; not an exported one, nor one with clones.
 impl<T: Message + Send> Message for Sender<T> {
     const NAME: &'static str = "Sender";
     const SHAPE: Shape = Shape::end("sender", &[T::FINGERPRINT], 5);
 
     fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
+        let is_alone = self.slot.get().is_none_or(Slot::is_alone);
         let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
             Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
-            Port::Local(tx) if tx.circuit().is_none() => CarryPort::Local(alloc::boxed::Box::new(tx)),
-            Port::Circuit(circuit) if self.left.is_none() => {
+            Port::Local(tx) if is_alone && tx.circuit().is_none() => CarryPort::Local(Box::new(tx)),
+            Port::Circuit(circuit) if is_alone && self.left.is_none() => {
                 CarryPort::Circuit(circuit, 0, super::inbox::Inbox::default())
             }
             other => {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::circuit::Circuit;
 use super::hub::Hub;
+use super::reopen::Reopen;
 use crate::message::{Fingerprint, Message, Shape};
 use crate::proto::{Link, OpenFlags};
 
@@ -28,6 +29,9 @@ pub trait ExportEnd: End {
     fn exported(hub: Exported) -> Self;
 }
 
+/// An end that can outlive its session; see [`Import::reopen`](super::Import::reopen).
+pub trait ReopenEnd: End {}
+
 /// A circuit that was accepted.
 #[derive(Debug)]
 pub struct Imported {
@@ -36,6 +40,8 @@ pub struct Imported {
     pub(crate) which: u8,
     /// How many values may pass, if that is limited.
     pub(crate) values: Option<u64>,
+    /// How it is opened again in the next session, if it is to be.
+    pub(crate) reopen: Option<alloc::boxed::Box<Reopen>>,
 }
 
 /// A hub that was published.

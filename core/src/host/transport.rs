@@ -13,6 +13,7 @@ use super::error::LinkError;
 use super::link::{Budget, Io, LinkCell};
 use super::node::Node;
 use super::peer::Peer;
+pub use super::sessions::{Due, Redial};
 use super::stream::{BlockingStream, Stream};
 use super::sync;
 use super::timer;

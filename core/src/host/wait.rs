@@ -8,7 +8,9 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::time::Instant;
 
+use super::error::NAMELESS;
 use super::link::LinkCell;
+use super::named::{Naming, Outcome};
 use super::parker::Parker;
 use super::sync;
 use super::timer;
@@ -42,6 +44,12 @@ pub trait Waiting: Unpin {
     #[doc(hidden)]
     fn source(&self) -> Option<Source<'_>> {
         None
+    }
+
+    /// The name of the channel, for errors.
+    #[doc(hidden)]
+    fn channel(&self) -> Arc<str> {
+        NAMELESS.into()
     }
 }
 
@@ -132,6 +140,22 @@ impl<W: Waiting> Wait<W> {
         })
     }
 
+    /// The same operation, whose error says the channel's name: for `?`.
+    ///
+    /// ```no_run
+    /// # fn f(mut ticks: netchan::Receiver<u64>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let tick = ticks.recv().named().wait()?; // channel `ticks`: dead: the link was lost
+    /// # let _ = tick;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn named(self) -> Wait<Naming<W>>
+    where
+        W::Output: Outcome,
+    {
+        Wait { what: Naming::new(self.what) }
+    }
+
     /// Gives up after `limit`: the operation then yields its deadline error. netchan keeps
     /// the time itself, so this works under any runtime and under none.
     pub fn timeout(mut self, limit: Duration) -> Timeout<W> {
@@ -160,6 +184,14 @@ pub struct Timeout<W> {
 }
 
 impl<W: Waiting> Timeout<W> {
+    /// As [`Wait::named`].
+    pub fn named(self) -> Timeout<Naming<W>>
+    where
+        W::Output: Outcome,
+    {
+        Timeout { what: Naming::new(self.what), at: self.at, timer: self.timer }
+    }
+
     /// Blocks this thread until the operation is ready or its time is over.
     pub fn wait(mut self) -> W::Output {
         Parker::with(|parker, waker| {

@@ -4,6 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+pub use super::typed::{KINDS, decode, decode_budget, decode_only};
 use super::{Chain, Node, Pair, Port, Stage};
 use crate::proto::{
     Fault, Frame, Hello, Instant, LinkConfig, LinkKind, LinkState, OpenFlags, Reason, framing, varint,
@@ -13,8 +14,14 @@ use crate::proto::{
 pub type Target = fn(&[u8]);
 
 /// Every target, with the name of its corpus.
-pub const TARGETS: &[(&str, Target)] =
-    &[("framing", framing), ("frames", frames), ("bring_up", bring_up), ("link", link), ("splice", splice)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("framing", framing),
+    ("frames", frames),
+    ("bring_up", bring_up),
+    ("link", link),
+    ("splice", splice),
+    ("decode", decode),
+];
 
 /// A stream gives the same frames whole and in any pieces.
 pub fn framing(data: &[u8]) {

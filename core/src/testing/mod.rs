@@ -22,6 +22,8 @@ mod rng;
 mod router;
 #[cfg(feature = "testing")]
 pub mod sim;
+#[cfg(feature = "testing")]
+mod typed;
 
 #[cfg(feature = "testing")]
 pub use chain::Chain;

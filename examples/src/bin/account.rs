@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..2 {
         receiver.recv().wait()?;
     }
-    if let Err(error) = ticks.drain().timeout(Duration::from_millis(100)).wait() {
+    if let Err(error) = ticks.drain().timeout(Duration::from_millis(100)).named().wait() {
         println!("{error}");
     }
     drop(receiver); // hangs up on three values

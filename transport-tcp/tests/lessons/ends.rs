@@ -285,7 +285,7 @@ fn a_loss_is_not_an_end() -> Outcome {
     peer.close();
     // This side has asked for it, and is told so; a loop does not end as if all were there.
     assert_eq!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(Dead::here(Reason::Closed))));
-    let items: Vec<_> = got.by_ref().take(2).collect();
+    let items: Vec<_> = got.by_ref().take(2).map(|item| item.map_err(Dead::from)).collect();
     assert_eq!(items, [Err(Dead::here(Reason::Closed)), Err(Dead::here(Reason::Closed))]);
     assert_eq!(peer.down().wait(), LinkError::Local(Reason::Closed));
     Ok(())

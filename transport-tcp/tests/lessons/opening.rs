@@ -17,9 +17,17 @@ fn a_refused_import_does_not_leave_its_reader_waiting() -> Outcome {
     // seconds of an import are over.
     let reader = spawn(move || (got.recv().wait(), got.recv().wait()));
     let start = Instant::now();
-    let unknown = peer.import::<Receiver<Tick>>("bad").timeout(Duration::from_millis(50)).wait().err();
+    let unknown = peer
+        .import::<Receiver<Tick>>("bad")
+        .timeout(Duration::from_millis(50))
+        .wait()
+        .err()
+        .map(ImportError::from);
     assert!(matches!(unknown, Some(ImportError::NoName | ImportError::Deadline)), "{unknown:?}");
-    assert_eq!(peer.import::<Sender<Tick>>("good").wait().err(), Some(ImportError::WrongDirection));
+    assert_eq!(
+        peer.import::<Sender<Tick>>("good").wait().err().map(ImportError::from),
+        Some(ImportError::WrongDirection)
+    );
     assert!(start.elapsed() < Duration::from_secs(4));
     good.send(tick(1)).wait()?;
     drop(good);
@@ -34,7 +42,7 @@ fn a_type_that_differs_does_not_kill_the_connection() -> Outcome {
     let (_node, peer) = ground.visitor();
     let mut got = peer.import::<Receiver<Tick>>("ticks").wait()?;
     for _ in 0..20 {
-        let differs = peer.import::<Receiver<String>>("ticks").wait().err();
+        let differs = peer.import::<Receiver<String>>("ticks").wait().err().map(ImportError::from);
         let named = ImportError::TypeDiffers { wanted: String::NAME, exported: "Tick".into() };
         assert_eq!(differs, Some(named));
     }
@@ -54,7 +62,7 @@ fn events_that_nobody_reads_harm_nothing() -> Outcome {
     let importer = Node::new("importer");
     let stays = tcp::connect(&importer, address).wait()?;
     let mut got = stays.import::<Receiver<Tick>>("ticks").wait()?;
-    // Two events each, of which 256 are kept.
+    // Two events each, of which 256 are kept; and one of the import, which is among the first.
     for n in 0..150 {
         let visitor = Node::new("visitor");
         let peer = eventually("a link", || tcp::connect(&visitor, address).wait().ok());
@@ -66,13 +74,13 @@ fn events_that_nobody_reads_harm_nothing() -> Outcome {
         }
     }
     let lost =
-        eventually("all ends are seen", || (node.events_lost() >= 301 - 256).then(|| node.events_lost()));
+        eventually("all ends are seen", || (node.events_lost() >= 302 - 256).then(|| node.events_lost()));
     let mut kept = 0;
     while let Some(event) = node.next_event() {
-        assert!(matches!(event, LinkEvent::Up { .. } | LinkEvent::Down { .. }));
+        assert!(kept == 1 || matches!(event, LinkEvent::Up { .. } | LinkEvent::Down { .. }), "{event:?}");
         kept += 1;
     }
-    assert_eq!((kept, lost), (256, 301 - 256));
+    assert_eq!((kept, lost), (256, 302 - 256));
     ticks.send(tick(1)).wait()?;
     assert_eq!(got.recv().wait()?, tick(1));
     // And there is room for new ones.
@@ -93,7 +101,12 @@ fn imports_that_were_given_up_do_not_take_the_place_of_those_who_wait() -> Outco
         assert!(gone.as_mut().poll(&mut cx).is_pending());
         drop(gone);
     }
-    let waits = peer.import::<Receiver<Tick>>("late").timeout(Duration::from_millis(50)).wait().err();
+    let waits = peer
+        .import::<Receiver<Tick>>("late")
+        .timeout(Duration::from_millis(50))
+        .wait()
+        .err()
+        .map(ImportError::from);
     assert!(matches!(waits, Some(ImportError::NoName | ImportError::Deadline)), "{waits:?}");
     let _late: Sender<Tick> = ground.node.export("late")?;
     peer.import::<Receiver<Tick>>("late").wait()?;
@@ -137,7 +150,7 @@ fn handles_that_are_used_again_do_not_mix_their_values() -> Outcome {
                     let mut got = match peer.import::<Receiver<Tick>>(&format!("churn/{n}")).wait() {
                         Ok(got) => got,
                         // The finals of the one before are still under way.
-                        Err(ImportError::NoResources) => continue,
+                        Err(error) if *error == ImportError::NoResources => continue,
                         Err(error) => panic!("{error}"),
                     };
                     let mut last = None;
