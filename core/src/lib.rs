@@ -23,10 +23,10 @@ pub use netchan_derive::Message;
 
 #[cfg(feature = "std")]
 pub use host::{
-    Account, ByteReader, ByteWriter, CallError, ChannelError, Client, CloneError, Config, DrainError, Duplex,
-    ExportError, ExportOptions, Fanout, ImportError, Latest, LinkError, LinkEvent, Named, Node, Peer,
-    PeerInfo, Receiver, Reconnect, RecvError, Request, SelectError, SendCause, SendError, Sender, Server,
-    Watch, channel, select,
+    Account, BatchError, ByteReader, ByteWriter, CallError, ChannelError, Client, CloneError, Config,
+    DrainError, Duplex, ExportError, ExportOptions, Fanout, ImportError, Latest, LinkError, LinkEvent, Named,
+    Node, Peer, PeerInfo, Receiver, Reconnect, RecvError, Request, SelectError, SendCause, SendError, Sender,
+    Server, Watch, channel, select,
 };
 pub use proto::{Dead, Place, Reason};
 #[cfg(feature = "testing-bare")]

@@ -28,8 +28,10 @@ pub(crate) const BASELINE: &str = "raw";
 /// All peers, in the order of the table.
 pub(crate) const ALL: &[&dyn Peer] = &[
     &raw::Raw,
-    &netchan::Netchan,
-    &netchan_async::NetchanTokio,
+    &netchan::Netchan { batches: false },
+    &netchan::Netchan { batches: true },
+    &netchan_async::NetchanTokio { batches: false },
+    &netchan_async::NetchanTokio { batches: true },
     &netchan_async::NetchanAsyncStd,
     &framed::Framed,
     &remoc::Remoc,

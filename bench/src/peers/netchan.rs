@@ -22,16 +22,32 @@ use crate::message::{Flow, Msg, Source, Tally, Trips};
 /// How long anything may take that the other process has to do first.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Values of one batch.
+pub(super) const BATCH: usize = 64;
+/// Why the others are left out.
+pub(super) const ONLY_ONEWAY: &str = "differs from the row above only one way";
+
+/// One value at a time, or `send_batch` where many go one way.
 #[derive(Debug)]
-pub(crate) struct Netchan;
+pub(crate) struct Netchan {
+    pub(crate) batches: bool,
+}
 
 impl Peer for Netchan {
     fn name(&self) -> &'static str {
-        "netchan"
+        if self.batches { "netchan-batch" } else { "netchan" }
     }
 
     fn about(&self) -> &'static str {
-        "netchan, blocking: std threads"
+        if self.batches {
+            "netchan, blocking, 64 values at a time with `send_batch`"
+        } else {
+            "netchan, blocking: std threads"
+        }
+    }
+
+    fn not_applicable(&self, job: &Job) -> Option<&'static str> {
+        (self.batches && job.workload != Workload::Oneway).then_some(ONLY_ONEWAY)
     }
 
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
@@ -65,6 +81,7 @@ impl Peer for Netchan {
                 round_trip(&mut control, Msg::end(0))?;
                 figures
             }
+            Workload::Oneway if self.batches => flood_in_batches(job, &mut control)?,
             Workload::Oneway => flood(job, &mut control)?,
             Workload::Bulk => send_bulk(job, &link, &mut control)?,
             Workload::Channels => open_channels(job, &link, &mut control)?,
@@ -122,6 +139,21 @@ fn flood(job: &Job, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
     let mut source = Source::start(job);
     while let Some(msg) = source.next() {
         control.send(msg).wait()?;
+    }
+    let receipt = round_trip(control, source.end())?;
+    source.finish(receipt)
+}
+
+fn flood_in_batches(job: &Job, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
+    let mut source = Source::start(job);
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        batch.extend(std::iter::from_fn(|| source.next()).take(BATCH));
+        if batch.is_empty() {
+            break;
+        }
+        control.halves().0.send_batch(&batch).wait()?;
+        batch.clear();
     }
     let receipt = round_trip(control, source.end())?;
     source.finish(receipt)

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use netchan::{Bytes, Duplex, Node, Peer as Link, Receiver, Sender};
 
 use super::Peer;
+use super::netchan::{BATCH, ONLY_ONEWAY};
 use crate::bulk::{BlockTally, Blocks};
 use crate::child::Door;
 use crate::job::{BULK_STREAMS, Figures, Job, PER_CHANNEL, Workload};
@@ -22,8 +23,11 @@ use crate::message::{Flow, Msg, Source, Tally, Trips};
 /// How long anything may take that the other process has to do first.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// One value at a time, or `send_batch` where many go one way.
 #[derive(Debug)]
-pub(crate) struct NetchanTokio;
+pub(crate) struct NetchanTokio {
+    pub(crate) batches: bool,
+}
 
 #[derive(Debug)]
 pub(crate) struct NetchanAsyncStd;
@@ -79,11 +83,19 @@ impl Runtime for NetchanAsyncStd {
 
 impl Peer for NetchanTokio {
     fn name(&self) -> &'static str {
-        "netchan-tokio"
+        if self.batches { "netchan-tokio-batch" } else { "netchan-tokio" }
     }
 
     fn about(&self) -> &'static str {
-        "netchan on tokio's current-thread runtime"
+        if self.batches {
+            "netchan on tokio, 64 values at a time with `send_batch`"
+        } else {
+            "netchan on tokio's current-thread runtime"
+        }
+    }
+
+    fn not_applicable(&self, job: &Job) -> Option<&'static str> {
+        (self.batches && job.workload != Workload::Oneway).then_some(ONLY_ONEWAY)
     }
 
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
@@ -93,7 +105,8 @@ impl Peer for NetchanTokio {
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
         let job = job.clone();
-        Self::block_on(async move { client::<Self>(&job, server).await })
+        let batches = self.batches;
+        Self::block_on(async move { client::<Self>(&job, server, batches).await })
     }
 }
 
@@ -113,7 +126,7 @@ impl Peer for NetchanAsyncStd {
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
         let job = job.clone();
-        <Self as Runtime>::block_on(async move { client::<Self>(&job, server).await })
+        <Self as Runtime>::block_on(async move { client::<Self>(&job, server, false).await })
     }
 }
 
@@ -159,7 +172,7 @@ async fn serve<R: Runtime>(job: &Job, door: Door) -> Result<Figures> {
     Ok(figures)
 }
 
-async fn client<R: Runtime>(job: &Job, server: SocketAddr) -> Result<Figures> {
+async fn client<R: Runtime>(job: &Job, server: SocketAddr, batches: bool) -> Result<Figures> {
     let node = Node::new("client");
     let link = R::connect(&node, server).await?;
     let mut control = link.import::<Control>("control").await?;
@@ -168,6 +181,20 @@ async fn client<R: Runtime>(job: &Job, server: SocketAddr) -> Result<Figures> {
             let figures = ping(job, &mut control).await?;
             round_trip(&mut control, Msg::end(0)).await?;
             figures
+        }
+        Workload::Oneway if batches => {
+            let mut source = Source::start(job);
+            let mut batch = Vec::with_capacity(BATCH);
+            loop {
+                batch.extend(std::iter::from_fn(|| source.next()).take(BATCH));
+                if batch.is_empty() {
+                    break;
+                }
+                control.halves().0.send_batch(&batch).await?;
+                batch.clear();
+            }
+            let receipt = round_trip(&mut control, source.end()).await?;
+            source.finish(receipt)?
         }
         Workload::Oneway => {
             let mut source = Source::start(job);

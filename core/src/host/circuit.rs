@@ -180,6 +180,17 @@ impl Circuit {
         sent
     }
 
+    /// As [`Circuit::send_short_now`], for many under one lock: how many were sent.
+    pub(crate) fn send_batch_now(&self, batch: &[(Short, usize)]) -> usize {
+        let mut state = self.link.lock();
+        let sent =
+            batch.iter().take_while(|(message, len)| state.append_short(self.id, message, *len)).count();
+        if sent > 0 && !state.output.is_carried() {
+            self.link.push(state, Urgency::Burst);
+        }
+        sent
+    }
+
     /// Sends a message that carries channel ends: each gets a circuit of its own first.
     pub(crate) fn send_carrying(
         &self,

@@ -443,29 +443,38 @@ impl Hub {
     /// Sends to the importer whose turn it is, if it has room: the usual case, for which
     /// nobody has to be registered first.
     fn send_to_next(&self, message: &mut Vec<u8>) -> bool {
-        self.with_next(|circuit| circuit.send(message, None).is_ok())
+        self.with_next(|circuit| usize::from(circuit.send(message, None).is_ok())) == 1
     }
 
     /// Sends a short value to the importer whose turn it is, if nothing stands in the way;
     /// else nothing has happened.
     pub(crate) fn send_short_now(&self, message: &Short, len: usize) -> bool {
-        let to_one = matches!(self.fanout, Fanout::WorkQueue | Fanout::Exclusive);
-        to_one && self.with_next(|circuit| circuit.send_short_now(message, len))
+        self.is_for_one() && self.with_next(|circuit| circuit.send_short_now(message, len).into()) == 1
+    }
+
+    /// As [`Hub::send_short_now`], for many to one importer: how many were sent.
+    pub(crate) fn send_batch_now(&self, batch: &[(Short, usize)]) -> usize {
+        if self.is_for_one() { self.with_next(|circuit| circuit.send_batch_now(batch)) } else { 0 }
+    }
+
+    /// Whether each value goes to one importer.
+    const fn is_for_one(&self) -> bool {
+        matches!(self.fanout, Fanout::WorkQueue | Fanout::Exclusive)
     }
 
     #[inline]
-    fn with_next(&self, send: impl FnOnce(&Circuit) -> bool) -> bool {
+    fn with_next(&self, send: impl FnOnce(&Circuit) -> usize) -> usize {
         let (index, circuit, turns) = {
             let state = self.lock();
             if state.closed || state.count == 0 || state.members.len() > 1 && self.tells_left() {
-                return false;
+                return 0;
             }
             let index = if state.next < state.members.len() { state.next } else { 0 };
-            let Some(entry) = &state.members[index] else { return false };
+            let Some(entry) = &state.members[index] else { return 0 };
             (index, Arc::clone(&entry.circuit), state.next != index + 1 && state.members.len() > 1)
         };
         let sent = send(&circuit);
-        if sent && turns {
+        if sent > 0 && turns {
             self.lock().next = index + 1;
         }
         sent

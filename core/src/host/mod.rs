@@ -3,6 +3,7 @@
 //! Lock order: node tables and hubs, then one link, then leaves (a thread's parker, a
 //! timer). Never two links at once. Wakers and hubs are told with no lock held.
 
+mod batch;
 mod bytes_io;
 mod call;
 mod carry;
@@ -43,6 +44,7 @@ mod timer;
 pub mod transport;
 mod wait;
 
+pub use batch::{BatchError, SendingBatch};
 pub use bytes_io::{ByteReader, ByteWriter};
 pub use call::{CallError, Calling, Client, Replying, Request, Server, Serving};
 pub use duplex::Duplex;

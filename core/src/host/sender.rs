@@ -180,7 +180,7 @@ pub(crate) type Short = [u8; SHORT_ROOM];
 /// The longest of them, in bytes.
 const SHORT_MAX: usize = 48;
 /// Beyond the longest, so that the encoder's own copies of constant length fit.
-const SHORT_ROOM: usize = 64;
+pub(crate) const SHORT_ROOM: usize = 64;
 
 impl<T: Message + Send> Sender<T> {
     pub(crate) const fn local(tx: local::Tx<T>) -> Self {
@@ -417,6 +417,33 @@ impl<T: Message + Send> Sender<T> {
         }
     }
 
+    /// Whether [`Sender::put_short`] may send something.
+    #[inline]
+    pub(crate) fn puts_short(&self) -> bool {
+        // Decided when this is compiled: for other types nothing of it is left.
+        let is_short = const { matches!(T::MAX_LEN, Some(0..=SHORT_MAX)) && !T::HAS_ENDS };
+        is_short && self.left.is_none() && matches!(self.port, Port::Circuit(_) | Port::Hub(_))
+    }
+
+    /// Sends an encoded value if it can go right now.
+    #[inline]
+    fn put_short(&self, message: &Short, len: usize) -> bool {
+        match &self.port {
+            Port::Circuit(circuit) => circuit.send_short_now(message, len),
+            Port::Hub(hub) => hub.send_short_now(message, len),
+            Port::Kept(_) | Port::Local(_) | Port::Moved(_) => false,
+        }
+    }
+
+    /// Sends as many of these encoded values as can go right now, the first ones.
+    pub(crate) fn put_batch(&self, batch: &[(Short, usize)]) -> usize {
+        match &self.port {
+            Port::Circuit(circuit) => circuit.send_batch_now(batch),
+            Port::Hub(hub) => hub.send_batch_now(batch),
+            Port::Kept(_) | Port::Local(_) | Port::Moved(_) => 0,
+        }
+    }
+
     pub(crate) fn source(&self) -> Option<Source<'_>> {
         match &self.port {
             Port::Circuit(circuit) => Some((&circuit.link).into()),
@@ -463,8 +490,8 @@ impl<T: Message + Send> ExportEnd for Sender<T> {
 /// A value being sent.
 #[derive(Debug)]
 pub struct Sending<'s, T: Message + Send> {
-    sender: &'s mut Sender<T>,
-    value: Outgoing<T>,
+    pub(crate) sender: &'s mut Sender<T>,
+    pub(crate) value: Outgoing<T>,
     /// Channel ends that were taken out of the value.
     ends: Vec<Departing>,
     pending: bool,
@@ -472,7 +499,28 @@ pub struct Sending<'s, T: Message + Send> {
 
 impl<T: Message + Send> Unpin for Sending<'_, T> {}
 
-impl<T: Message + Send> Sending<'_, T> {
+impl<'s, T: Message + Send> Sending<'s, T> {
+    /// Of no value yet.
+    pub(crate) const fn nothing(sender: &'s mut Sender<T>) -> Self {
+        Self { sender, value: Outgoing::Sent, ends: Vec::new(), pending: false }
+    }
+
+    /// Whether no value is being sent.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.value, Outgoing::Sent)
+    }
+
+    /// The deadline has passed before the value could be sent.
+    pub(crate) fn too_late(&mut self) -> SendError<T> {
+        self.not_sent(SendCause::Deadline)
+    }
+
+    fn not_sent(&mut self, cause: SendCause) -> SendError<T> {
+        self.value.attach(&mut self.ends);
+        let value = self.value.give_back(&mut self.sender.scratch);
+        SendError::new(value, cause).of(self.sender.channel())
+    }
+
     #[inline]
     fn poll_put(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         if let Port::Local(tx) = &self.sender.port
@@ -527,24 +575,14 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
 
     #[inline]
     fn now(&mut self) -> Option<Self::Output> {
-        // Decided when this is compiled: for other types nothing of it is left.
-        let is_short = const { matches!(T::MAX_LEN, Some(0..=SHORT_MAX)) && !T::HAS_ENDS };
-        if !is_short || self.sender.left.is_some() {
+        if !self.sender.puts_short() {
             return None;
         }
         let Outgoing::Value(value) = &self.value else { return None };
-        if !matches!(self.sender.port, Port::Circuit(_) | Port::Hub(_)) {
-            return None;
-        }
         // Encoded before the lock is taken: `Serialize` is the program's code.
         let mut message = [0; SHORT_ROOM];
         let len = value.encode(&mut message).ok()?;
-        let sent = match &self.sender.port {
-            Port::Circuit(circuit) => circuit.send_short_now(&message, len),
-            Port::Hub(hub) => hub.send_short_now(&message, len),
-            Port::Kept(_) | Port::Local(_) | Port::Moved(_) => false,
-        };
-        sent.then(|| {
+        self.sender.put_short(&message, len).then(|| {
             self.value = Outgoing::Sent;
             Ok(())
         })
@@ -569,13 +607,12 @@ impl<T: Message + Send> Waiting for Sending<'_, T> {
             Port::Hub(hub) if hub.importers() == 0 => SendCause::NoImporter,
             Port::Hub(hub) if hub.drop_slow() => {
                 self.pending = false;
+                self.value = Outgoing::Sent;
                 return Ok(());
             }
             _ => SendCause::Deadline,
         };
-        self.value.attach(&mut self.ends);
-        let value = self.value.give_back(&mut self.sender.scratch);
-        Err(SendError::new(value, cause).of(self.sender.channel()))
+        Err(self.not_sent(cause))
     }
 
     fn source(&self) -> Option<Source<'_>> {
