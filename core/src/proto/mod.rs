@@ -22,6 +22,7 @@ pub mod framing;
 mod hello;
 #[cfg(feature = "testing")]
 mod life;
+mod line;
 mod link;
 mod reason;
 mod splice;
@@ -35,6 +36,7 @@ pub use crc::{crc32c, crc32c_append};
 pub use fault::Fault;
 pub use frame::{Accept, DeadFrame, Fingerprints, Frame, FrameError, Handle, Head, Open, OpenFlags, Part};
 pub use hello::{Hello, Identity, LinkKind, Name, NameError, PROTOCOL_VERSION};
+pub use line::{LINE_PACKET_MIN, Line, LineConfig, LineCounts, LineSink, WINDOW_MAX};
 pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
 pub use reason::{Dead, Place, Reason};
 pub use splice::{Rings, Side, Splice};

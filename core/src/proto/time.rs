@@ -34,6 +34,11 @@ impl Instant {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// This moment plus `micros`, saturating.
+    pub(crate) const fn plus_micros(self, micros: u32) -> Self {
+        Self(self.0.saturating_add(micros as u64))
+    }
+
     /// This moment plus `millis`, saturating.
     pub(crate) const fn plus_millis(self, millis: u32) -> Self {
         Self(self.0.saturating_add(millis as u64 * 1000))

@@ -9,7 +9,11 @@ mod chain;
 #[cfg(feature = "testing")]
 mod circuit;
 #[cfg(feature = "testing")]
+mod faulty;
+#[cfg(feature = "testing")]
 pub mod fuzz;
+#[cfg(feature = "testing")]
+mod line_end;
 #[cfg(feature = "testing")]
 mod node;
 #[cfg(feature = "testing")]
@@ -27,6 +31,10 @@ pub mod sim;
 pub use chain::Chain;
 #[cfg(feature = "testing")]
 pub use circuit::{Account, Circuit, Outcome, Stage};
+#[cfg(feature = "testing")]
+pub use faulty::{Faults, FaultyLine, FaultyWire};
+#[cfg(feature = "testing")]
+pub use line_end::LineEnd;
 #[cfg(feature = "testing")]
 pub use node::{Node, Policy};
 #[cfg(feature = "testing")]
