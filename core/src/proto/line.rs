@@ -30,7 +30,7 @@ use core::ops::Range;
 use crate::proto::{Fault, Instant, framing};
 use bring_up::{BringUp, Heard};
 use cobs::{Decoder, Encoder, Fed};
-use packet::{CRC_LEN, HEAD_LEN, HELLO_SEED, Head, Kind, Parts};
+use packet::{CRC_LEN, HEAD_LEN, HELLO_SEED, Head, Kind, Numbers, Parts};
 use receiver::Receiver;
 use sender::{Pick, Sender};
 
@@ -254,45 +254,52 @@ impl Line {
     }
 
     fn hear(&mut self, packet: &[u8], now: Instant) {
-        let seeds = self.bring_up.seeds;
-        let seed = |kind| match kind {
-            Kind::Hello => Some(HELLO_SEED),
-            _ => seeds.map(|seeds| seeds.inward),
-        };
-        let Some(head) = packet::check(packet, seed) else {
-            let ours = |_| seeds.map(|seeds| seeds.out);
-            if packet::check(packet, ours).is_some() {
-                self.counts.echoes = self.counts.echoes.wrapping_add(1);
+        let Some(head) = packet::head(packet) else { return self.broken() };
+        let body = HEAD_LEN..packet.len() - CRC_LEN;
+        if head.kind == Kind::Hello {
+            return if packet::is_whole(packet, HELLO_SEED) {
+                self.hear_hello(packet, body);
             } else {
                 self.broken();
-            }
-            return;
-        };
-        let body = HEAD_LEN..packet.len() - CRC_LEN;
-        let busy = self.busy();
-        let taken = match head.kind {
-            Kind::Hello => return self.hear_hello(packet, body),
-            Kind::Data => self.sender.on_ack(head.ack, now) && self.receiver.take(head.sequence, now),
-            Kind::Ack => self.sender.on_ack(head.ack, now),
-            Kind::Nak => self.sender.on_nak(head.ack, busy, now),
-        };
-        self.counts.packets = self.counts.packets.wrapping_add(1);
-        self.bring_up.confirmed = true;
-        if !taken {
-            self.counts.skipped = self.counts.skipped.wrapping_add(1);
-        } else if head.kind == Kind::Data {
-            self.frames = (body.start as u16, body.end as u16);
+            };
         }
+        let Some(seeds) = self.bring_up.seeds else { return self.broken() };
+        let is_data = head.kind == Kind::Data;
+        let sequence = if is_data { self.receiver.number(head.sequence()) } else { 0 };
+        let ack = self.sender.number(head.ack());
+        let whole = |ack| packet::is_whole(packet, Numbers { sequence, ack }.seed(seeds.inward));
+        let Some(ack) = ack.filter(|&ack| whole(ack)) else {
+            return if self.is_echo(packet, head, seeds.out) { self.echo() } else { self.broken() };
+        };
+        self.bring_up.confirmed = true;
+        self.counts.packets = self.counts.packets.wrapping_add(1);
+        if head.kind == Kind::Nak {
+            self.sender.on_nak(ack, self.busy(), now);
+        } else {
+            self.sender.on_ack(ack, now);
+        }
+        if is_data {
+            if self.receiver.take(sequence, now) {
+                self.frames = (body.start as u16, body.end as u16);
+            } else {
+                self.counts.skipped = self.counts.skipped.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Whether a packet is one that we have sent lately.
+    fn is_echo(&self, packet: &[u8], head: Head, session: u32) -> bool {
+        let sequence = if head.kind == Kind::Data { self.sender.sent_number(head.sequence()) } else { 0 };
+        let behind = packet::behind(head.ack(), self.receiver.next());
+        let ack = self.receiver.next().wrapping_sub(behind);
+        packet::is_whole(packet, Numbers { sequence, ack }.seed(session))
     }
 
     fn hear_hello(&mut self, packet: &[u8], body: Range<usize>) {
         let heard = self.bring_up.hear(&packet[body.clone()]);
         match heard {
             Heard::Broken => return self.broken(),
-            Heard::Echo => {
-                self.counts.echoes = self.counts.echoes.wrapping_add(1);
-                return;
-            }
+            Heard::Echo => return self.echo(),
             // It waits for our word under the session.
             Heard::Copy => self.receiver.ack_now(),
             Heard::Up(window, packet) => {
@@ -307,6 +314,10 @@ impl Line {
         if heard != Heard::Copy {
             self.frames = (body.start as u16, body.end as u16);
         }
+    }
+
+    fn echo(&mut self) {
+        self.counts.echoes = self.counts.echoes.wrapping_add(1);
     }
 
     fn broken(&mut self) {
@@ -331,14 +342,14 @@ impl Line {
         } else {
             return None;
         };
-        let (seed, ack) = match self.bring_up.seeds {
+        let (seed, head) = match self.bring_up.seeds {
             Some(seeds) if kind != Kind::Hello => {
                 self.receiver.acked();
-                (seeds.out, self.receiver.next())
+                let numbers = Numbers { sequence, ack: self.receiver.next() };
+                (numbers.seed(seeds.out), Head::new(kind, numbers).bytes())
             }
-            _ => (HELLO_SEED, 0),
+            _ => (HELLO_SEED, HELLO_HEAD),
         };
-        let head = Head { kind, sequence, ack }.bytes();
         let bytes = tx.get(usize::from(body.0)..usize::from(body.1)).unwrap_or_default();
         let crc = packet::sum(seed, head, bytes);
         let lead = self.last_out.is_none_or(|last| last.plus_millis(PAUSE_MS) < now);
@@ -346,7 +357,7 @@ impl Line {
     }
 }
 
-const HELLO_HEAD: [u8; HEAD_LEN] = Head { kind: Kind::Hello, sequence: 0, ack: 0 }.bytes();
+const HELLO_HEAD: [u8; HEAD_LEN] = Head::new(Kind::Hello, Numbers { sequence: 0, ack: 0 }).bytes();
 
 impl Writing {
     fn fill(&mut self, tx: &[u8], out: &mut [u8]) -> usize {

@@ -1,6 +1,6 @@
 //! The receiving half of a session: what is next, and what is to be acknowledged.
 
-use super::packet::SEQUENCES;
+use super::packet::ahead;
 use crate::proto::Instant;
 
 /// An acknowledgement waits this long for a packet to go along with, in milliseconds.
@@ -10,7 +10,7 @@ pub(super) const ACK_DELAY_MS: u32 = 5;
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub(super) struct Receiver {
-    next: u8,
+    next: u32,
     /// The gap before the next packet has been told: one NAK each.
     told: bool,
     nak: bool,
@@ -28,14 +28,21 @@ impl Receiver {
     }
 
     /// Number of the packet that is next, which acknowledges all before.
-    pub(super) const fn next(&self) -> u8 {
+    pub(super) const fn next(&self) -> u32 {
         self.next
     }
 
+    /// Which packet it is whose number ends in these four bits: one before or behind the next.
+    pub(super) const fn number(&self, bits: u8) -> u32 {
+        let ahead = ahead(bits, self.next);
+        self.next.wrapping_add(ahead).wrapping_sub(if ahead < 8 { 0 } else { 16 })
+    }
+
     /// A valid packet: whether it is the next one.
-    pub(super) fn take(&mut self, sequence: u8, now: Instant) -> bool {
-        if sequence == self.next {
-            self.next = (self.next + 1) % SEQUENCES;
+    pub(super) fn take(&mut self, sequence: u32, now: Instant) -> bool {
+        let ahead = sequence.wrapping_sub(self.next);
+        if ahead == 0 {
+            self.next = self.next.wrapping_add(1);
             self.told = false;
             self.nak = false;
             self.unacked = self.unacked.saturating_add(1);
@@ -46,7 +53,7 @@ impl Receiver {
             }
             return true;
         }
-        if sequence.wrapping_sub(self.next) % SEQUENCES < SEQUENCES / 2 {
+        if ahead < 8 {
             self.miss();
         } else {
             // A copy: its sender has not heard that it came.
@@ -119,7 +126,7 @@ mod tests {
         assert!(!receiver.owes_ack(Instant::from_millis(1)), "it waits for company");
         assert!(receiver.owes_ack(Instant::from_millis(1 + u64::from(ACK_DELAY_MS))));
         receiver.acked();
-        for copy in [0, 15, 9] {
+        for copy in [0, 15, 9].map(|bits| receiver.number(bits)) {
             assert!(!receiver.take(copy, Instant::from_millis(1)) && !receiver.owes_nak());
             assert!(receiver.owes_ack(Instant::from_millis(1)));
             receiver.acked();

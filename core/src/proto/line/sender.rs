@@ -5,7 +5,7 @@
 //!   | acknowledged? | again? | new   | open: takes records
 //! ```
 
-use super::packet::SEQUENCES;
+use super::packet::{ahead, behind};
 use super::rtt::Rtt;
 use super::{LineConfig, WINDOW_MAX};
 use crate::proto::{Fault, Instant};
@@ -20,7 +20,7 @@ const WAIT_MAX_US: u32 = 1_000_000;
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub(super) struct Pick {
     pub(super) slot: u8,
-    pub(super) sequence: u8,
+    pub(super) sequence: u32,
     pub(super) len: u16,
     again: bool,
 }
@@ -35,7 +35,7 @@ pub(super) struct Sender {
     give_up_ms: u32,
     wait_min_us: u32,
     /// Number of the first packet, and its slot.
-    sequence: u8,
+    sequence: u32,
     first: u8,
     sent: u8,
     high: u8,
@@ -135,7 +135,7 @@ impl Sender {
         let again = self.sent <= self.high;
         self.high = self.high.max(self.sent);
         self.timer = Instant::NEVER;
-        let sequence = (self.sequence + offset) % SEQUENCES;
+        let sequence = self.sequence.wrapping_add(u32::from(offset));
         Some(Pick { slot, sequence, len: self.lens[usize::from(slot)], again })
     }
 
@@ -151,15 +151,24 @@ impl Sender {
         pick.again
     }
 
-    /// The peer expects this packet next: all before have come. `false` for a number that
-    /// acknowledges what was never sent.
-    pub(super) fn on_ack(&mut self, ack: u8, now: Instant) -> bool {
-        let n = ack.wrapping_sub(self.sequence) % SEQUENCES;
-        if n > self.high {
-            return false;
-        }
+    /// Which packet the peer expects whose number ends in these four bits; `None` if it has
+    /// not been sent. An acknowledgement never falls back, for the line keeps the order.
+    pub(super) fn number(&self, bits: u8) -> Option<u32> {
+        let ahead = ahead(bits, self.sequence);
+        (ahead <= u32::from(self.high)).then(|| self.sequence.wrapping_add(ahead))
+    }
+
+    /// Which packet of ours it is, sent lately, whose number ends in these four bits.
+    pub(super) fn sent_number(&self, bits: u8) -> u32 {
+        let end = self.sequence.wrapping_add(u32::from(self.high)).wrapping_sub(1);
+        end.wrapping_sub(behind(bits, end))
+    }
+
+    /// The peer expects this packet next: all before have come.
+    pub(super) fn on_ack(&mut self, ack: u32, now: Instant) {
+        let n = ack.wrapping_sub(self.sequence).min(u32::from(self.high)) as u8;
         if n == 0 {
-            return true;
+            return;
         }
         // Only what was sent once tells how long its answer took.
         if let Some(timed) = self.timed {
@@ -177,20 +186,16 @@ impl Sender {
         self.tries = 0;
         self.progress = now;
         self.timer = if self.high > 0 { now.plus_micros(self.wait_us()) } else { Instant::NEVER };
-        true
     }
 
     /// The peer misses what it expects: everything from there is sent again, unless that has
     /// begun.
-    pub(super) fn on_nak(&mut self, ack: u8, busy: Option<u8>, now: Instant) -> bool {
-        if !self.on_ack(ack, now) {
-            return false;
-        }
+    pub(super) fn on_nak(&mut self, ack: u32, busy: Option<u8>, now: Instant) {
+        self.on_ack(ack, now);
         if self.high > 0 && (self.sent != 1 || busy != Some(self.first)) {
             self.go_back();
             self.probing = false;
         }
-        true
     }
 
     /// Time has passed.

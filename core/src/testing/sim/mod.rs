@@ -6,6 +6,7 @@
 
 mod ledger;
 mod line;
+mod lossy;
 mod programs;
 mod world;
 
@@ -30,6 +31,24 @@ pub struct Report {
     pub lost: u32,
     /// Frames delivered.
     pub frames: u32,
+}
+
+/// What a run of two lines was like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LineReport {
+    /// Hash of every byte delivered and when.
+    pub trace: u64,
+    /// Bytes delivered.
+    pub bytes: u64,
+    /// Numbers heard.
+    pub heard: u32,
+    /// Faults of the wires.
+    pub faults: u64,
+    /// Packets sent again in the last sessions.
+    pub resent: u64,
+    /// Sessions that ended.
+    pub lost: u32,
 }
 
 /// Which faults a run has, and how its programs behave.
@@ -92,6 +111,15 @@ pub fn run(seed: u64) -> Report {
     }
     world.calm();
     world.report()
+}
+
+/// Runs one seed of two lines on faulty wires, with nothing above them.
+///
+/// # Panics
+///
+/// As [`run`].
+pub fn run_line(seed: u64) -> LineReport {
+    lossy::run(seed)
 }
 
 /// Says on panic which seed was running, and how to run it alone.
