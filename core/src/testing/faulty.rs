@@ -153,6 +153,13 @@ impl FaultyWire {
         Instant::from_micros(self.free_ns.div_ceil(1000))
     }
 
+    /// Nothing goes wrong any more.
+    pub fn heal(&mut self) {
+        self.faults = Faults::default();
+        self.stalled_until = Instant::ZERO;
+        self.deaf_until = Instant::ZERO;
+    }
+
     /// The plug is pulled: what is under way is lost.
     pub fn cut(&mut self) {
         self.queue.clear();
@@ -196,11 +203,7 @@ impl FaultyLine {
 
     /// Nothing goes wrong any more.
     pub fn heal(&mut self) {
-        for wire in &mut self.wires {
-            wire.faults = Faults::default();
-            wire.stalled_until = Instant::ZERO;
-            wire.deaf_until = Instant::ZERO;
-        }
+        self.wires.iter_mut().for_each(FaultyWire::heal);
     }
 }
 

@@ -77,13 +77,18 @@ impl LineEnd {
         }
     }
 
+    /// What is done next is done at this time.
+    pub fn set_time(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
     /// Time has passed.
     ///
     /// # Errors
     ///
     /// As [`Line::tick`].
     pub fn tick(&mut self, now: Instant) -> Result<(), Fault> {
-        self.now = self.now.max(now);
+        self.set_time(now);
         self.line.tick(now)
     }
 }

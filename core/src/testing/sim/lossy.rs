@@ -122,7 +122,7 @@ fn record(frame: &[u8]) -> Vec<u8> {
 }
 
 /// Faults by the seed, so that they meet in every combination.
-fn faults(rng: &mut Rng) -> Faults {
+pub(super) fn faults(rng: &mut Rng) -> Faults {
     let mut rate = |once_in: usize| if rng.one_in(3) { (once_in / 4 + rng.below(once_in)) as u32 } else { 0 };
     Faults {
         flip: rate(2000),

@@ -12,7 +12,7 @@ mod world;
 
 use core::hash::Hasher;
 
-use super::Rng;
+use super::{Faults, Rng};
 use world::World;
 
 /// What a run was like. Two runs of one seed give equal reports.
@@ -73,6 +73,8 @@ pub struct Plan {
     pub large: bool,
     /// Smallest packets.
     pub narrow: bool,
+    /// The lines lose and alter bytes, and the links repair it.
+    pub lossy: Option<Faults>,
     /// Steps with faults; as many without follow.
     pub steps: u32,
 }
@@ -80,15 +82,17 @@ pub struct Plan {
 impl Plan {
     /// Each fault is there or not by the seed, so that they meet in every combination.
     pub fn new(rng: &mut Rng) -> Self {
-        let hostile = rng.one_in(6);
-        let flips = rng.one_in(4);
+        let lossy = rng.one_in(3).then(|| lossy::faults(rng));
+        let hostile = rng.one_in(6) && lossy.is_none();
+        let flips = rng.one_in(4) && lossy.is_none();
         Self {
             routed: rng.one_in(2),
             flips,
-            crc: flips || rng.one_in(4),
-            cuts: rng.one_in(3),
-            stalls: rng.one_in(3),
+            crc: flips || rng.one_in(4) && lossy.is_none(),
+            cuts: rng.one_in(3) && lossy.is_none(),
+            stalls: rng.one_in(3) && lossy.is_none(),
             hostile,
+            lossy,
             slow: rng.one_in(3),
             large: rng.one_in(3),
             narrow: rng.one_in(3),
