@@ -1,18 +1,24 @@
 //! Two links over a lossy line, told as stories.
 
-use netchan::proto::{LineConfig, LinkConfig, OpenFlags};
+use netchan::proto::{Instant, LineConfig, LinkConfig, OpenFlags};
 use netchan::testing::{Node, Outcome, Pair, Port, identity};
+
+fn uart(packet: u16, window: u8) -> LineConfig {
+    LineConfig::uart(115_200, 2, packet, window)
+}
+
+fn node(name: &str, number: u64, line: LineConfig, nonce: u64, now: Instant) -> Node {
+    let config = LinkConfig::line(identity(name, number), &line, 4);
+    let mut node = Node::new(config, nonce, now);
+    node.port = Port::on_line(config, line, nonce, now);
+    node
+}
 
 /// Two nodes on a line that loses nothing yet.
 fn pair(packet: u16, window: u8) -> Pair {
-    let line = LineConfig::uart(115_200, 2, packet, window);
-    let config = |name, number| LinkConfig::line(identity(name, number), &line, 4);
-    let mut pair = Pair::new(config("a", 1), config("b", 2));
-    for (node, nonce) in [(&mut pair.a, 0xa11c_e000), (&mut pair.b, 0xb0b0_0000)] {
-        let config = config(if nonce == 0xa11c_e000 { "a" } else { "b" }, nonce & 0xff);
-        *node = Node::new(config, nonce, pair.now);
-        node.port = Port::on_line(config, line, nonce, pair.now);
-    }
+    let mut pair = Pair::new(Pair::config("a", 1), Pair::config("b", 2));
+    pair.a = node("a", 1, uart(packet, window), 0xa11c_e000, pair.now);
+    pair.b = node("b", 2, uart(packet, window), 0xb0b0_0000, pair.now);
     pair
 }
 

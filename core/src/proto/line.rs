@@ -274,7 +274,13 @@ impl Line {
         self.bring_up.confirmed = true;
         self.counts.packets = self.counts.packets.wrapping_add(1);
         if head.kind == Kind::Nak {
-            self.sender.on_nak(ack, self.busy(), now);
+            let back = self.sender.on_nak(ack, self.busy(), now);
+            if let Some(Writing { what: What::Data(_), encoder, .. }) = &mut self.writing
+                && back
+            {
+                // The peer drops what is behind the gap.
+                encoder.cut();
+            }
         } else {
             self.sender.on_ack(ack, now);
         }

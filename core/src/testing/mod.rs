@@ -15,6 +15,8 @@ pub mod fuzz;
 #[cfg(feature = "testing")]
 mod line_end;
 #[cfg(feature = "testing")]
+mod line_pair;
+#[cfg(feature = "testing")]
 mod node;
 #[cfg(feature = "testing")]
 mod pair;
@@ -35,6 +37,8 @@ pub use circuit::{Account, Circuit, Outcome, Stage};
 pub use faulty::{Faults, FaultyLine, FaultyWire};
 #[cfg(feature = "testing")]
 pub use line_end::LineEnd;
+#[cfg(feature = "testing")]
+pub use line_pair::LinePair;
 #[cfg(feature = "testing")]
 pub use node::{Node, Policy};
 #[cfg(feature = "testing")]

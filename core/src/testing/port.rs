@@ -125,9 +125,14 @@ impl Port {
 
     /// Bytes for the wire.
     pub fn transmit(&mut self) -> Vec<u8> {
+        self.transmit_some(usize::MAX)
+    }
+
+    /// So many bytes for the wire at most, where the link is on a lossy line.
+    pub fn transmit_some(&mut self, most: usize) -> Vec<u8> {
         let Some(line) = &mut self.line else { return core::mem::take(&mut self.output) };
         line.put_records(&mut self.output);
-        line.drain(usize::MAX)
+        line.drain(most)
     }
 
     /// Bytes held of frames that are not whole yet.

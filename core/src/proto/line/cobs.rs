@@ -94,6 +94,12 @@ impl Encoder {
         n
     }
 
+    /// Writes only the delimiter yet: nobody wants the rest.
+    pub(super) const fn cut(&mut self) {
+        self.run = 0;
+        self.last = true;
+    }
+
     /// Whether the delimiter has been written.
     pub(super) const fn is_done(&self) -> bool {
         self.done

@@ -189,13 +189,15 @@ impl Sender {
     }
 
     /// The peer misses what it expects: everything from there is sent again, unless that has
-    /// begun.
-    pub(super) fn on_nak(&mut self, ack: u32, busy: Option<u8>, now: Instant) {
+    /// just begun. Whether it is.
+    pub(super) fn on_nak(&mut self, ack: u32, busy: Option<u8>, now: Instant) -> bool {
         self.on_ack(ack, now);
-        if self.high > 0 && (self.sent != 1 || busy != Some(self.first)) {
+        let back = self.high > 0 && (self.sent != 1 || busy != Some(self.first));
+        if back {
             self.go_back();
             self.probing = false;
         }
+        back
     }
 
     /// Time has passed.
