@@ -49,6 +49,7 @@ impl LinePair {
     /// The same program makes a new link on the same line.
     pub fn relink(&mut self, n: usize) {
         let boot = self.nodes[n].boot;
+        self.nodes[n].cut();
         self.starts += 1;
         let (link, now) = (self.link(n, boot), self.time());
         let nonce = self.starts << 32 | n as u64;
