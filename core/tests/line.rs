@@ -3,7 +3,7 @@
 use netchan::proto::{
     Blocked, Dead, Fault, Fingerprints, Instant, LINE_PACKET_MIN, Open, OpenFlags, Place, Reason,
 };
-use netchan::testing::{FaultyLine, Faults, LinePair, Outcome, Policy, Rng, Stage};
+use netchan::testing::{Faults, FaultyLine, LinePair, Outcome, Policy, Rng, Stage};
 
 const BAUD: u32 = 115_200;
 
@@ -184,7 +184,11 @@ fn a_looped_line_is_told_before_and_believed_at_no_time() {
         step(&mut pair);
         assert_ne!(pair.nodes[0].port.fault, Some(Fault::WrongState));
     }
-    assert!(matches!(pair.faults()[0], Some(Fault::Unresponsive | Fault::Unacknowledged)), "{:?}", pair.faults());
+    assert!(
+        matches!(pair.faults()[0], Some(Fault::Unresponsive | Fault::Unacknowledged)),
+        "{:?}",
+        pair.faults()
+    );
     assert_eq!(pair.nodes[0].circuits[id].received, 0, "nothing of our own was taken");
     assert!(pair.nodes[0].port.line.as_ref().unwrap().line.counts().echoes > 0);
 }
@@ -223,11 +227,8 @@ fn a_fixed_nonce_of_one_side_is_made_up_for_by_the_other() {
     let old = pair.nodes[1].clone();
     let boot = old.boot;
     pair.start(1);
-    let mut config = netchan::proto::LinkConfig::line(
-        netchan::testing::identity("b", 2),
-        &pair.configs[1],
-        4,
-    );
+    let mut config =
+        netchan::proto::LinkConfig::line(netchan::testing::identity("b", 2), &pair.configs[1], 4);
     config.identity.boot = boot;
     let now = pair.time();
     pair.nodes[1].port = netchan::testing::Port::on_line(config, pair.configs[1], boot, now);
@@ -289,7 +290,8 @@ fn a_line_that_carries_one_way_only_is_dead_for_both() {
         pair.line.wires[deaf].deaf_until = Instant::NEVER;
         let began = pair.now;
         while pair.faults().contains(&None) {
-            if pair.nodes[0].circuits[id].stage == Stage::Open && pair.nodes[0].circuits[id].outbox.len() < 3 {
+            if pair.nodes[0].circuits[id].stage == Stage::Open && pair.nodes[0].circuits[id].outbox.len() < 3
+            {
                 pair.nodes[0].send(id, vec![1; 8]);
             }
             pair.step();
@@ -401,4 +403,9 @@ fn a_very_bad_line_still_delivers_in_order() {
     converse(&mut pair, 1000, |_, _| {});
     let counts = *pair.nodes[0].port.line.as_ref().unwrap().line.counts();
     assert!(counts.resent > 20, "{counts:?}");
+}
+
+#[test]
+fn borrowed_arrays_are_enough() {
+    assert_eq!(netchan::testing::bare::exchange_on_line(100), Some(100));
 }

@@ -27,7 +27,8 @@ impl LinePair {
         let config = LineConfig::uart(baud, latency_ms.max(2), packet, window);
         let mut line = FaultyLine::new(Faults::default(), 1);
         for wire in &mut line.wires {
-            (wire.byte_ns, wire.latency_us) = (10_000_000_000 / u64::from(baud), u64::from(latency_ms) * 1000);
+            (wire.byte_ns, wire.latency_us) =
+                (10_000_000_000 / u64::from(baud), u64::from(latency_ms) * 1000);
         }
         let idle = || Node::new(super::node::IDLE, 1, Instant::ZERO);
         let mut pair = Self { nodes: [idle(), idle()], line, now: 1000, configs: [config; 2], starts: 0 };

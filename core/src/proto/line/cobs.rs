@@ -158,13 +158,20 @@ mod tests {
                 let body: Vec<u8> = (0..len).map(pattern).collect();
                 let bytes = encode(&body);
                 assert_eq!(bytes.iter().position(|&byte| byte == 0), Some(bytes.len() - 1));
-                assert!(bytes.len() <= len + 6 + 2 + (len + 6) / RUN_MAX, "{len} bytes become {}", bytes.len());
+                assert!(
+                    bytes.len() <= len + 6 + 2 + (len + 6) / RUN_MAX,
+                    "{len} bytes become {}",
+                    bytes.len()
+                );
                 let (mut out, mut decoder) = (vec![0; len + 6], Decoder::default());
                 for &byte in &bytes[..bytes.len() - 1] {
                     assert_eq!(decoder.feed(byte, &mut out), Fed::More);
                 }
                 assert_eq!(decoder.feed(0, &mut out), Fed::Packet(len + 6));
-                assert_eq!((&out[..2], &out[2..len + 2], &out[len + 2..]), (&[0x80, 1][..], &body[..], &[0, 1, 2, 0][..]));
+                assert_eq!(
+                    (&out[..2], &out[2..len + 2], &out[len + 2..]),
+                    (&[0x80, 1][..], &body[..], &[0, 1, 2, 0][..])
+                );
             }
         }
     }
@@ -177,7 +184,10 @@ mod tests {
         }
         assert_eq!(decoder.feed(0, &mut out), Fed::Oversize);
         assert_eq!(decoder.feed(0, &mut out), Fed::Nothing);
-        assert_eq!([2, 7, 0].map(|byte| decoder.feed(byte, &mut out)), [Fed::More, Fed::More, Fed::Packet(1)]);
+        assert_eq!(
+            [2, 7, 0].map(|byte| decoder.feed(byte, &mut out)),
+            [Fed::More, Fed::More, Fed::Packet(1)]
+        );
         assert_eq!([3, 7, 0].map(|byte| decoder.feed(byte, &mut out)), [Fed::More, Fed::More, Fed::Broken]);
     }
 }

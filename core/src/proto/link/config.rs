@@ -1,8 +1,8 @@
 //! How a link is to be, and where it is in its life.
 
 use crate::proto::framing::MAX_BEFORE_UP;
-use crate::proto::{Fault, LINE_PACKET_MIN, LineConfig};
 use crate::proto::hello::{Identity, LinkKind};
+use crate::proto::{Fault, LINE_PACKET_MIN, LineConfig};
 
 /// How a link is to be.
 #[derive(Debug, Clone, Copy)]

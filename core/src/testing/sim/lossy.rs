@@ -33,16 +33,23 @@ struct Talker {
 impl Talker {
     fn new(config: LineConfig, rng: &mut Rng, left: u32) -> Self {
         let end = LineEnd::new(config, Instant::ZERO);
-        Self { end, nonce: rng.next(), peer: 0, hello_due: true, up: false, config, boot: 1, said: 0, heard: 0, left }
+        Self {
+            end,
+            nonce: rng.next(),
+            peer: 0,
+            hello_due: true,
+            up: false,
+            config,
+            boot: 1,
+            said: 0,
+            heard: 0,
+            left,
+        }
     }
 
     fn restart(&mut self, now: Instant, rng: &mut Rng) {
         self.end.restart(now);
-        *self = Self {
-            end: self.end.clone(),
-            boot: self.boot + 1,
-            ..Self::new(self.config, rng, self.left)
-        };
+        *self = Self { end: self.end.clone(), boot: self.boot + 1, ..Self::new(self.config, rng, self.left) };
     }
 
     fn hello(&self) -> Vec<u8> {
@@ -111,7 +118,8 @@ impl Talker {
 /// A number, by whom and in which session it was said, and a pattern.
 fn said(nonce: u64, number: u32, len: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = [&[1][..], &number.to_le_bytes(), &nonce.to_le_bytes()].concat();
-    bytes.extend((13..len.max(13)).map(|i| if number % 3 == 0 { 0 } else { (number as usize * 7 + i) as u8 }));
+    bytes
+        .extend((13..len.max(13)).map(|i| if number % 3 == 0 { 0 } else { (number as usize * 7 + i) as u8 }));
     bytes
 }
 
@@ -206,7 +214,11 @@ pub(super) fn run(seed: u64) -> LineReport {
             if over && told {
                 break;
             }
-            assert!(now < since + BOUND_US, "no progress long after the last fault: {:?}", ends.map(|end| end.end.line));
+            assert!(
+                now < since + BOUND_US,
+                "no progress long after the last fault: {:?}",
+                ends.map(|end| end.end.line)
+            );
         }
     }
     report.faults = wires.wires.iter().map(|wire| wire.count).sum();

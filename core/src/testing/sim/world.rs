@@ -61,7 +61,17 @@ impl World {
             None => line,
         };
         let lines = ends.into_iter().map(|ends| lossy(Line::new(ends), &mut rng)).collect();
-        Self { plan, rng, now: 0, healed_at: None, nodes, router, lines, trace: Trace::new(), report: Report::default() }
+        Self {
+            plan,
+            rng,
+            now: 0,
+            healed_at: None,
+            nodes,
+            router,
+            lines,
+            trace: Trace::new(),
+            report: Report::default(),
+        }
     }
 
     pub(super) fn report(&self) -> Report {
