@@ -1,4 +1,5 @@
 //! Two links over a lossy line, told as stories.
+#![expect(clippy::print_stdout, reason = "figures, for who wants them")]
 
 use netchan::proto::{
     Blocked, Dead, Fault, Fingerprints, Instant, LINE_PACKET_MIN, Open, OpenFlags, Place, Reason,
@@ -118,7 +119,7 @@ fn a_bring_up_that_fails_says_what_it_met() {
         while pair.nodes[0].port.fault.is_none() {
             assert!(pair.now < 4_000_000, "the bring-up has an end");
             let now = pair.time();
-            if pair.now % 100_000 == 0 {
+            if pair.now.is_multiple_of(100_000) {
                 pair.line.wires[1].deaf_until = Instant::ZERO;
                 pair.line.wires[1].push(now, bytes);
                 pair.line.wires[1].deaf_until = Instant::NEVER;
@@ -149,7 +150,7 @@ fn a_wrong_baud_rate_is_told_as_noise() {
             let seen: Vec<u8> = bytes
                 .iter()
                 .flat_map(|byte| [byte & 0xf, byte >> 4])
-                .map(|half| (0..4).fold(0, |seen, bit| seen | (half >> bit & 1) * (3 << (2 * bit))))
+                .map(|half| (0..4).fold(0, |seen, bit| seen | ((half >> bit & 1) * (3 << (2 * bit)))))
                 .collect();
             pair.nodes[1 - n].receive(&seen);
         }

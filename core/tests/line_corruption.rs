@@ -1,6 +1,7 @@
 //! How many errors of one to five bits a packet's checksum lets pass: none.
 //!
 //! A million here; `NETCHAN_LONG=1` makes it a hundred million.
+#![expect(clippy::print_stdout, reason = "figures, for who wants them")]
 
 use netchan::proto::varint;
 use netchan::testing::{LinePair, Rng};

@@ -1,5 +1,6 @@
 //! How much of a line's rate is left for messages, on a virtual clock: the same on every
 //! machine, so a figure here can be a test.
+#![expect(clippy::print_stdout, reason = "figures, for who wants them")]
 
 use netchan::proto::OpenFlags;
 use netchan::testing::{Faults, FaultyLine, LinePair, Outcome};

@@ -1,6 +1,7 @@
 //! Ten thousand seeds of two lines on faulty wires, each run twice.
+#![expect(clippy::print_stdout, reason = "figures, for who wants them")]
 
-use netchan::testing::sim::{Guard, LineReport, run_line};
+use netchan::testing::sim::{LineGuard, LineReport, run_line};
 
 /// Seeds that once failed: each is the story of a bug.
 const REGRESSIONS: &[u64] = &[
@@ -11,7 +12,7 @@ const REGRESSIONS: &[u64] = &[
 fn seeds(range: std::ops::Range<u64>) {
     let mut sum = LineReport::default();
     for seed in range {
-        let _guard = Guard(seed);
+        let _guard = LineGuard(seed);
         let (once, twice) = (run_line(seed), run_line(seed));
         assert_eq!(once, twice, "one seed, two traces");
         sum.heard += once.heard;
@@ -37,7 +38,7 @@ fn seeds_5000_to_10000() {
 #[test]
 fn seeds_that_once_failed() {
     for &seed in REGRESSIONS {
-        let _guard = Guard(seed);
+        let _guard = LineGuard(seed);
         run_line(seed);
     }
 }

@@ -173,7 +173,7 @@ impl Sender {
         // Only what was sent once tells how long its answer took.
         if let Some(timed) = self.timed {
             if timed < n {
-                self.rtt.sample(u32::try_from(now.since(self.timed_at).as_micros()).unwrap_or(u32::MAX));
+                self.rtt.sample(now.micros_since(self.timed_at));
             }
             self.timed = timed.checked_sub(n);
         }
@@ -258,7 +258,7 @@ impl Sender {
     fn wait_us(&self) -> u32 {
         // Nothing known yet: the line may have latency of its own.
         let least = self.wait_min_us;
-        let wait = self.rtt.timeout().unwrap_or(least.saturating_add(100_000)).max(least);
+        let wait = self.rtt.timeout().unwrap_or_else(|| least.saturating_add(100_000)).max(least);
         let most = WAIT_MAX_US.max(least.saturating_mul(4));
         wait.saturating_mul(1 << self.tries.min(8)).min(most)
     }

@@ -130,16 +130,29 @@ pub fn run_line(seed: u64) -> LineReport {
 #[derive(Debug)]
 pub struct Guard(pub u64);
 
+/// As [`Guard`], for a seed of [`run_line`].
+#[derive(Debug)]
+pub struct LineGuard(pub u64);
+
+impl Drop for LineGuard {
+    fn drop(&mut self) {
+        say_seed(self.0, " --lines");
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut err = std::io::stderr();
-            let seed = self.0;
-            let _ = std::io::Write::write_fmt(
-                &mut err,
-                format_args!("seed {seed} failed: cargo run --example sim -- --start {seed} --seeds 1\n"),
-            );
-        }
+        say_seed(self.0, "");
+    }
+}
+
+fn say_seed(seed: u64, what: &str) {
+    if std::thread::panicking() {
+        let mut err = std::io::stderr();
+        let _ = std::io::Write::write_fmt(
+            &mut err,
+            format_args!("seed {seed} failed: cargo run --example sim --{what} --start {seed} --seeds 1\n"),
+        );
     }
 }
 
