@@ -19,32 +19,29 @@ mod bring_up;
 mod cobs;
 mod config;
 mod counts;
+mod hear;
 mod packet;
 mod receiver;
 mod rtt;
 mod sender;
 mod sink;
+mod write;
 
-use core::ops::Range;
-
-use crate::proto::{Fault, Instant, framing};
-use bring_up::{BringUp, Heard};
-use cobs::{Decoder, Encoder, Fed};
-use packet::{CRC_LEN, HEAD_LEN, HELLO_SEED, Head, Kind, Numbers, Parts};
+use crate::proto::{Fault, Instant};
+use bring_up::BringUp;
+use cobs::Decoder;
 use receiver::Receiver;
-use sender::{Pick, Sender};
+use sender::Sender;
+use write::{What, Writing};
 
 pub use config::{LINE_PACKET_MIN, LineConfig, WINDOW_MAX};
 pub use counts::LineCounts;
 pub use sink::LineSink;
 
-/// A delimiter of our own ends what noise has begun, after a pause of this many milliseconds.
-const PAUSE_MS: u32 = 10;
-
 /// The sans-I/O state of one lossy line. It holds no bytes: its owner, one at a time, lends it
 /// the same two buffers at each call, `rx` with the packet that is coming in and `tx` with
 /// those that are not acknowledged. [`LineConfig::rx_len`] and [`LineConfig::tx_len`] say how
-/// long they are.
+/// long they are. The state itself takes 304 bytes at most.
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub struct Line {
@@ -60,39 +57,18 @@ pub struct Line {
     counts: LineCounts,
 }
 
-/// A packet that is being written.
-#[derive(Debug, Clone)]
-#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
-struct Writing {
-    what: What,
-    head: [u8; HEAD_LEN],
-    crc: [u8; CRC_LEN],
-    /// Where its body is in `tx`.
-    body: (u16, u16),
-    /// The delimiter before it is still to come.
-    lead: bool,
-    encoder: Encoder,
-}
-
-#[derive(Debug, Clone, Copy)]
-#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
-enum What {
-    Data(Pick),
-    Other,
-}
-
 impl Line {
     /// A line before its bring-up.
-    pub fn new(config: LineConfig) -> Self {
+    pub const fn new(config: LineConfig) -> Self {
         Self {
             bring_up: BringUp::new(),
             sender: Sender::new(&config, config.packet),
             receiver: Receiver::new(config.window),
-            decoder: Decoder::default(),
+            decoder: Decoder::NEW,
             frames: (0, 0),
             writing: None,
             last_out: None,
-            counts: LineCounts::default(),
+            counts: LineCounts::NEW,
             config,
         }
     }
@@ -100,7 +76,7 @@ impl Line {
     /// Forgets the session, for a new link on the same line. What is half written is cut: the
     /// delimiter of the next packet ends it.
     pub fn restart(&mut self) {
-        let decoder = core::mem::take(&mut self.decoder);
+        let decoder = core::mem::replace(&mut self.decoder, Decoder::NEW);
         *self = Self { decoder, ..Self::new(self.config) };
     }
 
@@ -206,7 +182,7 @@ impl Line {
 
     /// Whether records may go into packets: the hello, whose buffer it is, is done with.
     fn may_fill(&self) -> bool {
-        let hello = self.writing.as_ref().is_some_and(|writing| writing.head[0] == HELLO_HEAD[0]);
+        let hello = self.writing.as_ref().is_some_and(Writing::is_hello);
         self.bring_up.confirmed && !hello
     }
 
@@ -223,154 +199,22 @@ impl Line {
         // The peer may be up by it; our word under the session tells it that we are, too.
         self.receiver.ack_now();
     }
-
-    fn next_record(&mut self, rx: &[u8]) -> Result<Option<Range<usize>>, Fault> {
-        let (at, end) = (usize::from(self.frames.0), usize::from(self.frames.1));
-        if at == end {
-            return Ok(None);
-        }
-        self.frames.0 = self.frames.1;
-        let Some(records) = rx.get(at..end) else { return Ok(None) };
-        match framing::next(records, records.len() as u32, None)? {
-            framing::Step::Frame(frame, used) => {
-                self.frames.0 = (at + used) as u16;
-                Ok(Some(at + used - frame.len()..at + used))
-            }
-            framing::Step::Need(_) => Err(Fault::BadLength),
-        }
-    }
-
-    fn take(&mut self, byte: u8, rx: &mut [u8], now: Instant) {
-        self.counts.byte(byte);
-        match self.decoder.feed(byte, rx) {
-            Fed::More | Fed::Nothing => {}
-            Fed::Packet(len) => self.hear(&rx[..len], now),
-            Fed::Broken => self.broken(),
-            Fed::Oversize => {
-                self.counts.oversize = self.counts.oversize.wrapping_add(1);
-                self.broken();
-            }
-        }
-    }
-
-    fn hear(&mut self, packet: &[u8], now: Instant) {
-        let Some(head) = packet::head(packet) else { return self.broken() };
-        let body = HEAD_LEN..packet.len() - CRC_LEN;
-        if head.kind == Kind::Hello {
-            return if packet::is_whole(packet, HELLO_SEED) {
-                self.hear_hello(packet, body);
-            } else {
-                self.broken();
-            };
-        }
-        let Some(seeds) = self.bring_up.seeds else { return self.broken() };
-        let is_data = head.kind == Kind::Data;
-        let sequence = if is_data { self.receiver.number(head.sequence()) } else { 0 };
-        let ack = self.sender.number(head.ack());
-        let whole = |ack| packet::is_whole(packet, Numbers { sequence, ack }.seed(seeds.inward));
-        let Some(ack) = ack.filter(|&ack| whole(ack)) else {
-            return if self.is_echo(packet, head, seeds.out) { self.echo() } else { self.broken() };
-        };
-        self.bring_up.confirmed = true;
-        self.counts.packets = self.counts.packets.wrapping_add(1);
-        if head.kind == Kind::Nak {
-            let back = self.sender.on_nak(ack, self.busy(), now);
-            if let Some(Writing { what: What::Data(_), encoder, .. }) = &mut self.writing
-                && back
-            {
-                // The peer drops what is behind the gap.
-                encoder.cut();
-            }
-        } else {
-            self.sender.on_ack(ack, now);
-        }
-        if is_data {
-            if self.receiver.take(sequence, now) {
-                self.frames = (body.start as u16, body.end as u16);
-            } else {
-                self.counts.skipped = self.counts.skipped.wrapping_add(1);
-            }
-        }
-    }
-
-    /// Whether a packet is one that we have sent lately.
-    fn is_echo(&self, packet: &[u8], head: Head, session: u32) -> bool {
-        let sequence = if head.kind == Kind::Data { self.sender.sent_number(head.sequence()) } else { 0 };
-        let behind = packet::behind(head.ack(), self.receiver.next());
-        let ack = self.receiver.next().wrapping_sub(behind);
-        packet::is_whole(packet, Numbers { sequence, ack }.seed(session))
-    }
-
-    fn hear_hello(&mut self, packet: &[u8], body: Range<usize>) {
-        let heard = self.bring_up.hear(&packet[body.clone()]);
-        match heard {
-            Heard::Broken => return self.broken(),
-            Heard::Echo => return self.echo(),
-            // It waits for our word under the session.
-            Heard::Copy => self.receiver.ack_now(),
-            Heard::Up(window, packet) => {
-                let packet = packet.min(u32::from(self.config.packet)) as u16;
-                self.sender = Sender::new(&self.config, packet);
-                self.receiver = Receiver::new(window.min(WINDOW_MAX));
-                self.receiver.ack_now();
-            }
-            Heard::News => {}
-        }
-        self.counts.packets = self.counts.packets.wrapping_add(1);
-        if heard != Heard::Copy {
-            self.frames = (body.start as u16, body.end as u16);
-        }
-    }
-
-    fn echo(&mut self) {
-        self.counts.echoes = self.counts.echoes.wrapping_add(1);
-    }
-
-    fn broken(&mut self) {
-        self.counts.broken = self.counts.broken.wrapping_add(1);
-        self.receiver.miss();
-    }
-
-    /// What is to be sent first: what the peer's sender waits for, then packets, which
-    /// acknowledge as well, then an acknowledgement alone.
-    fn pick(&mut self, tx: &[u8], now: Instant) -> Option<Writing> {
-        let (what, kind, sequence, body) = if self.bring_up.is_due(now) {
-            self.bring_up.sent(now);
-            (What::Other, Kind::Hello, 0, (0, self.bring_up.len))
-        } else if self.is_up() && self.bring_up.confirmed && self.receiver.owes_nak() {
-            self.receiver.naked();
-            (What::Other, Kind::Nak, 0, (0, 0))
-        } else if let Some(pick) = self.sender.pick(now) {
-            let from = u16::from(pick.slot) * self.config.packet;
-            (What::Data(pick), Kind::Data, pick.sequence, (from, from + pick.len))
-        } else if self.is_up() && self.receiver.owes_ack(now) {
-            (What::Other, Kind::Ack, 0, (0, 0))
-        } else {
-            return None;
-        };
-        let (seed, head) = match self.bring_up.seeds {
-            Some(seeds) if kind != Kind::Hello => {
-                self.receiver.acked();
-                let numbers = Numbers { sequence, ack: self.receiver.next() };
-                (numbers.seed(seeds.out), Head::new(kind, numbers).bytes())
-            }
-            _ => (HELLO_SEED, HELLO_HEAD),
-        };
-        let bytes = tx.get(usize::from(body.0)..usize::from(body.1)).unwrap_or_default();
-        let crc = packet::sum(seed, head, bytes);
-        let lead = self.last_out.is_none_or(|last| last.plus_millis(PAUSE_MS) < now);
-        Some(Writing { what, head, crc, body, lead, encoder: Encoder::default() })
-    }
 }
 
-const HELLO_HEAD: [u8; HEAD_LEN] = Head::new(Kind::Hello, Numbers { sequence: 0, ack: 0 }).bytes();
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Writing {
-    fn fill(&mut self, tx: &[u8], out: &mut [u8]) -> usize {
-        let lead = usize::from(core::mem::take(&mut self.lead) && !out.is_empty());
-        out[..lead].fill(0);
-        let body = tx.get(usize::from(self.body.0)..usize::from(self.body.1)).unwrap_or_default();
-        let parts = Parts { head: self.head, body, crc: self.crc };
-        lead + self.encoder.fill(&parts, &mut out[lead..])
+    #[test]
+    fn a_line_costs_what_its_documentation_says() {
+        assert!(size_of::<Line>() <= 304, "{}", size_of::<Line>());
+        let small = LineConfig::uart(115_200, 2, 64, 2);
+        assert_eq!((small.rx_len(), small.tx_len()), (126, 128));
+    }
+
+    #[test]
+    fn a_line_can_be_made_in_a_static() {
+        static LINE: Line = Line::new(LineConfig::uart(115_200, 2, 64, 2));
+        assert!(!LINE.is_confirmed() && LINE.is_idle());
     }
 }

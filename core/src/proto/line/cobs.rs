@@ -24,7 +24,7 @@ pub(super) enum Fed {
 }
 
 /// Bytes to packets.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub(super) struct Decoder {
     len: u16,
@@ -36,10 +36,13 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
+    /// Between two packets.
+    pub(super) const NEW: Self = Self { len: 0, run: 0, zero: false, full: false };
+
     /// Takes one byte; `out` holds the packet that is coming in.
     pub(super) fn feed(&mut self, byte: u8, out: &mut [u8]) -> Fed {
         if byte == 0 {
-            let it = core::mem::take(self);
+            let it = core::mem::replace(self, Self::NEW);
             return match it {
                 Self { full: true, .. } => Fed::Oversize,
                 Self { run: 0, zero: false, len: 0, .. } => Fed::Nothing,
@@ -163,7 +166,7 @@ mod tests {
                     "{len} bytes become {}",
                     bytes.len()
                 );
-                let (mut out, mut decoder) = (vec![0; len + 6], Decoder::default());
+                let (mut out, mut decoder) = (vec![0; len + 6], Decoder::NEW);
                 for &byte in &bytes[..bytes.len() - 1] {
                     assert_eq!(decoder.feed(byte, &mut out), Fed::More);
                 }
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_skipped_up_to_its_delimiter() {
-        let (mut out, mut decoder) = ([0; 8], Decoder::default());
+        let (mut out, mut decoder) = ([0; 8], Decoder::NEW);
         for _ in 0..100_000 {
             assert_eq!(decoder.feed(0xff, &mut out), Fed::More);
         }

@@ -6,7 +6,7 @@ use crate::proto::Fault;
 const BREAK_LEN: u8 = 16;
 
 /// Counters since the line was made or restarted. They wrap.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 #[non_exhaustive]
 pub struct LineCounts {
@@ -32,6 +32,19 @@ pub struct LineCounts {
 }
 
 impl LineCounts {
+    pub(super) const NEW: Self = Self {
+        bytes: 0,
+        text: 0,
+        packets: 0,
+        broken: 0,
+        oversize: 0,
+        breaks: 0,
+        echoes: 0,
+        skipped: 0,
+        resent: 0,
+        zeros: 0,
+    };
+
     pub(super) const fn byte(&mut self, byte: u8) {
         self.bytes = self.bytes.wrapping_add(1);
         if matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t' | 0x1b) {

@@ -22,8 +22,8 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Expects the first packet of a peer that has up to `window` under way.
-    pub(super) fn new(window: u8) -> Self {
-        let every = (window / 2).max(1);
+    pub(super) const fn new(window: u8) -> Self {
+        let every = if window < 4 { 1 } else { window / 2 };
         Self { next: 0, told: false, nak: false, unacked: 0, every, ack_at: Instant::NEVER }
     }
 
