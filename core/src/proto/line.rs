@@ -180,12 +180,6 @@ impl Line {
         self.bring_up.seeds.is_some()
     }
 
-    /// Whether records may go into packets: the hello, whose buffer it is, is done with.
-    fn may_fill(&self) -> bool {
-        let hello = self.writing.as_ref().is_some_and(Writing::is_hello);
-        self.bring_up.confirmed && !hello
-    }
-
     /// The slot whose bytes are being written.
     fn busy(&self) -> Option<u8> {
         match self.writing {

@@ -83,28 +83,26 @@ impl Sender {
         }
     }
 
-    /// Length of the longest record that [`Sender::begin`] would take. `busy` is the slot
-    /// whose bytes are just being written: it is not filled anew, even if it is acknowledged.
-    pub(super) fn room(&self, busy: Option<u8>) -> usize {
-        if self.can_open(self.queued + 1, busy) || self.open == 0 && self.can_open(self.queued, busy) {
-            usize::from(self.packet)
-        } else if self.can_open(self.queued, busy) {
-            usize::from(self.packet - self.open)
+    /// Length of the longest record that [`Sender::begin`] would take.
+    pub(super) const fn room(&self) -> usize {
+        if self.queued + 1 < self.window || self.queued < self.window && self.open == 0 {
+            self.packet as usize
+        } else if self.queued < self.window {
+            (self.packet - self.open) as usize
         } else {
             0
         }
     }
 
-    /// Finds a packet with room for a record: whether there is one.
-    pub(super) fn begin(&mut self, len: usize, busy: Option<u8>) -> bool {
-        if self.can_open(self.queued, busy) && usize::from(self.open) + len <= usize::from(self.packet) {
-            return true;
-        }
-        let next = self.open > 0 && self.can_open(self.queued + 1, busy) && len <= usize::from(self.packet);
-        if next {
+    /// Finds a packet with room for a record: whether there is one. It may be one whose bytes
+    /// are just being written once more although they have been acknowledged. They are spoilt
+    /// then, which its checksum tells; nobody waits for them.
+    pub(super) fn begin(&mut self, len: usize) -> bool {
+        let fits = len <= self.room();
+        if fits && usize::from(self.open) + len > usize::from(self.packet) {
             self.close();
         }
-        next
+        fits
     }
 
     /// Puts bytes of a record into the packet that [`Sender::begin`] has found.
@@ -242,10 +240,6 @@ impl Sender {
         self.queued += 1;
     }
 
-    fn can_open(&self, offset: u8, busy: Option<u8>) -> bool {
-        offset < self.window && busy != Some(self.slot(offset))
-    }
-
     fn slot(&self, offset: u8) -> u8 {
         (self.first + offset) % self.window
     }
@@ -261,5 +255,93 @@ impl Sender {
         let wait = self.rtt.timeout().unwrap_or_else(|| least.saturating_add(100_000)).max(least);
         let most = WAIT_MAX_US.max(least.saturating_mul(4));
         wait.saturating_mul(1 << self.tries.min(8)).min(most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sender(dead_ms: u32) -> Sender {
+        let config = LineConfig { packet: 64, window: 4, wait_us: 50_000, dead_ms };
+        let mut sender = Sender::new(&config, 64);
+        let mut tx = [0; 256];
+        for _ in 0..3 {
+            assert!(sender.begin(40));
+            sender.put(&[1; 40], &mut tx, 64);
+        }
+        sender
+    }
+
+    fn send(sender: &mut Sender, now: Instant) -> Option<Pick> {
+        let pick = sender.pick(now)?;
+        sender.written(pick, now);
+        Some(pick)
+    }
+
+    #[test]
+    fn what_is_never_acknowledged_is_sent_eight_times_again_one_packet_at_a_time() {
+        let mut sender = sender(3_600_000);
+        let mut now = Instant::from_millis(1);
+        let first: u32 = core::iter::from_fn(|| send(&mut sender, now)).map(|pick| pick.sequence).sum();
+        assert_eq!(first, 1 + 2);
+        let mut again = 0;
+        loop {
+            now = sender.deadline();
+            if sender.tick(now, false).is_err() {
+                break;
+            }
+            let pick = send(&mut sender, now).expect("the oldest");
+            assert_eq!((pick.sequence, pick.again), (0, true));
+            assert!(send(&mut sender, now).is_none(), "until it is heard of");
+            again += 1;
+        }
+        assert_eq!(again, 8);
+    }
+
+    #[test]
+    fn without_progress_for_the_dead_time_the_line_is_lost_even_if_nothing_is_written() {
+        let mut sender = sender(2000);
+        let start = Instant::from_millis(1000);
+        assert!(sender.pick(start).is_some(), "it never leaves");
+        assert_eq!(sender.tick(Instant::from_millis(2999), true), Ok(()));
+        assert_eq!(sender.deadline(), Instant::from_millis(3000));
+        assert_eq!(sender.tick(sender.deadline(), true), Err(Fault::Unacknowledged));
+    }
+
+    #[test]
+    fn waits_double_and_only_what_was_sent_once_tells_how_long_they_should_be() {
+        let mut sender = sender(3_600_000);
+        let start = Instant::from_millis(1);
+        send(&mut sender, start);
+        let unknown = sender.deadline().micros_since(start);
+        assert_eq!(unknown, 150_000);
+        sender.tick(sender.deadline(), false).unwrap();
+        send(&mut sender, start);
+        assert_eq!(sender.deadline().micros_since(start), 2 * unknown);
+        // The answer to which of the two? It tells nothing.
+        sender.on_ack(1, Instant::from_millis(2));
+        assert_eq!(sender.rtt.timeout(), None);
+        send(&mut sender, start);
+        assert_eq!(sender.deadline().micros_since(start), unknown, "and the waits are short again");
+        sender.on_ack(2, Instant::from_millis(41));
+        assert_eq!(sender.rtt.timeout(), Some(120_000));
+    }
+
+    #[test]
+    fn a_nak_sends_again_all_from_there_unless_that_has_just_begun() {
+        let mut sender = sender(2000);
+        let now = Instant::from_millis(1);
+        while send(&mut sender, now).is_some() {}
+        assert!(sender.on_nak(1, None, now));
+        let pick = sender.pick(now).unwrap();
+        assert_eq!((pick.sequence, pick.again), (1, true));
+        assert!(!sender.on_nak(1, Some(pick.slot), now), "it is on its way");
+        sender.written(pick, now);
+        assert_eq!(send(&mut sender, now).unwrap().sequence, 2);
+        assert!(send(&mut sender, now).is_none());
+        assert_eq!(sender.number(1 + 3), None, "that was never sent");
+        sender.on_ack(sender.number(3).unwrap(), now);
+        assert!(sender.is_idle() && sender.deadline() == Instant::NEVER);
     }
 }

@@ -25,12 +25,13 @@ pub(super) enum Hello {
 
 impl Sink for LineSink<'_> {
     fn room(&self) -> usize {
-        if self.line.may_fill() { self.line.sender.room(self.line.busy()) } else { 0 }
+        if self.line.bring_up.confirmed { self.line.sender.room() } else { 0 }
     }
 
     fn begin(&mut self, len: usize) -> bool {
         self.hello = Hello::Not;
-        self.line.may_fill() && self.line.sender.begin(len, self.line.busy())
+        // A hello that is still being written is spoilt by this, when nobody needs it any more.
+        self.line.bring_up.confirmed && self.line.sender.begin(len)
     }
 
     fn begin_hello(&mut self, len: usize) -> bool {

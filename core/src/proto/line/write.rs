@@ -66,11 +66,6 @@ impl Line {
 }
 
 impl Writing {
-    /// Whether it is a hello, whose bytes stand where those of packets will.
-    pub(super) fn is_hello(&self) -> bool {
-        self.head == HELLO_HEAD
-    }
-
     pub(super) fn fill(&mut self, tx: &[u8], out: &mut [u8]) -> usize {
         let lead = usize::from(core::mem::take(&mut self.lead) && !out.is_empty());
         out[..lead].fill(0);
