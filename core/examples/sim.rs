@@ -1,22 +1,27 @@
-//! Runs seeds of the simulation: `sim --seeds 100000 --start 0`.
+//! Runs seeds of the simulation: `sim --seeds 100000 --start 0`; with `--lines`, of two lossy
+//! lines with nothing above them.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
 use std::time::Instant;
 
-use netchan::testing::sim::{Guard, run};
+use netchan::testing::sim::{Guard, LineGuard, LineReport, run, run_line};
 
 fn main() {
-    let mut args = std::env::args().skip(1);
+    let lines = std::env::args().any(|arg| arg == "--lines");
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--lines");
     let (mut count, mut start) = (10_000u64, 0u64);
     while let Some(arg) = args.next() {
         let value = args.next().and_then(|value| value.parse().ok());
         match (arg.as_str(), value) {
             ("--seeds", Some(value)) => count = value,
             ("--start", Some(value)) => start = value,
-            _ => return println!("usage: sim [--seeds N] [--start S]"),
+            _ => return println!("usage: sim [--seeds N] [--start S] [--lines]"),
         }
     }
     let began = Instant::now();
+    if lines {
+        return run_lines(start, count);
+    }
     let (mut opened, mut sent, mut taken, mut lost, mut frames) = (0u64, 0u64, 0u64, 0u64, 0u64);
     for seed in start..start.saturating_add(count) {
         let _guard = Guard(seed);
@@ -30,4 +35,21 @@ fn main() {
     let seconds = began.elapsed().as_secs_f64();
     println!("{count} seeds from {start} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
     println!("{opened} circuits, {sent} values sent, {taken} taken, {frames} frames, {lost} sessions lost");
+}
+
+fn run_lines(start: u64, count: u64) {
+    let began = Instant::now();
+    let mut sum = LineReport::default();
+    let (mut heard, mut lost) = (0u64, 0u64);
+    for seed in start..start.saturating_add(count) {
+        let _guard = LineGuard(seed);
+        let report = run_line(seed);
+        heard += u64::from(report.heard);
+        lost += u64::from(report.lost);
+        sum.bytes += report.bytes;
+        sum.faults += report.faults;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{count} seeds from {start} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
+    println!("{} bytes, {} faults, {heard} records heard, {lost} sessions lost", sum.bytes, sum.faults);
 }

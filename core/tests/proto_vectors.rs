@@ -7,10 +7,10 @@
 use std::fmt::Write;
 
 use netchan::proto::{
-    Accept, Dead, DeadFrame, Fingerprints, Frame, Handle, Hello, LinkKind, Open, OpenFlags, Part, Place,
-    Reason, Total, crc32c, framing,
+    Accept, Dead, DeadFrame, Fingerprints, Frame, Handle, Hello, Instant, LineConfig, LinkKind, Open,
+    OpenFlags, Part, Place, Reason, Total, crc32c, framing,
 };
-use netchan::testing::{Pair, Policy};
+use netchan::testing::{LineEnd, Pair, Policy};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/vectors.txt");
 
@@ -216,7 +216,129 @@ fn generate() -> String {
     text.push_str("\n# A packet: BEAT under the session number 01020304, with its checksum.\n");
     let packet = [&[5, 8][..], &crc32c(0x0102_0304, &[8]).to_le_bytes()].concat();
     writeln!(text, "PACKET session=01020304 = {}", hex(&packet)).unwrap();
+    text.push_str(
+        "\n# Packets on a lossy line, with their delimiters: the beginning of a session, a repair, and a number\n\
+         # beyond four bits. Nonces 1122334455667788 (A) and 2 (B), packets of 64 bytes, window 2.\n",
+    );
+    for (from, packet) in line_packets() {
+        writeln!(text, "LINE {from} {} = {}", tell_packet(from, &packet), hex(&packet)).unwrap();
+    }
     text
+}
+
+/// What A and B write on a lossy line that fails once, packet by packet.
+fn line_packets() -> Vec<(char, Vec<u8>)> {
+    let config = LineConfig::uart(115_200, 2, 64, 2);
+    let end = || LineEnd::new(config, Instant::ZERO);
+    let hello = |nonce, echo| {
+        let hello = Hello {
+            oldest: 1,
+            newest: 1,
+            crc: false,
+            kind: LinkKind::Peer,
+            window: 2,
+            packet: 64,
+            circuits: 4,
+            dead_ms: 2000,
+            hear_ms: 500,
+            nonce,
+            echo,
+            boot: 1,
+            uid: 9,
+            name: "n",
+        };
+        record(&Frame::Hello(hello))
+    };
+    fn data(bytes: &[u8]) -> Vec<u8> {
+        record(&Frame::Data(Handle::new(0), Part::Whole, bytes))
+    }
+    let (mut a, mut b, mut packets) = (end(), end(), Vec::new());
+    let (nonce_a, nonce_b) = (NONCES[0], NONCES[1]);
+    // Puts what `from` says on the line, then what the other answers.
+    let mut pass = |from: char, at: &mut LineEnd, to: &mut LineEnd, keep: bool| {
+        let mut bytes = at.drain(usize::MAX);
+        // After a pause a delimiter leads; it belongs to no packet.
+        bytes.drain(..usize::from(bytes.first() == Some(&0)));
+        let mut input = &bytes[..];
+        while let Ok(Some(_)) = to.next(&mut input) {}
+        let mut whole = bytes.split_inclusive(|&byte| byte == 0).map(<[u8]>::to_vec);
+        if keep {
+            packets.extend(whole.by_ref().map(|packet| (from, packet)));
+        }
+        bytes
+    };
+    assert!(a.put(&hello(nonce_a, 0), true));
+    pass('A', &mut a, &mut b, true);
+    assert!(b.put(&hello(nonce_b, nonce_a), true));
+    pass('B', &mut b, &mut a, true);
+    assert!(a.put(&hello(nonce_a, nonce_b), true));
+    pass('A', &mut a, &mut b, true);
+    pass('B', &mut b, &mut a, true);
+    assert!(a.put(&data(b"hello"), false) && a.put(&record(&Frame::Beat), false));
+    pass('A', &mut a, &mut b, true);
+    assert!(b.put(&data(&[0; 3]), false));
+    pass('B', &mut b, &mut a, true);
+    // B hears a packet that is broken, and wants it again.
+    assert!(a.put(&data(b"again"), false));
+    let mut broken = a.drain(usize::MAX);
+    broken[4] ^= 1;
+    let mut input = &broken[..];
+    assert_eq!(b.next(&mut input), Ok(None));
+    pass('B', &mut b, &mut a, true);
+    pass('A', &mut a, &mut b, true);
+    pass('B', &mut b, &mut a, true);
+    for n in 2..18 {
+        assert!(a.put(&data(&[n]), false));
+        pass('A', &mut a, &mut b, n == 17);
+        pass('B', &mut b, &mut a, n == 17);
+    }
+    packets
+}
+
+const NONCES: [u64; 2] = [0x1122_3344_5566_7788, 2];
+
+fn record(frame: &Frame<'_>) -> Vec<u8> {
+    let mut bytes = [0; 128];
+    let len = frame.write(&mut bytes).unwrap();
+    [&[len as u8][..], &bytes[..len]].concat()
+}
+
+/// A packet in words, by the letter of wire.md and without the code under test.
+fn tell_packet(from: char, packet: &[u8]) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), packet.strip_suffix(&[0]).unwrap());
+    while let Some((&code, after)) = rest.split_first() {
+        let (run, after) = after.split_at(usize::from(code) - 1);
+        bytes.extend_from_slice(run);
+        if code < 0xff && !after.is_empty() {
+            bytes.push(0);
+        }
+        rest = after;
+    }
+    let (covered, crc) = bytes.split_at(bytes.len() - 4);
+    let (kind, numbers) = (covered[0] >> 4 & 3, covered[1]);
+    assert_eq!(covered[0] & 0xcf, 0x80);
+    let session = {
+        let nonces = [NONCES[0].to_le_bytes(), NONCES[1].to_le_bytes()].concat();
+        let number = crc32c(0, &nonces);
+        if from == 'A' { number } else { !number }
+    };
+    // Rounds of the sequence and of the acknowledgement: few here, so they are tried.
+    let seeds = (0..2u32).flat_map(|s| (0..2u32).map(move |a| (s, a)));
+    let mut seeds = seeds.map(|(s, a)| (s, a, session ^ s ^ a << 16));
+    let (s, a) = if kind == 3 {
+        assert_eq!(crc32c(0x6e63_686e, covered).to_le_bytes(), *crc);
+        (0, 0)
+    } else {
+        let (s, a, _) = seeds.find(|&(_, _, seed)| crc32c(seed, covered).to_le_bytes() == *crc).unwrap();
+        (s, a)
+    };
+    let (sequence, ack) = (s * 16 + u32::from(numbers >> 4), a * 16 + u32::from(numbers & 0xf));
+    match kind {
+        0 => format!("DATA sequence={sequence} ack={ack} {}", hex(&covered[2..])),
+        1 => format!("ACK ack={ack}"),
+        2 => format!("NAK ack={ack}"),
+        _ => format!("HELLO {}", hex(&covered[2..])),
+    }
 }
 
 fn file() -> String {
@@ -246,6 +368,9 @@ fn every_line_parses_to_its_meaning_and_is_written_as_it_stands() {
         let bytes = unhex(bytes);
         if let Some(error) = meaning.strip_prefix("! ") {
             assert_eq!(Frame::parse(&bytes).unwrap_err().to_string(), error, "{line}");
+        } else if let Some(packet) = meaning.strip_prefix("LINE ") {
+            let (from, told) = packet.split_once(' ').unwrap();
+            assert_eq!(tell_packet(from.chars().next().unwrap(), &bytes), told);
         } else if meaning.starts_with("PACKET") {
             let step = framing::next(&bytes, 256, Some(0x0102_0304));
             assert_eq!(step, Ok(framing::Step::Frame(&[8], bytes.len())));

@@ -11,6 +11,17 @@ pub trait Sink {
     fn room(&self) -> usize;
     /// Appends; only called with at most [`Sink::room`] bytes.
     fn put(&mut self, bytes: &[u8]);
+
+    /// A record of `len` bytes follows, in one or several [`Sink::put`]s: whether there is
+    /// room for all of it. A lossy line does not part records among packets.
+    fn begin(&mut self, len: usize) -> bool {
+        self.room() >= len
+    }
+
+    /// As [`Sink::begin`], for a hello: a lossy line repeats it until it is answered.
+    fn begin_hello(&mut self, len: usize) -> bool {
+        self.begin(len)
+    }
 }
 
 /// Fills a borrowed slice.
@@ -68,7 +79,9 @@ pub(crate) fn put_frame(sink: &mut dyn Sink, frame: &Frame<'_>, crc: Option<u32>
     let trailer = if crc.is_some() { CRC_LEN } else { 0 };
     let mut prefix = [0; varint::MAX_LEN];
     let prefix_len = varint::put(&mut prefix, 0, (len + trailer) as u32);
-    if sink.room() < prefix_len + len + trailer {
+    let record = prefix_len + len + trailer;
+    let fits = if matches!(frame, Frame::Hello(_)) { sink.begin_hello(record) } else { sink.begin(record) };
+    if !fits {
         return false;
     }
     sink.put(&prefix[..prefix_len]);

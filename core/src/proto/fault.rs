@@ -52,6 +52,10 @@ pub enum Fault {
     BadLength,
     /// Nothing heard for longer than the dead-time.
     Unresponsive,
+    /// Bytes arrive on a lossy line, but no packet.
+    Noise,
+    /// What was sent on a lossy line is not acknowledged, however often it was sent again.
+    Unacknowledged,
     /// The peer said goodbye.
     Goodbye(Reason),
 }
@@ -60,7 +64,8 @@ impl Fault {
     /// What the circuits of the link are told.
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Unresponsive | Self::NoHello => Reason::Unresponsive,
+            Self::Unresponsive | Self::NoHello | Self::Noise => Reason::Unresponsive,
+            Self::Unacknowledged => Reason::LinkLost,
             Self::Goodbye(reason) | Self::Restarted(reason) => reason,
             _ => Reason::Protocol,
         }
@@ -93,6 +98,8 @@ impl fmt::Display for Fault {
             Self::BadTotal => f.write_str("a running total that no honest peer sends"),
             Self::BadLength => f.write_str("message and fragment lengths that contradict each other"),
             Self::Unresponsive => f.write_str("nothing heard for longer than the dead-time"),
+            Self::Noise => f.write_str("bytes arrive, none valid: wrong baud rate?"),
+            Self::Unacknowledged => f.write_str("nothing is acknowledged any more"),
             Self::Goodbye(reason) => write!(f, "the peer said goodbye: {reason}"),
         }
     }

@@ -136,6 +136,14 @@ pub struct Hello<'a> {
     pub name: &'a str,
 }
 
+/// The number of the session between two bring-ups, the same on both sides.
+pub(crate) fn session_number(one: u64, other: u64) -> u32 {
+    let mut nonces = [0; 16];
+    nonces[..8].copy_from_slice(&one.max(other).to_le_bytes());
+    nonces[8..].copy_from_slice(&one.min(other).to_le_bytes());
+    crc32c(0, &nonces)
+}
+
 impl<'a> Hello<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (body, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or(FrameError::Truncated)?;

@@ -1,6 +1,7 @@
 //! The protocol, sans-I/O: no clock, no lock, no allocation, no generics over sizes.
 //!
-//! [`Link`] is the unit. It takes frames and time, and gives bytes, deadlines and
+//! [`Link`] is the unit, above a reliable stream or above a [`Line`], which makes one of a line
+//! that loses and alters bytes. It takes frames and time, and gives bytes, deadlines and
 //! [`Event`]s; it knows no other link and holds no payload. Whoever owns the ends of a
 //! circuit (a board's arena, a host's queues, a router's splice) holds the bytes, so the
 //! same state machine serves borrowed slices and growing storage.
@@ -22,7 +23,9 @@ pub mod framing;
 mod hello;
 #[cfg(feature = "testing")]
 mod life;
+mod line;
 mod link;
+mod nonce;
 mod reason;
 mod splice;
 mod time;
@@ -35,7 +38,9 @@ pub use crc::{crc32c, crc32c_append};
 pub use fault::Fault;
 pub use frame::{Accept, DeadFrame, Fingerprints, Frame, FrameError, Handle, Head, Open, OpenFlags, Part};
 pub use hello::{Hello, Identity, LinkKind, Name, NameError, PROTOCOL_VERSION};
+pub use line::{LINE_PACKET_MIN, Line, LineConfig, LineCounts, LineSink, WINDOW_MAX};
 pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
+pub use nonce::{CounterNonce, NonceSource};
 pub use reason::{Dead, Place, Reason};
 pub use splice::{Rings, Side, Splice};
 pub use time::Instant;

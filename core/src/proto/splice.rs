@@ -394,7 +394,7 @@ fn put_empty(
     handle: Handle,
     sink: &mut dyn Sink,
 ) -> Result<(), Blocked> {
-    if sink.room() < super::Head::MAX_LEN + super::framing::CRC_LEN {
+    if !sink.begin(super::Head::MAX_LEN + super::framing::CRC_LEN) {
         return Err(Blocked::NoRoom);
     }
     if let Start::Straight(head) = link.start(slots, handle, 0)? {

@@ -34,6 +34,17 @@ impl Instant {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// As [`Instant::since`], in microseconds: a [`Duration`] costs a board divisions of 64 bits.
+    pub(crate) const fn micros_since(self, earlier: Self) -> u32 {
+        let micros = self.0.saturating_sub(earlier.0);
+        if micros > u32::MAX as u64 { u32::MAX } else { micros as u32 }
+    }
+
+    /// This moment plus `micros`, saturating.
+    pub(crate) const fn plus_micros(self, micros: u32) -> Self {
+        Self(self.0.saturating_add(micros as u64))
+    }
+
     /// This moment plus `millis`, saturating.
     pub(crate) const fn plus_millis(self, millis: u32) -> Self {
         Self(self.0.saturating_add(millis as u64 * 1000))

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 pub use super::typed::{KINDS, decode, decode_budget, decode_only};
-use super::{Chain, Node, Pair, Port, Stage};
+use super::{Chain, LineEnd, LinePair, Node, Pair, Port, Stage};
 use crate::proto::{
     Fault, Frame, Hello, Instant, LinkConfig, LinkKind, LinkState, OpenFlags, Reason, framing, varint,
 };
@@ -18,6 +18,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("framing", framing),
     ("frames", frames),
     ("bring_up", bring_up),
+    ("line", line),
     ("link", link),
     ("splice", splice),
     ("decode", decode),
@@ -196,6 +197,75 @@ pub fn splice(data: &[u8]) {
     chain.r.cut(0);
     chain.r.cut(1);
     assert!(chain.r.is_quiet());
+}
+
+/// Arbitrary bytes, and altered ones of an honest sender, on a line with a session: no panic,
+/// little is answered, and what the sender said arrives once, in order, unaltered.
+pub fn line(data: &[u8]) {
+    let mut pair = LinePair::up(1_000_000, 0, 48, 3);
+    pair.pass_ms(5);
+    let ends = pair.nodes.map(|node| node.port.line.expect("it is on a line"));
+    let ([mut a, mut b], mut now) = (ends, pair.now);
+    let (mut said, mut heard, mut honest) = (0u32, 0u32, true);
+    for piece in pieces(data) {
+        let (how, piece) = (piece[0], &piece[1..]);
+        let from_a = match how % 6 {
+            0 | 1 => piece.to_vec(),
+            2 => {
+                now += u64::from(how) * 3000;
+                Vec::new()
+            }
+            3 if honest && piece.len() > 30 => {
+                // A record that is none: the sender breaks the protocol under a valid checksum.
+                honest = !a.put(&piece[..30], false);
+                a.drain(usize::MAX)
+            }
+            _ => {
+                let record = [&[5, 1][..], &said.to_le_bytes()].concat();
+                if honest && a.put(&record, false) {
+                    said += 1;
+                }
+                let mut bytes = a.drain(usize::MAX);
+                for fault in piece.chunks_exact(2) {
+                    let at = usize::from(fault[0]).min(bytes.len().saturating_sub(1));
+                    match (fault[1] % 4, bytes.is_empty()) {
+                        (_, true) => {}
+                        (0, _) => bytes[at] ^= 1 << (fault[1] >> 5),
+                        (1, _) => bytes.truncate(at),
+                        (2, _) => bytes.extend_from_within(at..),
+                        _ => bytes.insert(at, fault[1]),
+                    }
+                }
+                bytes
+            }
+        };
+        let now = Instant::from_micros(now);
+        let lost = a.tick(now).is_err() | b.tick(now).is_err();
+        let mut input = &from_a[..];
+        loop {
+            match b.next(&mut input) {
+                Ok(Some([0, ..])) | Err(_) => {}
+                Ok(Some(frame)) if honest => {
+                    assert_eq!(frame[1..], heard.to_le_bytes(), "once, in order, unaltered");
+                    heard += 1;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+            }
+        }
+        assert!(heard <= said, "heard before it was said");
+        let answer = b.drain(usize::MAX);
+        assert!(answer.len() <= from_a.len() + 200, "{} bytes have a large answer", from_a.len());
+        hear_all(&mut a, &answer);
+        if lost {
+            return;
+        }
+    }
+}
+
+fn hear_all(end: &mut LineEnd, bytes: &[u8]) {
+    let mut input = bytes;
+    while let Ok(Some(_)) | Err(_) = end.next(&mut input) {}
 }
 
 /// Frames from fuzzed bytes: a length, then as many bytes.

@@ -9,7 +9,13 @@ mod chain;
 #[cfg(feature = "testing")]
 mod circuit;
 #[cfg(feature = "testing")]
+mod faulty;
+#[cfg(feature = "testing")]
 pub mod fuzz;
+#[cfg(feature = "testing")]
+mod line_end;
+#[cfg(feature = "testing")]
+mod line_pair;
 #[cfg(feature = "testing")]
 mod node;
 #[cfg(feature = "testing")]
@@ -29,6 +35,12 @@ mod typed;
 pub use chain::Chain;
 #[cfg(feature = "testing")]
 pub use circuit::{Account, Circuit, Outcome, Stage};
+#[cfg(feature = "testing")]
+pub use faulty::{Faults, FaultyLine, FaultyWire};
+#[cfg(feature = "testing")]
+pub use line_end::LineEnd;
+#[cfg(feature = "testing")]
+pub use line_pair::LinePair;
 #[cfg(feature = "testing")]
 pub use node::{Node, Policy};
 #[cfg(feature = "testing")]

@@ -32,6 +32,8 @@ pub struct Node {
     pub window: u32,
     /// Longest message that it takes.
     pub limit: u32,
+    /// Number of this start of its program.
+    pub boot: u64,
     by_handle: BTreeMap<Handle, usize>,
 }
 
@@ -44,6 +46,7 @@ impl Node {
             policy: Policy::Accept,
             window: 64,
             limit: 60,
+            boot: config.identity.boot,
             by_handle: BTreeMap::new(),
         }
     }

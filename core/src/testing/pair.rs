@@ -60,8 +60,8 @@ impl Pair {
 
     /// Moves the bytes that are written now: whether there were any.
     pub fn step(&mut self) -> bool {
-        let to_b = core::mem::take(&mut self.a.port.output);
-        let to_a = core::mem::take(&mut self.b.port.output);
+        let to_b = self.a.port.transmit();
+        let to_a = self.b.port.transmit();
         deliver(&mut self.b, &to_b, self.chunk);
         deliver(&mut self.a, &to_a, self.chunk);
         !to_a.is_empty() || !to_b.is_empty()
@@ -70,7 +70,7 @@ impl Pair {
     /// Moves the bytes that `a` has written.
     pub fn a_to_b(&mut self) -> Vec<u8> {
         self.a.pump();
-        let bytes = core::mem::take(&mut self.a.port.output);
+        let bytes = self.a.port.transmit();
         deliver(&mut self.b, &bytes, self.chunk);
         bytes
     }
@@ -78,7 +78,7 @@ impl Pair {
     /// Moves the bytes that `b` has written.
     pub fn b_to_a(&mut self) -> Vec<u8> {
         self.b.pump();
-        let bytes = core::mem::take(&mut self.b.port.output);
+        let bytes = self.b.port.transmit();
         deliver(&mut self.a, &bytes, self.chunk);
         bytes
     }

@@ -3,9 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::LineEnd;
 use crate::proto::{
-    Event, Fault, Fragment, Frame, Identity, Instant, Link, LinkConfig, LinkState, Name, Sink, Slot, Slots,
-    crc32c_append, framing,
+    Event, Fault, Fragment, Frame, Identity, Instant, LineConfig, Link, LinkConfig, LinkState, Name, Sink,
+    Slot, Slots, crc32c_append, framing,
 };
 
 /// A test node's identity.
@@ -26,8 +27,10 @@ pub struct Port {
     pub mine: Vec<Slot>,
     /// Circuits that the peer opened.
     pub theirs: Vec<Slot>,
-    /// Bytes to be written.
+    /// Bytes to be written: records, on their way into the line's packets where there is one.
     pub output: Vec<u8>,
+    /// The line, where the link is on a lossy one.
+    pub line: Option<LineEnd>,
     /// Why it is down.
     pub fault: Option<Fault>,
     /// Frames taken in.
@@ -44,10 +47,26 @@ impl Port {
             mine: vec![Slot::new(); n],
             theirs: vec![Slot::new(); n],
             output: Vec::new(),
+            line: None,
             fault: None,
             frames_in: 0,
             input: Vec::new(),
         }
+    }
+
+    /// Before the bring-up, on a lossy line.
+    pub fn on_line(config: LinkConfig, line: LineConfig, nonce: u64, now: Instant) -> Self {
+        Self { line: Some(LineEnd::new(line, now)), ..Self::new(config, nonce, now) }
+    }
+
+    /// The same line, with a new link.
+    #[must_use]
+    pub fn again(&self, config: LinkConfig, nonce: u64, now: Instant) -> Self {
+        let line = self.line.clone().map(|mut line| {
+            line.restart(now);
+            line
+        });
+        Self { line, ..Self::new(config, nonce, now) }
     }
 
     /// The link, its slots, and its output.
@@ -57,6 +76,23 @@ impl Port {
 
     /// Takes bytes off the wire and gives every event to `on`, while the link lives.
     pub fn receive(&mut self, bytes: &[u8], mut on: impl FnMut(&mut Self, Event<'_>)) {
+        if let Some(mut line) = self.line.take() {
+            let mut input = bytes;
+            // Bytes that follow a fault are taken still: the line acknowledges the goodbye.
+            while let Some(frame) = line.next(&mut input).transpose() {
+                if self.fault.is_some() {
+                    continue;
+                }
+                self.frames_in += 1;
+                let (link, mut slots, _) = self.parts();
+                match frame.and_then(|frame| link.handle(&mut slots, frame)) {
+                    Ok(event) => on(self, event),
+                    Err(fault) => self.fail(fault),
+                }
+            }
+            self.line = Some(line);
+            return;
+        }
         self.input.extend_from_slice(bytes);
         let input = core::mem::take(&mut self.input);
         let mut at = 0;
@@ -74,15 +110,29 @@ impl Port {
             };
             match event {
                 Ok(event) => on(self, event),
-                Err(fault) => {
-                    self.link.fail(fault);
-                    self.fault = Some(fault);
-                }
+                Err(fault) => self.fail(fault),
             }
         }
         if self.fault.is_none() {
             self.input = input[at..].to_vec();
         }
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.link.fail(fault);
+        self.fault = Some(fault);
+    }
+
+    /// Bytes for the wire.
+    pub fn transmit(&mut self) -> Vec<u8> {
+        self.transmit_some(usize::MAX)
+    }
+
+    /// So many bytes for the wire at most, where the link is on a lossy line.
+    pub fn transmit_some(&mut self, most: usize) -> Vec<u8> {
+        let Some(line) = &mut self.line else { return core::mem::take(&mut self.output) };
+        line.put_records(&mut self.output);
+        line.drain(most)
     }
 
     /// Bytes held of frames that are not whole yet.
@@ -92,10 +142,14 @@ impl Port {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) {
-        if self.fault.is_none()
-            && let Err(fault) = self.link.tick(now)
-        {
-            self.fault = Some(fault);
+        let lost = self.line.as_mut().and_then(|line| line.tick(now).err());
+        if self.fault.is_some() {
+            return;
+        }
+        if let Some(fault) = lost {
+            self.fail(fault);
+        } else if let Err(fault) = self.link.tick(now) {
+            self.fault = Some(self.line.as_ref().map_or(fault, |line| line.line.explain(fault)));
         }
     }
 
@@ -166,7 +220,8 @@ impl Port {
     /// Whether no circuit is open and nothing waits to be written.
     pub fn is_quiet(&self) -> bool {
         let free = |slots: &[Slot]| slots.iter().all(Slot::is_free);
-        self.output.is_empty() && !self.link.has_control() && free(&self.mine) && free(&self.theirs)
+        let idle = self.line.as_ref().is_none_or(|line| line.line.is_idle());
+        idle && self.output.is_empty() && !self.link.has_control() && free(&self.mine) && free(&self.theirs)
     }
 }
 

@@ -17,16 +17,14 @@ impl Link {
         if core::mem::take(&mut self.sent) {
             self.last_sent = now;
         }
-        let silent = now.since(self.last_heard).as_millis();
+        let silent = |millis| self.last_heard.plus_millis(millis) <= now;
         let fault = match self.state {
-            LinkState::Hello if silent >= u128::from(self.config.hello_ms) => Fault::NoHello,
-            LinkState::Up | LinkState::Leaving if silent >= u128::from(self.peer.dead_ms) => {
-                Fault::Unresponsive
-            }
+            LinkState::Hello if silent(self.config.hello_ms) => Fault::NoHello,
+            LinkState::Up | LinkState::Leaving if silent(self.peer.dead_ms) => Fault::Unresponsive,
             LinkState::Down(fault) => return Err(fault),
             _ => {
-                let quiet = now.since(self.last_sent).as_millis();
-                self.beat_due |= self.is_up() && quiet >= u128::from(self.beat_ms());
+                let quiet = self.last_sent.plus_millis(self.beat_ms()) <= now;
+                self.beat_due |= self.is_up() && quiet;
                 return Ok(());
             }
         };

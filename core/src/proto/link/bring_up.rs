@@ -1,9 +1,7 @@
 //! Hellos: who the peer is, and whether the two fit.
 
 use super::{Event, Link, LinkState, Peer};
-use crate::proto::crc::crc32c;
-use crate::proto::framing::MAX_BEFORE_UP;
-use crate::proto::hello::{Hello, PROTOCOL_VERSION};
+use crate::proto::hello::{Hello, PROTOCOL_VERSION, session_number};
 use crate::proto::{Fault, Reason};
 
 /// The longest silence that a peer may ask us to accept, in milliseconds.
@@ -28,14 +26,18 @@ impl Link {
         if hello.oldest > PROTOCOL_VERSION || hello.newest < PROTOCOL_VERSION {
             return Err(Fault::Version { oldest: hello.oldest, newest: hello.newest });
         }
+        // On a line the peer may start over, or still know an earlier bring-up of ours.
+        let lossy = self.config.window != 0;
         let again = self.peer.nonce != 0 && self.peer.nonce != hello.nonce;
+        self.hello_due |= lossy && again;
         let silence = hello.hear_ms.saturating_mul(4).max(self.config.dead_ms);
         let kinds_fit = hello.kind as u8 & self.config.kind as u8 != 0;
         let too_slow = hello.hear_ms == 0 || silence > DEAD_MS_MAX;
-        if again || !kinds_fit || hello.nonce == 0 || hello.packet < MAX_BEFORE_UP || too_slow {
+        let too_short = hello.packet < self.config.packet_min();
+        if !kinds_fit || hello.nonce == 0 || too_short || too_slow || lossy != (hello.window != 0) {
             return Err(Fault::Hello);
         }
-        if hello.echo != 0 && hello.echo != self.nonce {
+        if !lossy && (again || hello.echo != 0 && hello.echo != self.nonce) {
             return Err(Fault::Hello);
         }
         // The side with the higher nonce opens odd handles.
@@ -43,19 +45,17 @@ impl Link {
         self.peer = Peer {
             nonce: hello.nonce,
             boot: hello.boot,
-            packet: hello.packet,
+            // What we write goes through packets of our own.
+            packet: if lossy { hello.packet.min(self.config.packet) } else { hello.packet },
             circuits: hello.circuits,
             dead_ms: silence,
             parity,
-            crc: hello.crc || self.config.crc,
+            crc: !lossy && (hello.crc || self.config.crc),
         };
         if hello.echo != self.nonce {
             return Ok(Event::Nothing);
         }
-        let mut nonces = [0; 16];
-        nonces[..8].copy_from_slice(&self.nonce.max(hello.nonce).to_le_bytes());
-        nonces[8..].copy_from_slice(&self.nonce.min(hello.nonce).to_le_bytes());
-        self.session = crc32c(0, &nonces);
+        self.session = session_number(self.nonce, hello.nonce);
         self.state = LinkState::Up;
         Ok(Event::Up(hello))
     }

@@ -3,7 +3,7 @@
 use super::Link;
 use crate::proto::circuit::{Final, Phase, Slot, Slots};
 use crate::proto::control::{Sink, put_frame};
-use crate::proto::frame::{DeadFrame, Frame, Handle};
+use crate::proto::frame::{DeadFrame, Frame, Handle, cut};
 use crate::proto::{Dead, Place};
 
 impl Link {
@@ -29,7 +29,7 @@ impl Link {
         detail: &str,
         sink: &mut dyn Sink,
     ) {
-        let (up, crc) = (self.is_up(), self.crc_seed());
+        let (up, crc, detail) = (self.is_up(), self.crc_seed(), cut(detail, self.detail_max()));
         let Some(slot) = self.slot(slots, handle) else { return };
         if slot.phase == Phase::Free || slot.killed {
             return;

@@ -1,7 +1,8 @@
 //! How a link is to be, and where it is in its life.
 
-use crate::proto::Fault;
+use crate::proto::framing::MAX_BEFORE_UP;
 use crate::proto::hello::{Identity, LinkKind};
+use crate::proto::{Fault, LINE_PACKET_MIN, LineConfig};
 
 /// How a link is to be.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct LinkConfig {
     pub hello_ms: u32,
     /// Want a checksum on every packet.
     pub crc: bool,
+    /// On a lossy line, the packets that may be under way at a time; 0 on a reliable stream.
+    pub window: u8,
     /// Payload bytes that may be written ahead of the peer's acknowledgement, at least
     /// 256 KiB, because acknowledgements come no more often; where small messages go along,
     /// no more than 64 KiB, and at least 32 KiB.
@@ -44,9 +47,29 @@ impl LinkConfig {
             hear_ms: 1_250,
             hello_ms: 3_000,
             crc: false,
+            window: 0,
             flight: 1024 * 1024,
             active: true,
         }
+    }
+
+    /// For a link above a [`Line`](crate::proto::Line), whose packets have checksums of their own.
+    pub const fn line(identity: Identity, line: &LineConfig, circuits: u32) -> Self {
+        let dead_ms = line.dead_ms;
+        Self {
+            packet: line.packet as u32,
+            circuits,
+            dead_ms,
+            hear_ms: dead_ms / 4,
+            window: line.window,
+            flight: 0,
+            ..Self::stream(identity)
+        }
+    }
+
+    /// The shortest packet that a peer may state, in bytes.
+    pub(super) const fn packet_min(&self) -> u32 {
+        if self.window == 0 { MAX_BEFORE_UP } else { LINE_PACKET_MIN as u32 }
     }
 }
 

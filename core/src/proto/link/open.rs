@@ -3,7 +3,7 @@
 use super::{Blocked, Link, LinkState};
 use crate::proto::circuit::{Phase, Slot, Slots, due, limit_in};
 use crate::proto::control::{Sink, put_frame};
-use crate::proto::frame::{CONTROL_FRAME_MAX, Frame, Handle, Open};
+use crate::proto::frame::{CONTROL_FRAME_MAX, Frame, Handle, Open, TYPE_NAME_MAX, cut};
 use crate::proto::{Fault, Total};
 
 impl Link {
@@ -68,7 +68,7 @@ impl Link {
         slots: &mut Slots<'_>,
         open: &Open<'f>,
         sink: &mut dyn Sink,
-        frame: impl FnOnce(Handle, Open<'f>) -> Frame<'f>,
+        frame: impl Fn(Handle, Open<'f>) -> Frame<'f>,
     ) -> Result<Handle, Blocked> {
         if self.state != LinkState::Up {
             return Err(Blocked::NotOpen);
@@ -86,9 +86,15 @@ impl Link {
         } else {
             Handle::from_index(self.fresh as usize, 1 - self.peer.parity)
         };
-        let open = Open { limit: limit_in(open.credit, open.limit), ..*open };
+        let type_name = cut(open.type_name, TYPE_NAME_MAX);
+        let mut open = Open { limit: limit_in(open.credit, open.limit), type_name, ..*open };
+        let most = self.control_max();
+        let len = frame(handle, open).write(&mut [0; CONTROL_FRAME_MAX]).map_err(|_| Blocked::Invalid)?;
+        // A lossy line may have short packets; the readable type name is what can be spared.
+        let spare = open.type_name.len().saturating_sub(len.saturating_sub(most));
+        open.type_name = cut(open.type_name, spare);
         let frame = frame(handle, open);
-        if frame.write(&mut [0; CONTROL_FRAME_MAX]).is_err() {
+        if frame.write(&mut [0; CONTROL_FRAME_MAX][..most]).is_err() {
             return Err(Blocked::Invalid);
         }
         // Our echo goes before anything else.

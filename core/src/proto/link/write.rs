@@ -4,7 +4,7 @@ use super::close::sent_place;
 use super::{Link, LinkState, Queue};
 use crate::proto::circuit::{Final, Slots, due};
 use crate::proto::control::{Sink, put_frame};
-use crate::proto::frame::{Accept, DeadFrame, Frame, Handle};
+use crate::proto::frame::{Accept, CONTROL_FRAME_MAX, DeadFrame, Frame, Handle, TYPE_NAME_MAX, cut};
 use crate::proto::hello::{Hello, PROTOCOL_VERSION};
 
 impl Link {
@@ -56,7 +56,7 @@ impl Link {
                 newest: PROTOCOL_VERSION,
                 crc: self.config.crc,
                 kind: self.config.kind,
-                window: 0,
+                window: self.config.window,
                 packet: self.config.packet,
                 circuits: self.config.circuits,
                 dead_ms: self.config.dead_ms,
@@ -107,13 +107,14 @@ impl Link {
 
     /// Writes what the first circuit in the queue owes: whether there was room for all.
     pub(super) fn circuit_frames(&mut self, slots: &mut Slots<'_>, sink: &mut dyn Sink) -> bool {
-        let (handle, crc) = (self.dirty.head, self.crc_seed());
+        let (handle, crc, detail_max) = (self.dirty.head, self.crc_seed(), self.detail_max());
         let Some(slot) = self.slot(slots, handle) else {
             self.dirty = Queue::EMPTY;
             return true;
         };
         if slot.mine == Final::Dead {
-            let frame = DeadFrame { dead: sent_place(slot.dead), taken: slot.taken, detail: slot.detail };
+            let detail = cut(slot.detail, detail_max);
+            let frame = DeadFrame { dead: sent_place(slot.dead), taken: slot.taken, detail };
             if !put_frame(sink, &Frame::Dead(handle, frame), crc) {
                 return false;
             }
@@ -161,6 +162,19 @@ impl Link {
         self.sent = true;
         self.free_if_over(slots, handle);
         true
+    }
+
+    /// Longest control frame, in bytes: with its length it fits the peer's packet.
+    pub(super) fn control_max(&self) -> usize {
+        const LENGTH: usize = 2;
+        (self.peer.packet as usize).saturating_sub(LENGTH).min(CONTROL_FRAME_MAX)
+    }
+
+    /// Longest text of a `DEAD`, in bytes.
+    pub(super) fn detail_max(&self) -> usize {
+        /// All of the frame but its text.
+        const REST: usize = 18;
+        self.control_max().saturating_sub(REST).min(TYPE_NAME_MAX)
     }
 
     /// Puts a circuit into the queue of those that owe a frame.

@@ -3,7 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::testing::Rng;
+use crate::proto::Instant;
+use crate::testing::{Faults, FaultyWire, Rng};
 
 /// One direction of a line.
 #[derive(Debug, Default)]
@@ -14,10 +15,15 @@ pub(super) struct Wire {
     last: u64,
     /// No bytes follow those under way.
     pub(super) closed: bool,
+    /// One that loses and alters bytes, instead of all that.
+    pub(super) lossy: Option<FaultyWire>,
 }
 
 impl Wire {
     pub(super) fn push(&mut self, now: u64, bytes: Vec<u8>, rng: &mut Rng) {
+        if let Some(wire) = &mut self.lossy {
+            return wire.push(Instant::from_micros(now), &bytes);
+        }
         if bytes.is_empty() || self.closed {
             return;
         }
@@ -28,6 +34,10 @@ impl Wire {
 
     /// Bytes that have arrived, in pieces that have nothing to do with frames.
     pub(super) fn pop(&mut self, now: u64, rng: &mut Rng) -> Option<Vec<u8>> {
+        if let Some(wire) = &mut self.lossy {
+            let bytes = wire.pull(Instant::from_micros(now));
+            return (!bytes.is_empty()).then_some(bytes);
+        }
         if now < self.stalled_until {
             return None;
         }
@@ -89,10 +99,34 @@ pub(super) struct Line {
     pub(super) stopped_since: Option<u64>,
     /// A bit was flipped in this session.
     pub(super) flipped: bool,
+    /// On a lossy line, when its ends ceased to be in one session.
+    pub(super) apart_since: Option<u64>,
 }
 
 impl Line {
     pub(super) fn new(ends: [Party; 2]) -> Self {
-        Self { ends, wires: Default::default(), down_since: None, stopped_since: None, flipped: false }
+        Self {
+            ends,
+            wires: Default::default(),
+            down_since: None,
+            stopped_since: None,
+            flipped: false,
+            apart_since: None,
+        }
+    }
+
+    /// Both wires lose and alter bytes from now on.
+    pub(super) fn lossy(mut self, faults: Faults, rng: &mut Rng) -> Self {
+        for wire in &mut self.wires {
+            let mut lossy = FaultyWire::new(faults, rng.next());
+            (lossy.byte_ns, lossy.latency_us) = (10_000, rng.below(20_000) as u64);
+            wire.lossy = Some(lossy);
+        }
+        self
+    }
+
+    /// Nothing goes wrong any more on lossy wires.
+    pub(super) fn heal(&mut self) {
+        self.wires.iter_mut().filter_map(|wire| wire.lossy.as_mut()).for_each(FaultyWire::heal);
     }
 }

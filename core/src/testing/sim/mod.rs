@@ -6,12 +6,13 @@
 
 mod ledger;
 mod line;
+mod lossy;
 mod programs;
 mod world;
 
 use core::hash::Hasher;
 
-use super::Rng;
+use super::{Faults, Rng};
 use world::World;
 
 /// What a run was like. Two runs of one seed give equal reports.
@@ -30,6 +31,24 @@ pub struct Report {
     pub lost: u32,
     /// Frames delivered.
     pub frames: u32,
+}
+
+/// What a run of two lines was like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LineReport {
+    /// Hash of every byte delivered and when.
+    pub trace: u64,
+    /// Bytes delivered.
+    pub bytes: u64,
+    /// Numbers heard.
+    pub heard: u32,
+    /// Faults of the wires.
+    pub faults: u64,
+    /// Packets sent again in the last sessions.
+    pub resent: u64,
+    /// Sessions that ended.
+    pub lost: u32,
 }
 
 /// Which faults a run has, and how its programs behave.
@@ -54,6 +73,8 @@ pub struct Plan {
     pub large: bool,
     /// Smallest packets.
     pub narrow: bool,
+    /// The lines lose and alter bytes, and the links repair it.
+    pub lossy: Option<Faults>,
     /// Steps with faults; as many without follow.
     pub steps: u32,
 }
@@ -61,15 +82,17 @@ pub struct Plan {
 impl Plan {
     /// Each fault is there or not by the seed, so that they meet in every combination.
     pub fn new(rng: &mut Rng) -> Self {
-        let hostile = rng.one_in(6);
-        let flips = rng.one_in(4);
+        let lossy = rng.one_in(3).then(|| lossy::faults(rng));
+        let hostile = rng.one_in(6) && lossy.is_none();
+        let flips = rng.one_in(4) && lossy.is_none();
         Self {
             routed: rng.one_in(2),
             flips,
-            crc: flips || rng.one_in(4),
-            cuts: rng.one_in(3),
-            stalls: rng.one_in(3),
+            crc: flips || rng.one_in(4) && lossy.is_none(),
+            cuts: rng.one_in(3) && lossy.is_none(),
+            stalls: rng.one_in(3) && lossy.is_none(),
             hostile,
+            lossy,
             slow: rng.one_in(3),
             large: rng.one_in(3),
             narrow: rng.one_in(3),
@@ -94,20 +117,42 @@ pub fn run(seed: u64) -> Report {
     world.report()
 }
 
+/// Runs one seed of two lines on faulty wires, with nothing above them.
+///
+/// # Panics
+///
+/// As [`run`].
+pub fn run_line(seed: u64) -> LineReport {
+    lossy::run(seed)
+}
+
 /// Says on panic which seed was running, and how to run it alone.
 #[derive(Debug)]
 pub struct Guard(pub u64);
 
+/// As [`Guard`], for a seed of [`run_line`].
+#[derive(Debug)]
+pub struct LineGuard(pub u64);
+
+impl Drop for LineGuard {
+    fn drop(&mut self) {
+        say_seed(self.0, " --lines");
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut err = std::io::stderr();
-            let seed = self.0;
-            let _ = std::io::Write::write_fmt(
-                &mut err,
-                format_args!("seed {seed} failed: cargo run --example sim -- --start {seed} --seeds 1\n"),
-            );
-        }
+        say_seed(self.0, "");
+    }
+}
+
+fn say_seed(seed: u64, what: &str) {
+    if std::thread::panicking() {
+        let mut err = std::io::stderr();
+        let _ = std::io::Write::write_fmt(
+            &mut err,
+            format_args!("seed {seed} failed: cargo run --example sim --{what} --start {seed} --seeds 1\n"),
+        );
     }
 }
 

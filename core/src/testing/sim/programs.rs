@@ -38,7 +38,12 @@ pub(super) fn act(n: usize, node: &mut Node, plan: &Plan, rng: &mut Rng, report:
             (Stage::Open, 1) if circuit.sends() => node.end(id),
             (Stage::Open, 2) if circuit.sends() => node.ask(id),
             (Stage::Open, 3..14) if circuit.sends() && !circuit.ending && circuit.dead.is_none() => {
-                let most = if plan.large && rng.one_in(8) { 30_000 } else { 60 };
+                let most = match plan.lossy {
+                    _ if !plan.large || !rng.one_in(8) => 60,
+                    // A thousand bytes a second go through the smallest packets.
+                    Some(_) => 2_000,
+                    None => 30_000,
+                };
                 let limit = node.limit_of(id);
                 let circuit = &node.circuits[id];
                 if limit < 4 {

@@ -5,8 +5,8 @@ use core::hash::Hasher;
 use super::ledger::check_accounts;
 use super::line::{Line, Party};
 use super::{Plan, Report, Trace, programs};
-use crate::proto::{Instant, LinkConfig, varint};
-use crate::testing::{Node, Pair, Policy, Port, Rng, Router, Stage};
+use crate::proto::{Instant, LineConfig, LinkConfig, varint};
+use crate::testing::{Node, Pair, Policy, Port, Rng, Router, Stage, identity};
 
 const DEAD_MS: u32 = 1000;
 const HEAR_MS: u32 = 250;
@@ -20,6 +20,8 @@ pub(super) struct World {
     plan: Plan,
     rng: Rng,
     now: u64,
+    /// When the faults stopped.
+    healed_at: Option<u64>,
     nodes: [Node; 2],
     router: Option<Router>,
     lines: alloc::vec::Vec<Line>,
@@ -31,7 +33,9 @@ impl World {
     pub(super) fn new(plan: Plan, mut rng: Rng) -> Self {
         let now = Instant::ZERO;
         let node = |name, number, rng: &mut Rng| {
-            let mut node = Node::new(config(&plan, name, number), rng.next(), now);
+            let nonce = rng.next();
+            let mut node = Node::new(config(&plan, name, number), nonce, now);
+            node.port = port(&plan, name, number, nonce, now);
             node.policy = Policy::Hold;
             let most = if plan.large { 40_000 } else { 200 };
             node.window = 64 + rng.below(most) as u32;
@@ -44,6 +48,7 @@ impl World {
         let router = plan.routed.then(|| {
             let mut router = Router::new(config(&plan, "r", 3), nonces, now);
             router.room = room;
+            router.ports = nonces.map(|nonce| port(&plan, "r", 3, nonce, now));
             router
         });
         let ends = if plan.routed {
@@ -51,8 +56,22 @@ impl World {
         } else {
             alloc::vec![[Party::Node(0), Party::Node(1)]]
         };
-        let lines = ends.into_iter().map(Line::new).collect();
-        Self { plan, rng, now: 0, nodes, router, lines, trace: Trace::new(), report: Report::default() }
+        let lossy = |line, rng: &mut Rng| match plan.lossy {
+            Some(faults) => Line::lossy(line, faults, rng),
+            None => line,
+        };
+        let lines = ends.into_iter().map(|ends| lossy(Line::new(ends), &mut rng)).collect();
+        Self {
+            plan,
+            rng,
+            now: 0,
+            healed_at: None,
+            nodes,
+            router,
+            lines,
+            trace: Trace::new(),
+            report: Report::default(),
+        }
     }
 
     pub(super) fn report(&self) -> Report {
@@ -62,6 +81,7 @@ impl World {
     /// Some time passes: programs act, bytes move, clocks are read.
     pub(super) fn step(&mut self, faults: bool) {
         self.now += 1_000 + self.rng.below(50_000) as u64;
+        self.set_time();
         if faults {
             for n in 0..2 {
                 programs::act(n, &mut self.nodes[n], &self.plan, &mut self.rng, &mut self.report);
@@ -88,6 +108,8 @@ impl World {
     /// Faults are over: every circuit that still can comes to its end, and every other has
     /// been told.
     pub(super) fn calm(&mut self) {
+        self.healed_at = Some(self.now);
+        self.lines.iter_mut().for_each(Line::heal);
         if self.plan.hostile {
             (0..self.lines.len()).for_each(|line| self.cut(line));
         }
@@ -111,6 +133,14 @@ impl World {
     fn is_quiet(&self) -> bool {
         let quiet = |node: &Node| node.port.fault.is_some() || node.is_quiet();
         self.nodes.iter().all(quiet) && self.router.as_ref().is_none_or(Router::is_quiet)
+    }
+
+    /// A line's end knows the time before it is written to.
+    fn set_time(&mut self) {
+        let now = Instant::from_micros(self.now);
+        let nodes = self.nodes.iter_mut().map(|node| &mut node.port);
+        let router = self.router.iter_mut().flat_map(|router| &mut router.ports);
+        nodes.chain(router).filter_map(|port| port.line.as_mut()).for_each(|line| line.set_time(now));
     }
 
     fn port(&mut self, party: Party) -> &mut Port {
@@ -160,10 +190,10 @@ impl World {
             for wire in 0..2 {
                 let end = self.lines[index].ends[wire];
                 let port = self.port(end);
-                let (bytes, down) = (core::mem::take(&mut port.output), port.fault.is_some());
+                let (bytes, down) = (port.transmit(), port.fault.is_some());
                 let (line, now) = (&mut self.lines[index], self.now);
                 line.wires[wire].push(now, bytes, &mut self.rng);
-                line.wires[wire].closed |= down;
+                line.wires[wire].closed |= down && line.wires[wire].lossy.is_none();
             }
         }
     }
@@ -217,6 +247,9 @@ impl World {
 
     /// Both ends of a line that one end has given up are told in time; then it may come back.
     fn watch(&mut self, index: usize) {
+        if self.plan.lossy.is_some() {
+            return self.watch_lossy(index);
+        }
         let ends = self.lines[index].ends;
         let down = ends.map(|end| self.port(end).fault.is_some());
         let faults = ends.map(|end| self.port(end).fault);
@@ -237,12 +270,38 @@ impl World {
             self.lines[index] = Line::new(ends);
             for end in ends {
                 let nonce = self.rng.next();
-                let (name, number) = [("a", 1), ("b", 2), ("r", 3)][match end {
-                    Party::Node(n) => n,
-                    Party::Router(_) => 2,
-                }];
+                let (name, number) = name(end);
                 *self.port(end) =
                     Port::new(config(&self.plan, name, number), nonce, Instant::from_micros(now));
+            }
+        }
+    }
+
+    /// A lossy line does not end. An end that has given up starts over by itself, and the other
+    /// one learns of it in time.
+    fn watch_lossy(&mut self, index: usize) {
+        let (ends, now) = (self.lines[index].ends, self.now);
+        let up = ends.map(|end| self.port(end).is_up());
+        let session = ends.map(|end| self.port(end).link.session());
+        let since = &mut self.lines[index].apart_since;
+        if up == [true; 2] && session[0] == session[1] {
+            *since = None;
+        } else if up != [false; 2] {
+            let since = *since.get_or_insert(now);
+            assert!(now - since <= 2 * BOUND_US, "an end was never told");
+        } else {
+            *since = None;
+        }
+        for end in ends {
+            let Some(fault) = self.port(end).fault else { continue };
+            let blamed = self.healed_at.is_none_or(|healed| now < healed + 2 * BOUND_US);
+            assert!(blamed, "a session ended without a fault: {fault}");
+            if self.rng.one_in(10) {
+                self.report.lost += 1;
+                let (name, number) = name(end);
+                let (nonce, time) = (self.rng.next(), Instant::from_micros(now));
+                let config = config(&self.plan, name, number);
+                *self.port(end) = self.port(end).again(config, nonce, time);
             }
         }
     }
@@ -265,7 +324,34 @@ impl World {
     }
 }
 
+/// Name and number of the node at an end.
+fn name(end: Party) -> (&'static str, u64) {
+    match end {
+        Party::Node(0) => ("a", 1),
+        Party::Node(_) => ("b", 2),
+        Party::Router(_) => ("r", 3),
+    }
+}
+
+/// How a lossy line is to be.
+fn line(plan: &Plan) -> LineConfig {
+    let (packet, window) = if plan.narrow { (64, 2) } else { (240, 4) };
+    LineConfig { dead_ms: DEAD_MS, ..LineConfig::uart(1_000_000, 20, packet, window) }
+}
+
+fn port(plan: &Plan, name: &str, number: u64, nonce: u64, now: Instant) -> Port {
+    let config = config(plan, name, number);
+    match plan.lossy {
+        Some(_) => Port::on_line(config, line(plan), nonce, now),
+        None => Port::new(config, nonce, now),
+    }
+}
+
 fn config(plan: &Plan, name: &str, number: u64) -> LinkConfig {
+    if plan.lossy.is_some() {
+        let config = LinkConfig::line(identity(name, number), &line(plan), 4);
+        return LinkConfig { hello_ms: HELLO_MS, ..config };
+    }
     LinkConfig {
         crc: plan.crc,
         dead_ms: DEAD_MS,

@@ -1,0 +1,67 @@
+//! How a line is to be, and what it costs in bytes.
+
+use super::packet::EMPTY_LEN;
+use super::receiver::ACK_DELAY_MS;
+
+/// Most packets that may be under way.
+pub const WINDOW_MAX: u8 = 7;
+/// The least that a packet's body may take, in bytes: every control frame fits, with a short
+/// name in those that carry names.
+pub const LINE_PACKET_MIN: u16 = 48;
+/// Longest body of a packet with a hello, in bytes, with what later versions append.
+const HELLO_MAX: usize = 120;
+
+/// How a line is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+#[expect(clippy::exhaustive_structs, reason = "every field is a decision; `LineConfig::uart` has defaults")]
+pub struct LineConfig {
+    /// Longest body of a packet, in bytes: what one takes at most, and sends.
+    pub packet: u16,
+    /// Packets that may be under way without acknowledgement, 1 to [`WINDOW_MAX`].
+    pub window: u8,
+    /// Wait at least this long for an acknowledgement, in microseconds.
+    pub wait_us: u32,
+    /// The line is lost when nothing is acknowledged for so long, in milliseconds.
+    pub dead_ms: u32,
+}
+
+impl LineConfig {
+    /// For a line of so many bits a second, eight data bits to a byte, and up to so much
+    /// latency of its own in one direction: 2 ms for a UART, 16 or more behind USB.
+    pub const fn uart(baud: u32, latency_ms: u32, packet: u16, window: u8) -> Self {
+        let packet = if packet < LINE_PACKET_MIN { LINE_PACKET_MIN } else { packet };
+        let window = match window {
+            0 => 1,
+            WINDOW_MAX.. => WINDOW_MAX,
+            _ => window,
+        };
+        let line = Self { packet, window, wait_us: 0, dead_ms: 0 };
+        let packet_us = (packet as u64 + 9) * 10_000_000 / if baud == 0 { 1 } else { baud as u64 };
+        let window_us = packet_us * window as u64;
+        let wait_us = window_us + (2 * latency_ms + 2 * ACK_DELAY_MS) as u64 * 1000;
+        // Enough for the window to be sent several times.
+        let dead_ms = 8 * window_us / 1000;
+        Self {
+            wait_us: if wait_us > u32::MAX as u64 { u32::MAX } else { wait_us as u32 },
+            dead_ms: match dead_ms {
+                0..2000 => 2000,
+                2000..600_000 => dead_ms as u32,
+                _ => 600_000,
+            },
+            ..line
+        }
+    }
+
+    /// Bytes of a line's `rx`.
+    pub const fn rx_len(&self) -> usize {
+        let body = self.packet as usize;
+        EMPTY_LEN + if body < HELLO_MAX { HELLO_MAX } else { body }
+    }
+
+    /// Bytes of a line's `tx`.
+    pub const fn tx_len(&self) -> usize {
+        let window = self.packet as usize * self.window as usize;
+        if window < HELLO_MAX { HELLO_MAX } else { window }
+    }
+}

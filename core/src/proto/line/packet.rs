@@ -1,0 +1,183 @@
+//! The bytes of a packet, before COBS: `control, sequence * 16 + acknowledgement, body, crc`.
+
+use crate::proto::crc::{crc32c, crc32c_append};
+
+/// What stands before the body.
+pub(super) const HEAD_LEN: usize = 2;
+/// The checksum behind it.
+pub(super) const CRC_LEN: usize = 4;
+/// A packet without its body, in bytes.
+pub(super) const EMPTY_LEN: usize = HEAD_LEN + CRC_LEN;
+/// Seed of a hello's checksum: it belongs to no session.
+pub(super) const HELLO_SEED: u32 = 0x6e63_686e;
+
+/// Marks the first byte, which is thus no ASCII, no 0 and no 0xff: text, a BREAK and a
+/// floating line are never taken for a packet. The bits beside the kind are for later.
+const MARK: u8 = 0x80;
+
+/// What a packet is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// The next in the sequence.
+    Data = 0,
+    /// Only acknowledges.
+    Ack = 1,
+    /// Acknowledges, and wants everything from there once more.
+    Nak = 2,
+    /// A hello, outside of any session.
+    Hello = 3,
+}
+
+/// The head of a packet: the lowest four bits of its two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) kind: Kind,
+    sequence: u8,
+    ack: u8,
+}
+
+/// The numbers of a packet, counted from the session's beginning. Both sides know them, so
+/// four bits of each are sent and the rest is in the seed of the checksum: what the line
+/// repeats after the four bits have gone round is refused, like anything of another session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// Of this packet; 0 where it has none.
+    pub(super) sequence: u32,
+    /// The next one that its sender expects.
+    pub(super) ack: u32,
+}
+
+impl Numbers {
+    /// The seed under that of the session and direction.
+    pub(super) const fn seed(self, session: u32) -> u32 {
+        session ^ (self.sequence >> 4 & 0xffff) ^ (self.ack >> 4) << 16
+    }
+}
+
+/// Where in the count a number is of which only four bits are known, from `at` on.
+pub(super) const fn ahead(bits: u8, at: u32) -> u32 {
+    (bits as u32).wrapping_sub(at) & 0xf
+}
+
+impl Head {
+    pub(super) const fn new(kind: Kind, numbers: Numbers) -> Self {
+        Self { kind, sequence: numbers.sequence as u8 & 0xf, ack: numbers.ack as u8 & 0xf }
+    }
+
+    pub(super) const fn sequence(self) -> u8 {
+        self.sequence
+    }
+
+    pub(super) const fn ack(self) -> u8 {
+        self.ack
+    }
+
+    pub(super) const fn bytes(self) -> [u8; HEAD_LEN] {
+        [MARK | (self.kind as u8) << 4, self.sequence << 4 | self.ack]
+    }
+
+    pub(super) const fn parse(bytes: [u8; HEAD_LEN]) -> Option<Self> {
+        if bytes[0] & 0xcf != MARK {
+            return None;
+        }
+        let kind = match bytes[0] >> 4 & 3 {
+            0 => Kind::Data,
+            1 => Kind::Ack,
+            2 => Kind::Nak,
+            _ => Kind::Hello,
+        };
+        Some(Self { kind, sequence: bytes[1] >> 4, ack: bytes[1] & 0xf })
+    }
+}
+
+/// A packet in its three pieces, so that a body need not be copied to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) head: [u8; HEAD_LEN],
+    pub(super) body: &'a [u8],
+    pub(super) crc: [u8; CRC_LEN],
+}
+
+impl Parts<'_> {
+    pub(super) const fn len(&self) -> usize {
+        EMPTY_LEN + self.body.len()
+    }
+
+    pub(super) fn get(&self, at: usize) -> u8 {
+        let body_end = HEAD_LEN + self.body.len();
+        if at < HEAD_LEN {
+            self.head[at]
+        } else if at < body_end {
+            self.body[at - HEAD_LEN]
+        } else {
+            self.crc[at - body_end]
+        }
+    }
+}
+
+/// The checksum that stands behind a head and a body.
+pub(super) fn sum(seed: u32, head: [u8; HEAD_LEN], body: &[u8]) -> [u8; CRC_LEN] {
+    (!crc32c_append(crc32c_append(!seed, &head), body)).to_le_bytes()
+}
+
+/// The head of a packet, if it has the form of one.
+pub(super) fn head(packet: &[u8]) -> Option<Head> {
+    let (covered, _) = packet.split_last_chunk::<CRC_LEN>()?;
+    let head = Head::parse(*covered.first_chunk()?)?;
+    let empty = covered.len() == HEAD_LEN;
+    (empty == matches!(head.kind, Kind::Ack | Kind::Nak)).then_some(head)
+}
+
+/// Whether the checksum of a packet fits.
+pub(super) fn is_whole(packet: &[u8], seed: u32) -> bool {
+    let parts = packet.split_last_chunk::<CRC_LEN>();
+    parts.is_some_and(|(covered, sum)| crc32c(seed, covered).to_le_bytes() == *sum)
+}
+
+/// How far behind `at` a number is of which only four bits are known.
+pub(super) const fn behind(bits: u8, at: u32) -> u32 {
+    at.wrapping_sub(bits as u32) & 0xf
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_has_one_form_and_is_never_text_or_an_idle_line() {
+        let mut heads = 0;
+        for first in 0..=255 {
+            for second in 0..=255 {
+                if let Some(head) = Head::parse([first, second]) {
+                    assert_eq!(head.bytes(), [first, second]);
+                    assert!(!first.is_ascii() && first != 0xff);
+                    heads += 1;
+                }
+            }
+        }
+        assert_eq!(heads, 4 * 256);
+    }
+
+    #[test]
+    fn an_empty_packet_has_no_checksum_that_fits() {
+        // What a CRC-32 says of nothing, with and without a head.
+        for packet in [&[0, 0, 0, 0][..], &[0x80, 0, 0, 0, 0], &[]] {
+            assert_eq!(head(packet), None);
+        }
+        let data = Head::new(Kind::Data, Numbers { sequence: 1, ack: 2 }).bytes();
+        let sum = sum(5, data, &[]);
+        let packet = [data[0], data[1], sum[0], sum[1], sum[2], sum[3]];
+        assert!(is_whole(&packet, 5) && head(&packet).is_none(), "data without a body");
+    }
+
+    #[test]
+    fn what_comes_again_a_round_later_has_another_seed() {
+        let seed = |sequence, ack| Numbers { sequence, ack }.seed(7);
+        for n in [0, 5, 0xffff, 0xf_fff0] {
+            assert_eq!(seed(n, 3), seed(n | 0xf, 3));
+            assert_ne!(seed(n, 3), seed(n + 16, 3));
+            assert_ne!(seed(3, n), seed(3, n + 16));
+            assert_ne!(seed(n, n), seed(n + 16, n + 16));
+        }
+    }
+}
