@@ -6,7 +6,8 @@ use std::time::Duration;
 use netchan::host::model::{By, Done, Side, check, drive, import, join, link, node, poll_once, spawn};
 use netchan::host::{Duplex, Fanout};
 use netchan::{
-    Bytes, ExportError, ExportOptions, ImportError, Latest, Node, Reason, Receiver, RecvError, Sender, Watch,
+    Bytes, ExportError, ExportOptions, ImportError, Latest, Node, Reason, Receiver, RecvError, SendCause,
+    Sender, Watch,
 };
 
 /// A node with two neighbours.
@@ -146,11 +147,21 @@ fn an_exclusive_export_is_free_again_when_its_importer_has_left() {
         let mut duplex: Duplex<u32, u32> = center.export("x").unwrap();
         let first: Duplex<u32, u32> = import(&to_b, &b, b.peer.import("x"));
         let sending = spawn(move || {
-            // To the first, or to the second, but never to nobody.
+            // To the first, or to the second, but never to nobody; that the first one has left
+            // is told once, and before that nothing goes to the second.
             let (sender, receiver) = duplex.halves();
-            let early = receiver.try_recv();
-            sender.send(7).wait().unwrap();
-            assert!(early == Ok(8) || receiver.recv().wait() == Ok(8));
+            let mut next = receiver.try_recv();
+            let mut told = matches!(next, Err(RecvError::Left { .. }));
+            if let Err(error) = sender.send(7).wait() {
+                assert!(matches!(error.cause(), SendCause::Left { .. }) && !told, "{error}");
+            }
+            while next != Ok(8) {
+                next = receiver.recv().wait();
+                if let Err(error) = next {
+                    assert!(matches!(error, RecvError::Left { .. }) && !told, "{error}");
+                    told = true;
+                }
+            }
             duplex
         });
         drop(first);

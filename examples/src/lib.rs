@@ -6,6 +6,7 @@ pub mod model;
 mod pair;
 pub mod plain;
 pub mod process;
+mod restarting;
 pub mod session;
 pub mod station;
 pub mod story;
@@ -13,4 +14,5 @@ mod tick;
 pub mod view;
 
 pub use pair::pair;
+pub use restarting::restarting;
 pub use tick::Tick;

@@ -23,7 +23,10 @@ fn errors_name_their_channel_and_say_what_to_do() {
         ("receive", "channel `ticks`: the deadline passed (allow more time with `.timeout(..)`)"),
         ("send", "channel `orders`: not sent: dead: the other side hung up (says the peer) (the other end"),
         ("drain", "channel `ticks`: not drained: 1 values in doubt, 0 unsent, the deadline passed (allow"),
-        ("call", "channel `root`: dead: the export was withdrawn (says the peer) (the exported end"),
+        (
+            "call",
+            "channel `root`: dead: the handler is gone without an answer (says the peer) (the server dropped",
+        ),
         ("bare", "nothing is there now (wait with `.wait()`, `.timeout(..)` or `.await`)"),
     ];
     for (how, says) in expected {

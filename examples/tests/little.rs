@@ -33,6 +33,9 @@ prints! {
         "channel `words`: exported for another direction: a Sender is imported as a Receiver, and the other way round"
         "channel `ticks`: nothing is exported under this name"
         "tick 1";
+    comeback:
+        "tick 1" "tick 2" "tick 3" "a gap after 3: dead: the node shut down (says the peer)"
+        "tick 4" "tick 5" "tick 6" "the end";
     some_values: "tick 1" "tick 2" "tick 3" "channel `ticks`: not sent: nobody has imported the channel";
     account:
         "channel `ticks`: not drained: 3 values in doubt, 0 unsent, the deadline passed"

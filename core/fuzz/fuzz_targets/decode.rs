@@ -5,6 +5,6 @@ use netchan::testing::fuzz;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let used = allocation_counter::measure(|| _ = fuzz::decode_only(data)).bytes_max;
-    assert!(used <= fuzz::decode_budget(data.len()), "{used} bytes held for {}", data.len());
+    assert!(used <= fuzz::decode_budget(data), "{used} bytes held for {}", data.len());
     fuzz::decode(data);
 });

@@ -122,7 +122,8 @@ pub trait Message: Serialize + DeserializeOwned + 'static {
     /// Of every value there is one encoding: padded numbers and trailing bytes are refused (of maps, any
     /// order of the entries is taken). Memory is bounded by what arrived: list elements, map entries and
     /// boxes may take 4 KiB plus 32 bytes for each byte of `bytes`, allocated ahead at most once more,
-    /// and beyond that only what growing vectors hold in reserve.
+    /// and beyond that only what growing vectors and maps hold in reserve: a `BTreeMap` has room for
+    /// eleven entries as soon as it has one, so many maps of one entry each take eleven times as much.
     ///
     /// # Errors
     /// Says what is wrong with the bytes. It never panics.

@@ -103,11 +103,16 @@ struct Kind {
     check: fn(&[u8]),
     /// Decodes them, and nothing else.
     decode: fn(&[u8]) -> Option<DecodeError>,
+    form: Form,
 }
 
 macro_rules! kinds {
     ($($type:ty: $form:ident),* $(,)?) => {
-        &[$(Kind { check: |bytes| check::<$type>(bytes, Form::$form), decode: |bytes| <$type>::decode(bytes).err() }),*]
+        &[$(Kind {
+            check: |bytes| check::<$type>(bytes, Form::$form),
+            decode: |bytes| <$type>::decode(bytes).err(),
+            form: Form::$form,
+        }),*]
     };
 }
 
@@ -143,10 +148,13 @@ pub fn decode_only(data: &[u8]) -> Option<DecodeError> {
     (kind.decode)(bytes)
 }
 
-/// The most that decoding so many bytes may hold at once, in bytes: what [`Message::decode`]
-/// promises, with what growing vectors and nodes of maps hold in reserve.
-pub const fn decode_budget(len: usize) -> u64 {
-    3 * (4096 + 32 * len as u64)
+/// The most that decoding these may hold at once, in bytes: what [`Message::decode`] promises,
+/// with what growing vectors hold in reserve; and a map has room for eleven entries as soon
+/// as it has one.
+pub fn decode_budget(data: &[u8]) -> u64 {
+    let Some((kind, bytes)) = kind(data) else { return 0 };
+    let reserve = if kind.form == Form::Map { 12 } else { 3 };
+    reserve * (4096 + 32 * bytes.len() as u64)
 }
 
 fn check<T: Message + PartialEq + Debug>(bytes: &[u8], form: Form) {

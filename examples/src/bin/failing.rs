@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (exporter, importer, peer) = pair()?;
     let mut ticks: Sender<Tick> = exporter.export("ticks")?;
     let orders: Receiver<Tick> = exporter.export("orders")?;
-    let server: netchan::Server<Tick, Tick> = exporter.export("root")?;
+    let mut server: netchan::Server<Tick, Tick> = exporter.export("root")?;
     match how.as_str() {
         "address" => drop(tcp::connect(&importer, "127.0.0.1:1").wait()?),
         "network" => drop(tcp::connect(&importer, "192.0.2.1:7000").wait()?),
@@ -48,7 +48,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         "call" => {
             let client = peer.import::<Client<Tick, Tick>>("root").wait()?;
-            drop(server);
+            // It takes the request and drops it; the server itself lives on.
+            let _serving = std::thread::spawn(move || {
+                drop(server.recv().wait());
+                server
+            });
             client.call(Tick { n: 1 }).timeout(SOON).named().wait()?;
         }
         // Names cost what a small error has no room for: this one says only what has happened.
