@@ -277,7 +277,7 @@ fn large_messages_take_turns_and_small_ones_pass_them() {
 #[test]
 fn bytes_in_flight_stay_near_their_limit_whatever_it_is() {
     const KIB: usize = 1024;
-    for (flight, mixed, alone) in [(0, 48, 320), (512 * 1024, 80, 576)] {
+    for (flight, mixed, alone) in [(0, 18, 320), (512 * 1024, 30, 576)] {
         let (a, b) = configs();
         let mut pair = Pair::new(LinkConfig { flight, ..a }, LinkConfig { packet: 65 * 1024, ..b });
         (pair.b.window, pair.b.limit) = (1 << 22, 1 << 21);

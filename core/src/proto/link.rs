@@ -22,7 +22,7 @@ pub use event::{Blocked, Event, Fragment, Start};
 /// An acknowledgement is due after this many payload bytes, in a stream of large messages.
 const ACK_EVERY: u32 = 256 * 1024;
 /// The same where small messages go along.
-const ACK_EVERY_BESIDE: u32 = 32 * 1024;
+const ACK_EVERY_BESIDE: u32 = 12 * 1024;
 /// So many bytes after the last small message none is expected any more.
 const BESIDE: u32 = 1024 * 1024;
 /// Messages up to this length are small: they go straight into the link's buffer, while
