@@ -140,6 +140,7 @@ fn a_sender_without_credit_hears_of_a_dropped_receiver() {
 fn a_drain_does_not_sleep_beside_the_last_value_taken() {
     check("drain / taken", 2, || {
         let (a, b) = link(By::Hand, By::Hand);
+        let b = std::sync::Arc::new(b);
         let (mut sender, mut receiver) = channel(&a, &b, "x");
         sender.try_send(7).unwrap();
         let done = Done::after(2);
@@ -150,9 +151,11 @@ fn a_drain_does_not_sleep_beside_the_last_value_taken() {
             one.one();
             sender
         });
-        // Counting and asking may cross: neither may miss the other.
+        // Counting and asking may cross and miss each other: then a tick finds out.
+        let ticking = std::sync::Arc::clone(&b);
         let taking = spawn(move || {
             assert_eq!(receiver.recv().wait(), Ok(7));
+            ticking.look_at_asked();
             other.one();
             receiver
         });

@@ -10,35 +10,44 @@ use core::task::Waker;
 use super::carry::Attached;
 use super::hub::Member;
 use super::inbox::Inbox;
-use super::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::proto::{Dead, Handle, Total};
 
 /// Index of a cell in its link's table.
 pub(crate) type CellId = usize;
 
 /// How far the program has come, shared between the end and the link without the lock.
+///
+/// Counting is a store of the one end that takes, not a read-modify-write: that would be a
+/// third of what receiving a small message costs. The price is that a question may cross
+/// the last value that is taken, each unseen by the other side for an instant; so who asks
+/// looks again a little later, see [`LinkState::look_at_asked`](super::link::LinkState).
 #[derive(Debug, Default)]
-pub(crate) struct TakenWord(AtomicU64);
+pub(crate) struct TakenWord {
+    count: AtomicU64,
+    is_asked: AtomicBool,
+}
 
 impl TakenWord {
-    const ASKED: u64 = 1 << 63;
-
-    /// One more value was taken: whether the other side asked to be told.
+    /// One more value was taken, by the only one who takes: whether the other side asked to
+    /// be told.
+    #[inline]
     pub(crate) fn count(&self) -> bool {
-        // One read-modify-write on one word: asking and counting cannot miss each other.
-        self.0.fetch_add(1, Ordering::AcqRel) & Self::ASKED != 0
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.is_asked.load(Ordering::Acquire)
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire) & !Self::ASKED
+        self.count.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_asked(&self) -> u64 {
-        self.0.fetch_or(Self::ASKED, Ordering::AcqRel) & !Self::ASKED
+        self.is_asked.swap(true, Ordering::AcqRel);
+        self.get()
     }
 
-    pub(crate) fn clear_asked(&self) -> u64 {
-        self.0.fetch_and(!Self::ASKED, Ordering::AcqRel) & !Self::ASKED
+    pub(crate) fn clear_asked(&self) {
+        self.is_asked.store(false, Ordering::Release);
     }
 }
 
@@ -67,6 +76,8 @@ pub(crate) struct Cell {
     pub(crate) detail: String,
     pub(crate) taken: Arc<TakenWord>,
     pub(crate) ask: Option<Total>,
+    /// How often it is looked at again, without anything having happened.
+    pub(crate) looks: u8,
     pub(crate) window: u32,
     pub(crate) window_max: u32,
     /// Bytes of the link's budget that this circuit holds.

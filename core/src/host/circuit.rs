@@ -463,6 +463,7 @@ impl Circuit {
         let charged = core::mem::take(&mut inbox.charged);
         if charged > 0 {
             state.report(self.id, charged);
+            state.answer_ask(self.id);
         }
         inbox.recycle();
         let Some(cell) = state.cells.get(self.id) else { return Arrival::Dead(gone()) };

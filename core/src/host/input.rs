@@ -431,7 +431,7 @@ impl LinkState {
                 // then say what is missing.
                 let now = Total::new(cell.taken.set_asked() as u32);
                 self.proto(|link, slots| link.taken(slots, handle, now, true));
-                self.answer_ask(id);
+                self.asked(id);
                 return;
             }
             Event::End(handle) => {
@@ -444,7 +444,7 @@ impl LinkState {
                     if cell.rx_gone {
                         self.drained(id);
                     }
-                    self.answer_ask(id);
+                    self.asked(id);
                 }
                 (handle, Signal::Over)
             }
@@ -542,6 +542,31 @@ impl LinkState {
             cell.ask = None;
             cell.taken.clear_asked();
             self.proto(|link, slots| link.taken(slots, handle, total, true));
+        }
+    }
+
+    /// As [`LinkState::answer_ask`], for a question that has just come: if it has to wait, it
+    /// may have crossed the last value, so it is looked at again in the next two ticks, of
+    /// which the second comes surely later than what was crossed.
+    fn asked(&mut self, id: CellId) {
+        self.answer_ask(id);
+        if let Some(cell) = self.cells.get(id).filter(|cell| cell.ask.is_some())
+            && core::mem::replace(&mut cell.looks, 2) == 0
+        {
+            self.asked.push(id);
+        }
+    }
+
+    /// Looks again at questions that may have crossed the last value.
+    pub(crate) fn look_at_asked(&mut self) {
+        for id in core::mem::take(&mut self.asked) {
+            self.answer_ask(id);
+            if let Some(cell) = self.cells.get(id) {
+                cell.looks = if cell.ask.is_some() { cell.looks.saturating_sub(1) } else { 0 };
+                if cell.looks > 0 {
+                    self.asked.push(id);
+                }
+            }
         }
     }
 }

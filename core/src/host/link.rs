@@ -77,6 +77,8 @@ pub(crate) struct LinkState {
     pub(crate) output: Output,
     /// Cells with something to send that found the outgoing buffer full.
     kept: Vec<CellId>,
+    /// Circuits whose question how many values are taken is looked at again.
+    pub(crate) asked: Vec<CellId>,
     /// Told when the bring-up is complete, or has failed.
     pub(crate) up_wakers: Vec<Waker>,
     /// Told when the link is down.
@@ -389,6 +391,7 @@ impl LinkCell {
                 cells: Cells::default(),
                 output: Output::new(),
                 kept: Vec::new(),
+                asked: Vec::new(),
                 up_wakers: Vec::new(),
                 down_wakers: Vec::new(),
                 peer: None,
@@ -486,6 +489,7 @@ impl LinkCell {
         if state.down.is_some() {
             return;
         }
+        state.look_at_asked();
         let result = state.link.tick(node.now());
         match result {
             Ok(()) => self.flush(state),

@@ -410,6 +410,13 @@ impl Side {
         deliver(&self.link, &self.line);
     }
 
+    /// What a tick does for those who asked how many values are taken.
+    pub fn look_at_asked(&self) {
+        let mut state = self.link.lock();
+        state.look_at_asked();
+        self.link.flush(state);
+    }
+
     /// From now on the other side answers whatever this one writes at once.
     pub fn is_answered_by(&self, other: &Self) {
         let (link, line) = (Arc::clone(&other.link), other.line.clone());
