@@ -197,18 +197,22 @@ impl Batch {
 
 impl LinkState {
     /// Moves everything that may be written now into one batch; `None` if there is nothing.
-    #[inline]
     fn gather(&mut self, effects: &mut Effects) -> Option<Batch> {
-        self.send_kept();
-        if self.link.has_control() {
-            self.proto_out(|link, slots, out| link.control(slots, out));
-        }
+        self.add_due();
         let pieces = if self.link.has_fragment() { self.pieces(effects) } else { Vec::new() };
         if self.output.bytes.is_empty() && pieces.is_empty() {
             return None;
         }
-        let spare = core::mem::take(&mut self.output.spare);
-        Some(Batch { bytes: core::mem::replace(&mut self.output.bytes, spare), pieces, done: 0 })
+        Some(Batch { bytes: self.output.take_bytes(), pieces, done: 0 })
+    }
+
+    /// Small frames that have waited, and control frames.
+    #[inline]
+    fn add_due(&mut self) {
+        self.send_kept();
+        if self.link.has_control() {
+            self.proto_out(|link, slots, out| link.control(slots, out));
+        }
     }
 
     /// The parts of large messages whose turn it is; their heads go into the outgoing buffer.
@@ -333,9 +337,9 @@ impl LinkCell {
     fn write_out<'a>(&'a self, mut state: MutexGuard<'a, LinkState>) {
         // The usual case first: small frames alone, nobody waits for room, and the stream
         // takes them all.
-        if !state.link.has_fragment()
-            && let Some(Batch { mut bytes, .. }) = state.gather(&mut Effects::new())
-        {
+        state.add_due();
+        if !state.link.has_fragment() && !state.output.bytes.is_empty() {
+            let mut bytes = state.output.take_bytes();
             drop(state);
             let result = self.io.stream().try_write(&[IoSlice::new(&bytes)]);
             state = self.lock();
@@ -433,6 +437,12 @@ impl LinkCell {
 }
 
 impl Output {
+    #[inline]
+    fn take_bytes(&mut self) -> Vec<u8> {
+        let spare = core::mem::take(&mut self.spare);
+        core::mem::replace(&mut self.bytes, spare)
+    }
+
     /// The first write after something was heard is an answer, not a burst: in a
     /// conversation the clock is never read.
     #[inline]

@@ -381,7 +381,7 @@ impl<T: Message + Send> Receiver<T> {
     #[inline(always)]
     pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
         match &mut self.port {
-            Port::Remote(inflow) if !T::HAS_ENDS => inflow.next_plain(waker, decode::<T>),
+            Port::Remote(inflow) if !T::HAS_ENDS => inflow.next_plain(waker, |message, which| decode::<T>(message, which)),
             _ => self.take_other(waker),
         }
     }

@@ -354,7 +354,8 @@ struct Fields<'a, 'de> {
 impl<'de> de::SeqAccess<'de> for Fields<'_, 'de> {
     type Error = DecodeError;
 
-    #[inline]
+    // In line, so that a short value is put together in registers.
+    #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,

@@ -47,7 +47,7 @@ pub(super) fn encode_to<T: Message>(value: &T, out: &mut alloc::vec::Vec<u8>) ->
     result
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn decode<T: Message>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut decoder = Decoder::new(bytes, budget(bytes.len()), T::SHAPE.element(), size_of::<T>());
     let value = T::deserialize(&mut decoder)?;
