@@ -226,23 +226,19 @@ impl Inflow {
     /// As [`Inflow::next`], for values that carry no ends: all of it becomes part of the
     /// program's own loop.
     #[inline(always)]
-    pub(crate) fn next_plain<R>(
-        &mut self,
-        waker: Option<&Waker>,
-        f: impl FnOnce(Arrived<'_>, u8) -> Result<R, DecodeError>,
-    ) -> Result<R, RecvError> {
+    pub(crate) fn next_plain<T: Message>(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
         if let Err(error) = self.fill(waker) {
             return Err(self.told(error));
         }
         if self.inbox.next_carries() {
-            return self.next(waker, |message, _, which, _| f(message, which));
+            return self.next(waker, |message, _, which, _| decode(message, which));
         }
         let Self { inbox, member, .. } = self;
         let (Some((_, circuit, which)), Some(message)) = (member, inbox.next()) else {
             return Err(RecvError::Empty);
         };
         let guard = OnUnwind(circuit);
-        let result = f(message, *which);
+        let result = decode(message, *which);
         core::mem::forget(guard);
         match result {
             Ok(value) => {
@@ -381,7 +377,7 @@ impl<T: Message + Send> Receiver<T> {
     #[inline(always)]
     pub(crate) fn take(&mut self, waker: Option<&Waker>) -> Result<T, RecvError> {
         match &mut self.port {
-            Port::Remote(inflow) if !T::HAS_ENDS => inflow.next_plain(waker, |message, which| decode::<T>(message, which)),
+            Port::Remote(inflow) if !T::HAS_ENDS => inflow.next_plain(waker),
             _ => self.take_other(waker),
         }
     }
