@@ -189,9 +189,9 @@ fn send_bulk(job: &Job, link: &Link, control: &mut Duplex<Msg, Msg>) -> Result<F
     let mut bulk = link.import::<Sender<Bytes>>("bulk-0").wait()?;
     let mut blocks = Blocks::start(job);
     while let Some(block) = blocks.next() {
-        bulk.send(Bytes::from(block.to_vec())).wait()?;
+        bulk.send_slice(block).wait()?;
     }
-    bulk.send(Bytes::from(blocks.end().to_vec())).wait()?;
+    bulk.send_slice(&blocks.end()).wait()?;
     let receipt = control.recv().wait()?;
     blocks.finish(receipt)
 }

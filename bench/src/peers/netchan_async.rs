@@ -208,10 +208,9 @@ async fn client<R: Runtime>(job: &Job, server: SocketAddr, batches: bool) -> Res
             let mut bulk = link.import::<Sender<Bytes>>("bulk-0").await?;
             let mut blocks = Blocks::start(job);
             while let Some(block) = blocks.next() {
-                let block = Bytes::from(block.to_vec());
-                bulk.send(block).await?;
+                bulk.send_slice(block).await?;
             }
-            bulk.send(Bytes::from(blocks.end().to_vec())).await?;
+            bulk.send_slice(&blocks.end()).await?;
             blocks.finish(control.recv().await?)?
         }
         Workload::Channels => open_channels(job, &link, &mut control).await?,

@@ -180,6 +180,28 @@ impl Circuit {
         sent
     }
 
+    /// Writes a large message from where it lies, if it can go whole and at once; else
+    /// nothing has happened.
+    pub(crate) fn write_through(&self, message: &[u8]) -> bool {
+        let mut guard = self.link.lock();
+        let state = &mut *guard;
+        let Some(cell) = state.cells.get(self.id) else { return false };
+        let (None, Some(handle)) = (cell.dead, cell.handle) else { return false };
+        if !cell.opened || !cell.backlog.is_empty() || !state.may_write_through(message.len()) {
+            return false;
+        }
+        let Ok(Start::Queued) = state.proto(|link, slots| link.start(slots, handle, message.len())) else {
+            return false;
+        };
+        let Some(part) = state.proto(|link, slots| link.fragment(slots)) else { return false };
+        debug_assert!(part.last && part.len == message.len(), "was asked before");
+        if let Some(cell) = state.cells.get(self.id) {
+            cell.sent += 1;
+        }
+        self.link.write_through(guard, &part.head, message);
+        true
+    }
+
     /// As [`Circuit::send_short_now`], for many under one lock: how many were sent.
     pub(crate) fn send_batch_now(&self, batch: &[(Short, usize)]) -> usize {
         let mut state = self.link.lock();

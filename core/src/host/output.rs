@@ -20,7 +20,7 @@ use super::hub::Signal;
 use super::input::Effects;
 use super::link::{LinkCell, LinkState};
 use super::sync::{self, MutexGuard, Ordering};
-use crate::proto::crc32c_append;
+use crate::proto::{Head, crc32c_append};
 
 /// Two writes closer than this, with nothing heard in between, are a burst.
 const BURST: Duration = Duration::from_micros(100);
@@ -206,6 +206,17 @@ impl LinkState {
         Some(Batch { bytes: self.output.take_bytes(), pieces, done: 0 })
     }
 
+    /// Whether a message of `len` bytes could be written as a whole, now, and right after what
+    /// is due.
+    pub(crate) fn may_write_through(&mut self, len: usize) -> bool {
+        let output = &self.output;
+        if output.writing || output.stuck.is_some() || output.is_full() || self.down.is_some() {
+            return false;
+        }
+        self.add_due();
+        self.link.crc_seed().is_none() && self.link.takes_whole(len)
+    }
+
     /// Small frames that have waited, and control frames.
     #[inline]
     fn add_due(&mut self) {
@@ -358,6 +369,33 @@ impl LinkCell {
             }
         }
         self.write_all(state);
+    }
+
+    /// Writes what is due, and a message from where it lies: see
+    /// [`LinkState::may_write_through`].
+    pub(crate) fn write_through<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, LinkState>,
+        head: &Head,
+        message: &[u8],
+    ) {
+        state.output.writing = true;
+        self.left_over.store(false, Ordering::Relaxed);
+        head.append_to(&mut state.output.bytes);
+        let mut bytes = state.output.take_bytes();
+        drop(state);
+        let result = self.io.stream().try_write(&[IoSlice::new(&bytes), IoSlice::new(message)]);
+        state = self.lock();
+        state.output.has_written();
+        if matches!(result, Ok(n) if n == bytes.len() + message.len()) {
+            bytes.clear();
+            state.output.keep(bytes);
+            return self.write_all(state);
+        }
+        let piece = Piece { at: bytes.len(), message: Arc::new(message.to_vec()), range: 0..message.len() };
+        let mut batch = Batch { bytes, pieces: alloc::vec![piece], done: 0 };
+        let result = batch.wrote(result).map(|all| if all { None } else { Some(batch) });
+        self.end_write(state, Effects::new(), result);
     }
 
     fn write_all<'a>(&'a self, mut state: MutexGuard<'a, LinkState>) {

@@ -108,6 +108,15 @@ impl Link {
         may && self.bytes_out.ahead_of(self.bytes_out_acked) < flight
     }
 
+    /// Whether a large message of `len` bytes that began now would be written whole, at once.
+    #[cfg(feature = "std")]
+    pub(crate) fn takes_whole(&self, len: usize) -> bool {
+        let most = if self.is_mixed() { QUANTUM_BESIDE } else { QUANTUM };
+        let large = self.quantum().min(SMALL_MAX) as usize;
+        let turn = self.ready.head == Handle::NONE && self.may_fragment();
+        turn && len > large && len <= self.quantum().min(most) as usize
+    }
+
     /// Whether small messages have gone out lately.
     fn is_mixed(&self) -> bool {
         self.bytes_out.ahead_of(self.small_out_at) < BESIDE
