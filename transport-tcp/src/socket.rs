@@ -75,18 +75,6 @@ impl BlockingStream for Socket {
     }
 
     #[cfg(unix)]
-    fn read_onto(&self, into: &mut Vec<u8>, limit: Duration) -> io::Result<usize> {
-        self.wait_at_most(limit)?;
-        // Into memory that nobody has had to clear.
-        let (n, _) = rustix::net::recv(
-            &self.stream,
-            rustix::buffer::spare_capacity(into),
-            rustix::net::RecvFlags::empty(),
-        )?;
-        Ok(n)
-    }
-
-    #[cfg(unix)]
     fn readable(&self, limit: Duration) -> io::Result<bool> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

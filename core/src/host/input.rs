@@ -11,7 +11,7 @@ use super::cell::{Cell, CellId};
 use super::error::LinkError;
 use super::hub::{Member, Signal};
 use super::inbox::BIG;
-use super::link::{Io, LinkCell, LinkState};
+use super::link::{LinkCell, LinkState};
 use super::peer::PeerInfo;
 use super::stream::BlockingStream;
 use crate::message::spare;
@@ -41,9 +41,11 @@ pub(crate) struct Reader {
 /// A large message in one frame, on its way from the stream into a buffer of its own.
 struct Large {
     handle: Handle,
-    /// Its length; then come bytes of what follows.
+    /// Its length; then there is room for some of what follows.
     len: usize,
     bytes: Vec<u8>,
+    /// How many of them have come.
+    filled: usize,
 }
 
 impl Reader {
@@ -60,25 +62,19 @@ impl Reader {
 
     /// Reads from a stream that blocks.
     pub(crate) fn read(&mut self, stream: &dyn BlockingStream, limit: Duration) -> io::Result<usize> {
-        if let Some(large) = &mut self.large {
-            return stream.read_onto(&mut large.bytes, limit);
-        }
-        let most = if self.expects_large { SPILL } else { usize::MAX };
-        let space = self.space();
-        let most = most.min(space.len());
-        let n = stream.read(&mut space[..most], limit)?;
+        let n = stream.read(self.space(), limit)?;
         self.filled(n);
         Ok(n)
     }
 
     /// The large message that is complete; what was read beyond it is in the buffer then.
     fn take_large(&mut self) -> Option<Large> {
-        let mut large = self.large.take_if(|large| large.bytes.len() >= large.len)?;
-        let beyond = large.bytes.len() - large.len;
+        let mut large = self.large.take_if(|large| large.filled >= large.len)?;
+        let beyond = large.filled - large.len;
         if self.buffer.len() < beyond {
             self.buffer.resize(beyond, 0);
         }
-        self.buffer[..beyond].copy_from_slice(&large.bytes[large.len..]);
+        self.buffer[..beyond].copy_from_slice(&large.bytes[large.len..large.filled]);
         (self.from, self.to) = (0, beyond);
         large.bytes.truncate(large.len);
         Some(large)
@@ -88,14 +84,19 @@ impl Reader {
     fn begin_large(&mut self) {
         // No longer than a frame may be, and one at a time.
         let Some((handle, len, at)) = framing::begun(&self.buffer[self.from..self.to]) else { return };
-        let mut bytes = spare::take(len + SPILL);
-        bytes.extend_from_slice(&self.buffer[self.from + at..self.to]);
+        let mut bytes = spare::take_filled(len + SPILL);
+        let begun = &self.buffer[self.from + at..self.to];
+        bytes[..begun.len()].copy_from_slice(begun);
+        let filled = begun.len();
         self.from = self.to;
-        self.large = Some(Large { handle, len, bytes });
+        self.large = Some(Large { handle, len, bytes, filled });
     }
 
     /// Where the next bytes go. Never empty.
     pub(crate) fn space(&mut self) -> &mut [u8] {
+        if let Some(large) = &mut self.large {
+            return &mut large.bytes[large.filled..];
+        }
         if self.buffer.is_empty() {
             // Small until the peer has shown that it speaks netchan.
             self.buffer.resize(1024, 0);
@@ -108,12 +109,17 @@ impl Reader {
             self.to -= self.from;
             self.from = 0;
         }
-        &mut self.buffer[self.to..]
+        let most = if self.expects_large { SPILL } else { usize::MAX };
+        let end = self.buffer.len().min(self.to.saturating_add(most));
+        &mut self.buffer[self.to..end]
     }
 
     /// `len` bytes were put into [`Reader::space`].
     pub(crate) fn filled(&mut self, len: usize) {
-        self.to += len;
+        match &mut self.large {
+            Some(large) => large.filled += len,
+            None => self.to += len,
+        }
     }
 }
 
@@ -219,8 +225,7 @@ impl LinkCell {
             match framing::next(input, state.link.max_frame(), state.link.crc_seed()) {
                 Ok(Step::Need(missing)) => {
                     // With a checksum the whole frame is looked at, and stands in line.
-                    let in_place = matches!(self.io, Io::Blocking(_)) && state.link.crc_seed().is_none();
-                    if in_place && missing >= IN_PLACE {
+                    if state.link.crc_seed().is_none() && missing >= IN_PLACE {
                         is_large = true;
                         begin_large = true;
                     }

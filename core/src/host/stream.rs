@@ -1,6 +1,5 @@
 //! What a transport gives the host runtime: a reliable duplex stream of bytes.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
@@ -35,20 +34,6 @@ pub trait BlockingStream: Stream {
     /// reading. Where they do not, the link's own thread does it all.
     fn keeps_limits(&self) -> bool {
         true
-    }
-
-    /// Reads at least one byte and appends what was read to `into`, within its capacity,
-    /// which is not used up: for large messages, which are read to where they stay.
-    ///
-    /// # Errors
-    ///
-    /// As [`BlockingStream::read`].
-    fn read_onto(&self, into: &mut Vec<u8>, limit: Duration) -> io::Result<usize> {
-        let mut buffer = [0; 4096];
-        let room = (into.capacity() - into.len()).min(buffer.len());
-        let n = self.read(&mut buffer[..room], limit)?;
-        into.extend_from_slice(&buffer[..n]);
-        Ok(n)
     }
 
     /// Whether a read would not wait, after at most `limit`. Takes nothing.

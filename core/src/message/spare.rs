@@ -7,11 +7,11 @@
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-/// How many a thread keeps.
-const KEPT: usize = 4;
+/// How many a thread keeps: as many as may wait in an inbox, of the length of a part.
+const KEPT: usize = 16;
 /// Buffers below this are no trouble to an allocator, in bytes.
 pub(super) const MIN: usize = 16 * 1024;
-/// Larger ones are not kept, in bytes: a thread keeps no more than `KEPT` times this.
+/// Larger ones are not kept, in bytes: a thread keeps no more than `KEPT` times this, 2 MiB.
 const MAX: usize = 128 * 1024;
 
 std::thread_local! {
@@ -20,19 +20,36 @@ std::thread_local! {
 
 /// An empty buffer with room for `len` bytes.
 pub(crate) fn take(len: usize) -> Vec<u8> {
+    let mut buffer = spare(len).unwrap_or_else(|| Vec::with_capacity(len));
+    buffer.clear();
+    buffer
+}
+
+/// A buffer of `len` bytes, whatever they are: no time goes into clearing one that is
+/// about to be read into.
+pub(crate) fn take_filled(len: usize) -> Vec<u8> {
+    let mut buffer = spare(len).unwrap_or_default();
+    if buffer.is_empty() {
+        return alloc::vec![0; len];
+    }
+    buffer.resize(len, 0);
+    buffer
+}
+
+fn spare(len: usize) -> Option<Vec<u8>> {
     if !(MIN..=MAX).contains(&len) {
-        return Vec::with_capacity(len);
+        return None;
     }
     let spare = SPARES.try_with(|spares| {
         let mut spares = spares.borrow_mut();
         let at = spares.iter().rposition(|spare| spare.capacity() >= len)?;
         Some(spares.swap_remove(at))
     });
-    spare.ok().flatten().unwrap_or_else(|| Vec::with_capacity(len))
+    spare.ok().flatten()
 }
 
 /// Keeps a buffer that is not needed any more, or drops it.
-pub(crate) fn keep(mut buffer: Vec<u8>) {
+pub(crate) fn keep(buffer: Vec<u8>) {
     if !(MIN..=MAX).contains(&buffer.capacity()) {
         return;
     }
@@ -40,7 +57,6 @@ pub(crate) fn keep(mut buffer: Vec<u8>) {
     let _ = SPARES.try_with(|spares| {
         let mut spares = spares.borrow_mut();
         if spares.len() < KEPT {
-            buffer.clear();
             spares.push(buffer);
         }
     });
@@ -67,6 +83,8 @@ mod tests {
         assert!(take(MIN + 1).capacity() > MIN);
         let spare = take(MIN);
         assert!(spare.is_empty() && spare.capacity() >= MIN);
+        keep(spare);
+        assert_eq!(take_filled(MIN).len(), MIN);
         assert!(SPARES.with_borrow(Vec::is_empty));
     }
 }
