@@ -160,6 +160,13 @@ impl Inbox {
         false
     }
 
+    /// Drops what nobody will take: the credit that goes back for it and for what was taken.
+    pub(crate) fn discard(&mut self) -> u32 {
+        while self.next().is_some() {}
+        self.recycle();
+        core::mem::take(&mut self.charged)
+    }
+
     /// Empties it, and keeps its buffer unless that has grown large.
     pub(crate) fn recycle(&mut self) {
         self.at = 0;
@@ -225,6 +232,8 @@ pub(crate) struct Cell {
     pub(crate) tx_gone: bool,
     /// The program has dropped its receiving half.
     pub(crate) rx_gone: bool,
+    /// Values have come that nobody will take.
+    pub(crate) untaken: bool,
     /// Nobody holds the cell any more; it goes when the circuit is over.
     pub(crate) orphan: bool,
     pub(crate) sent: u64,

@@ -8,12 +8,13 @@ use core::task::Waker;
 
 use super::carry::{Attached, Departing};
 use super::cell::{Cell, CellId, Inbox, TakenWord};
+use super::error::RecvError;
 use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
 use super::peer::WINDOW_MAX;
 use super::sender::{Account, Short};
 use super::spec::Spec;
-use crate::proto::{Blocked, Dead, Fingerprints, Open, OpenFlags, Place, Reason, Start, Total};
+use crate::proto::{Blocked, Dead, Fingerprints, Link, Open, OpenFlags, Place, Reason, Start, Total};
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
 const REPORT_EVERY: u32 = 32 * 1024;
@@ -428,11 +429,12 @@ impl Circuit {
         let arrival = if !cell.inbox.is_empty() {
             core::mem::swap(&mut cell.inbox, inbox);
             Arrival::Messages
-        } else if let Some(dead) = cell.dead {
-            Arrival::Dead(dead)
         } else if cell.ended {
+            // Before a death: what came after the end concerns the other direction alone.
             state.drained(self.id);
             Arrival::Closed
+        } else if let Some(dead) = cell.dead {
+            Arrival::Dead(dead)
         } else {
             if let Some(waker) = waker {
                 set(&mut cell.recv_waker, waker);
@@ -465,6 +467,8 @@ impl Circuit {
         let mut state = self.link.lock();
         if let Some(cell) = state.cells.get(self.id) {
             cell.dead.get_or_insert_with(|| Dead::here(reason));
+            // Something is lost, so it is no orderly end any more.
+            cell.ended = false;
         }
         state.kill(self.id, reason, detail);
         self.link.flush(state);
@@ -480,6 +484,7 @@ impl Circuit {
         } else if let Some(handle) = cell.handle {
             state.proto(|link, slots| link.end(slots, handle));
         }
+        state.hang_up(self.id);
         self.link.flush(state);
     }
 
@@ -489,13 +494,23 @@ impl Circuit {
         state.refuse_attached(inbox.drain_ends());
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.rx_gone = true;
-        let all_taken = inbox.is_empty() && cell.inbox.is_empty() && cell.partial.is_none();
-        if all_taken && cell.ended {
+        let partial = cell.partial.take();
+        cell.untaken |= !inbox.is_empty() || !cell.inbox.is_empty() || partial.is_some();
+        if !cell.untaken && cell.ended {
             state.drained(self.id);
-        } else if !all_taken || !cell.sends {
-            // Of a duplex whose peer may be through as well: it is told when it sends more.
+        } else if !cell.sends {
             cell.dead.get_or_insert(Dead::here(Reason::HungUp));
             state.kill(self.id, Reason::HungUp, "");
+        } else {
+            // The sending half goes on, or its last values do. Until they are written the
+            // peer cannot be told, but its sends do not wait for room in vain.
+            let mut ends = cell.inbox.drain_ends();
+            ends.append(&mut cell.attached);
+            let partial = partial.map_or(0, |(_, len)| Link::charge(len as u32));
+            let charged = cell.inbox.discard().wrapping_add(inbox.discard()).wrapping_add(partial);
+            state.refuse_attached(ends);
+            state.discard(self.id, charged);
+            state.hang_up(self.id);
         }
         self.link.flush(state);
     }
@@ -557,9 +572,23 @@ impl Circuit {
         self.with(|cell| cell.dead).flatten()
     }
 
-    /// Whether the other side is gone, or sends no more.
+    /// Whether the other side is gone, or has ended all that it sends and takes.
     pub(crate) fn has_left(&self) -> bool {
-        self.with(|cell| cell.dead.is_some() || cell.ended || cell.handle.is_none()).unwrap_or(true)
+        self.with(|cell| cell.dead.is_some() || cell.done || cell.handle.is_none()).unwrap_or(true)
+    }
+
+    /// Whether the other side sends no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.with(|cell| cell.ended).unwrap_or(true)
+    }
+
+    /// How the other side's values end; asked when they have.
+    pub(crate) fn over(&self) -> RecvError {
+        self.with(|cell| match cell.dead {
+            Some(dead) if !cell.ended => RecvError::Dead(dead),
+            _ => RecvError::Closed,
+        })
+        .unwrap_or_else(|| RecvError::Dead(gone()))
     }
 
     /// Whether the program has taken all that has come, also what lies in its own inbox.

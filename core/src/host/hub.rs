@@ -11,11 +11,11 @@ use core::task::Waker;
 use super::carry::Departing;
 use super::cell::Inbox;
 use super::circuit::{Arrival, Circuit, Refusal};
-use super::error::SendCause;
+use super::error::{RecvError, SendCause};
 use super::sender::Account;
 use super::spec::Spec;
 use super::sync::{Mutex, MutexGuard, PoisonError};
-use crate::proto::{Dead, Reason};
+use crate::proto::{Dead, OpenFlags, Reason};
 
 /// Who gets a value that is sent into an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,12 +72,23 @@ struct State {
     /// Number of the value that a broadcast is sending.
     turn: u64,
     closed: bool,
+    /// Halves that this node's program has dropped.
+    tx_gone: bool,
+    rx_gone: bool,
+    /// How the last importer of a conversation has left, until the program is told.
+    over: Option<RecvError>,
     /// Of a latest-value export: for those who join later.
     newest: Option<Vec<u8>>,
-    /// How many ends of this node hold the export.
-    handles: usize,
     /// Of those who have left.
     past: Account,
+}
+
+impl State {
+    fn circuits(&self) -> Vec<(usize, Arc<Circuit>)> {
+        let of =
+            |(index, entry): (usize, &Option<Entry>)| Some((index, Arc::clone(&entry.as_ref()?.circuit)));
+        self.members.iter().enumerate().filter_map(of).collect()
+    }
 }
 
 struct Entry {
@@ -86,6 +97,8 @@ struct Entry {
     turn: u64,
     /// Its importer is gone, or has ended its half; what it has sent is still to be taken.
     left: bool,
+    /// The program knows that no more will come.
+    told: bool,
 }
 
 impl fmt::Debug for Hub {
@@ -116,9 +129,10 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more end of this node holds the export: it closes with the last one.
-    pub(crate) fn add_handle(&self) {
-        self.lock().handles += 1;
+    /// Whether its program talks with one importer at a time: it is told where the next
+    /// one's values begin. (Calls say themselves whose they are.)
+    const fn is_conversation(&self) -> bool {
+        self.spec.flags.has(OpenFlags::BOTH) && !self.spec.flags.has(OpenFlags::CALLS)
     }
 
     /// The newest value of a latest-value export.
@@ -188,7 +202,9 @@ impl Hub {
         }
         let index = state.members.iter().position(Option::is_none).unwrap_or(state.members.len());
         let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
-        let entry = Some(Entry { circuit, which, turn: state.turn, left: false });
+        let (tx_gone, rx_gone) = (state.tx_gone, state.rx_gone);
+        let joined = Arc::clone(&circuit);
+        let entry = Some(Entry { circuit, which, turn: state.turn, left: false, told: false });
         match state.members.get_mut(index) {
             Some(slot) => *slot = entry,
             None => state.members.push(entry),
@@ -196,6 +212,12 @@ impl Hub {
         state.count += 1;
         let waker = state.send_waker.take();
         drop(state);
+        if tx_gone {
+            joined.drop_tx();
+        }
+        if rx_gone {
+            joined.drop_rx(&mut Inbox::default());
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -206,7 +228,7 @@ impl Hub {
         let mut state = self.lock();
         let mut wakers = [None, None];
         if signal != Signal::Granted {
-            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+            if self.spec.flags.has(OpenFlags::RECEIVES) {
                 state.ready.push_back(index);
             }
             wakers[0] = state.recv_waker.take();
@@ -230,20 +252,23 @@ impl Hub {
     /// An importer may be gone: its place is free for the next, and what it has sent and
     /// nobody has taken yet stays until the program receives it.
     fn see_off(&self, index: usize, circuit: &Arc<Circuit>) {
-        let receives = self.spec.flags.has(crate::proto::OpenFlags::RECEIVES);
+        let receives = self.spec.flags.has(OpenFlags::RECEIVES);
         if !receives {
             if circuit.is_over() {
                 self.remove(index, circuit);
             }
             return;
         }
-        if !circuit.has_left() {
+        // Who only stops sending in a conversation still listens.
+        if !circuit.has_left() && (self.is_conversation() || !circuit.has_ended()) {
             return;
         }
-        if circuit.is_empty() {
+        let is_empty = circuit.is_empty();
+        let mut state = self.lock();
+        if is_empty || state.rx_gone {
+            drop(state);
             return self.remove(index, circuit);
         }
-        let mut state = self.lock();
         let same = |entry: &&mut Entry| Arc::ptr_eq(&entry.circuit, circuit) && !entry.left;
         if let Some(entry) = state.members.get_mut(index).and_then(Option::as_mut).filter(same) {
             entry.left = true;
@@ -252,20 +277,23 @@ impl Hub {
     }
 
     fn remove(&self, index: usize, circuit: &Arc<Circuit>) {
-        let account = circuit.account();
+        let (account, over) = (circuit.account(), circuit.over());
         let mut state = self.lock();
         let same = |entry: &Entry| Arc::ptr_eq(&entry.circuit, circuit);
         if state.members.get(index).and_then(Option::as_ref).is_some_and(same) {
             let entry = state.members[index].take();
             state.count -= usize::from(entry.as_ref().is_some_and(|entry| !entry.left));
+            if self.is_conversation() && !state.rx_gone && entry.as_ref().is_some_and(|entry| !entry.told) {
+                state.over = Some(over);
+            }
             state.past = state.past.plus(account);
             let waker = state.send_waker.take();
             drop(state);
             // Whoever has ended its half has left.
-            if self.spec.flags.has(crate::proto::OpenFlags::SENDS) {
+            if self.spec.flags.has(OpenFlags::SENDS) {
                 circuit.drop_tx();
             }
-            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+            if self.spec.flags.has(OpenFlags::RECEIVES) {
                 circuit.drop_rx(&mut Inbox::default());
             }
             // Its drop locks the link, so not under the hub's lock.
@@ -374,7 +402,7 @@ impl Hub {
                     refusal = HubRefusal::TooLarge(limit);
                 }
                 Err(Refusal::TooLarge(_)) => {}
-                Err(Refusal::Dead(_)) if !self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) => {
+                Err(Refusal::Dead(_)) if !self.spec.flags.has(OpenFlags::RECEIVES) => {
                     self.remove(index, &circuit);
                 }
                 Err(Refusal::Dead(_)) => self.see_off(index, &circuit),
@@ -460,6 +488,9 @@ impl Hub {
                 if state.closed {
                     return HubArrival::Closed;
                 }
+                if let Some(over) = state.over.take() {
+                    return HubArrival::Over(over);
+                }
                 let Some(index) = state.ready.pop_front() else {
                     if let Some(waker) = waker {
                         state.recv_waker = Some(waker.clone());
@@ -475,14 +506,37 @@ impl Hub {
                     return HubArrival::Messages { index, circuit, which };
                 }
                 Arrival::Nothing => {}
+                Arrival::Closed | Arrival::Dead(_) if self.is_conversation() => {
+                    if let Some(over) = self.tell(index, &circuit) {
+                        return HubArrival::Over(over);
+                    }
+                }
                 Arrival::Closed | Arrival::Dead(_) => self.remove(index, &circuit),
             }
         }
     }
 
+    /// How an importer has ended what it sends, once. Its place is free when it is gone.
+    fn tell(&self, index: usize, circuit: &Arc<Circuit>) -> Option<RecvError> {
+        let over = {
+            let mut state = self.lock();
+            let same = |entry: &&mut Entry| Arc::ptr_eq(&entry.circuit, circuit) && !entry.told;
+            let entry = state.members.get_mut(index).and_then(Option::as_mut).filter(same);
+            entry.map(|entry| entry.told = true)
+        };
+        self.see_off(index, circuit);
+        over.map(|()| circuit.over())
+    }
+
     /// After a batch of a member is taken: look at it again, for its end may be there.
     pub(crate) fn look_again(&self, index: usize) {
-        self.lock().ready.push_back(index);
+        let mut state = self.lock();
+        if self.is_conversation() {
+            // Its end comes before what the next importer has to say.
+            state.ready.push_front(index);
+        } else {
+            state.ready.push_back(index);
+        }
     }
 
     /// Whether some importer (of a broadcast: every one) could take the longest value now.
@@ -532,14 +586,40 @@ impl Hub {
         links.all(|link| Arc::ptr_eq(link, first)).then(|| Arc::clone(first))
     }
 
+    /// The sending half of the exported end was dropped: importers get an orderly end, also
+    /// those who come later. With the last half the export closes.
+    pub(crate) fn close_tx(&self) {
+        let circuits = {
+            let mut state = self.lock();
+            state.tx_gone = true;
+            (self.is_conversation() && !state.rx_gone).then(|| state.circuits())
+        };
+        let Some(circuits) = circuits else { return self.close() };
+        for (_, circuit) in circuits {
+            circuit.drop_tx();
+        }
+    }
+
+    /// The receiving half of the exported end was dropped: what importers send is not taken,
+    /// also from those who come later. With the last half the export closes.
+    pub(crate) fn close_rx(&self) {
+        let circuits = {
+            let mut state = self.lock();
+            state.rx_gone = true;
+            state.over = None;
+            (self.is_conversation() && !state.tx_gone).then(|| state.circuits())
+        };
+        let Some(circuits) = circuits else { return self.close() };
+        for (index, circuit) in circuits {
+            circuit.drop_rx(&mut Inbox::default());
+            self.see_off(index, &circuit);
+        }
+    }
+
     /// The exported end was dropped: importers get an orderly end, or are told.
     pub(crate) fn close(&self) {
         let members = {
             let mut state = self.lock();
-            if state.handles > 0 {
-                state.handles -= 1;
-                return;
-            }
             state.closed = true;
             core::mem::take(&mut state.members)
         };
@@ -547,10 +627,10 @@ impl Hub {
             f();
         }
         for entry in members.into_iter().flatten() {
-            if self.spec.flags.has(crate::proto::OpenFlags::SENDS) {
+            if self.spec.flags.has(OpenFlags::SENDS) {
                 entry.circuit.drop_tx();
             }
-            if self.spec.flags.has(crate::proto::OpenFlags::RECEIVES) {
+            if self.spec.flags.has(OpenFlags::RECEIVES) {
                 entry.circuit.drop_rx(&mut Inbox::default());
             }
         }
@@ -580,7 +660,13 @@ pub(crate) enum HubRefusal {
 
 /// What an export had to receive.
 pub(crate) enum HubArrival {
-    Messages { index: usize, circuit: Arc<Circuit>, which: u8 },
+    Messages {
+        index: usize,
+        circuit: Arc<Circuit>,
+        which: u8,
+    },
     Nothing,
+    /// The importer of a conversation sends no more; the next one may come.
+    Over(RecvError),
     Closed,
 }

@@ -14,7 +14,7 @@ use super::link::{Io, LinkCell, LinkState};
 use super::peer::PeerInfo;
 use super::stream::BlockingStream;
 use crate::proto::framing::{self, Step};
-use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
+use crate::proto::{Event, Fault, Handle, OpenFlags, Part, Reason, Total};
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
@@ -280,15 +280,14 @@ impl LinkState {
     ) {
         let Some((id, cell)) = self.cell_of(handle) else { return };
         if cell.rx_gone {
-            // The other half is still in use; now that more comes, its sender is told.
-            let orphan = cell.orphan;
-            cell.dead = Some(Dead::here(Reason::HungUp));
-            effects.wakers.extend(cell.send_waker.take());
-            self.kill(id, Reason::HungUp, "");
-            if orphan {
-                self.remove(id);
-            }
-            return;
+            // The other half is still in use, and no frame ends this direction alone.
+            cell.untaken = true;
+            let len = match part {
+                Part::Whole => owned.map_or(bytes.len(), |message| message.len()) as u32,
+                Part::First(len) => len,
+                Part::More => return,
+            };
+            return self.discard(id, crate::proto::Link::charge(len));
         }
         match (part, &mut cell.partial) {
             (Part::Whole, _) if cell.is_latest => {
@@ -401,7 +400,7 @@ impl LinkState {
                     // A sender that has ended cannot ask any more; it is told all the same.
                     cell.ask = Some(values);
                     cell.taken.set_asked();
-                    if cell.rx_gone {
+                    if cell.rx_gone && !cell.untaken {
                         self.drained(id);
                     }
                     self.answer_ask(id);

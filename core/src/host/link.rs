@@ -244,7 +244,7 @@ impl LinkState {
                 if cell.opened && core::mem::take(&mut cell.end_after) {
                     self.proto(|link, slots| link.end(slots, handle));
                 }
-                return;
+                return self.hang_up(id);
             };
             if self.output.is_full() {
                 // Goes on when the stream has taken what is there.
@@ -340,6 +340,32 @@ impl LinkState {
         });
         if done {
             self.forget(id);
+        }
+    }
+
+    /// Credit goes back for what came and nobody will take: it does not count as taken.
+    pub(crate) fn discard(&mut self, id: CellId, charged: u32) {
+        let Some(handle) = self.cells.get(id).and_then(|cell| cell.handle) else { return };
+        if charged > 0 {
+            self.proto(|link, slots| link.consumed(slots, handle, charged));
+        }
+    }
+
+    /// Where both halves are gone and the peer still has what it sends open: it is told as
+    /// soon as our own last value and its end are written. A notice would discard them.
+    pub(crate) fn hang_up(&mut self, id: CellId) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let written = cell.opened && cell.outbox.is_none() && cell.backlog.is_empty();
+        let through = !cell.receives || cell.ended && !cell.untaken;
+        if !(cell.tx_gone && cell.rx_gone && written) || through || cell.handle.is_none() {
+            return;
+        }
+        let orphan = cell.orphan;
+        cell.dead.get_or_insert(Dead::here(Reason::HungUp));
+        self.proto_out(|link, slots, out| link.control(slots, out));
+        self.kill(id, Reason::HungUp, "");
+        if orphan {
+            self.remove(id);
         }
     }
 

@@ -105,6 +105,10 @@ impl Inflow {
                         Arrival::Messages
                     }
                     HubArrival::Nothing => Arrival::Nothing,
+                    HubArrival::Over(over) => {
+                        self.over = Some(over);
+                        return Err(over);
+                    }
                     HubArrival::Closed => Arrival::Dead(Dead::here(Reason::Shutdown)),
                 }
             }
@@ -125,7 +129,7 @@ impl Inflow {
         waker: Option<&Waker>,
         f: impl FnOnce(Arrived<'_>, &Arc<Circuit>, u8, &mut Vec<Attached>) -> Result<R, DecodeError>,
     ) -> Result<R, RecvError> {
-        self.fill(waker)?;
+        self.fill(waker).map_err(|error| self.tell(error))?;
         let Self { inbox, member, .. } = self;
         let Some((_, circuit, which)) = member else { return Err(RecvError::Empty) };
         let guard = OnUnwind(circuit);
@@ -159,7 +163,7 @@ impl Inflow {
         waker: Option<&Waker>,
         f: impl FnOnce(Arrived<'_>, u8) -> Result<R, DecodeError>,
     ) -> Result<R, RecvError> {
-        self.fill(waker)?;
+        self.fill(waker).map_err(|error| self.tell(error))?;
         if self.inbox.next_carries() {
             return self.next(waker, |message, _, which, _| f(message, which));
         }
@@ -177,6 +181,16 @@ impl Inflow {
             }
             Err(error) => Err(self.undecodable(error)),
         }
+    }
+
+    /// The program is told now. An end is for ever, but that of one importer of an export
+    /// is told once.
+    #[cold]
+    fn tell(&mut self, error: RecvError) -> RecvError {
+        if matches!(self.from, From::Hub(_)) {
+            self.over = None;
+        }
+        error
     }
 
     /// The value ends its circuit, and nothing else: other importers go on.
@@ -226,7 +240,7 @@ impl Drop for Inflow {
                 {
                     circuit.drop_rx(&mut self.inbox);
                 }
-                hub.close();
+                hub.close_rx();
             }
         }
     }
@@ -264,7 +278,8 @@ impl<T: Message + Send> Receiver<T> {
     /// # Errors
     ///
     /// [`RecvError::Closed`] at the orderly end, [`RecvError::Dead`] at a loss; both come
-    /// after all values that are complete, and for ever.
+    /// after all values that are complete, and for ever. The receiving half of an exported
+    /// [`Duplex`](crate::Duplex) tells how each importer ends, once.
     #[inline]
     pub fn recv(&mut self) -> Wait<Receiving<'_, T>> {
         Wait::new(Receiving { receiver: self })

@@ -348,7 +348,7 @@ impl<T: Message> Drop for Sender<T> {
     fn drop(&mut self) {
         match &self.port {
             Port::Circuit(circuit) => circuit.drop_tx(),
-            Port::Hub(hub) => hub.close(),
+            Port::Hub(hub) => hub.close_tx(),
             Port::Local(_) | Port::Moved(_) => {}
         }
     }
