@@ -2,7 +2,6 @@
 #![expect(clippy::print_stdout, reason = "it talks to its terminal")]
 
 use std::thread;
-use std::time::Duration;
 
 use netchan::Duplex;
 use netchan_examples::pair;
