@@ -81,6 +81,8 @@ struct State {
     newest: Option<Vec<u8>>,
     /// Of those who have left.
     past: Account,
+    /// Why values are in doubt that no drain has spoken of yet.
+    lost: Option<Dead>,
 }
 
 impl State {
@@ -99,6 +101,8 @@ struct Entry {
     left: bool,
     /// The program knows that no more will come.
     told: bool,
+    /// What it has not taken is in [`State::lost`].
+    lost: bool,
 }
 
 impl fmt::Debug for Hub {
@@ -204,7 +208,7 @@ impl Hub {
         let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
         let (tx_gone, rx_gone) = (state.tx_gone, state.rx_gone);
         let joined = Arc::clone(&circuit);
-        let entry = Some(Entry { circuit, which, turn: state.turn, left: false, told: false });
+        let entry = Some(Entry { circuit, which, turn: state.turn, left: false, told: false, lost: false });
         match state.members.get_mut(index) {
             Some(slot) => *slot = entry,
             None => state.members.push(entry),
@@ -277,7 +281,7 @@ impl Hub {
     }
 
     fn remove(&self, index: usize, circuit: &Arc<Circuit>) {
-        let (account, over) = (circuit.account(), circuit.over());
+        let (account, over, dead) = (circuit.account(), circuit.over(), circuit.dead());
         let mut state = self.lock();
         let same = |entry: &Entry| Arc::ptr_eq(&entry.circuit, circuit);
         if state.members.get(index).and_then(Option::as_ref).is_some_and(same) {
@@ -287,6 +291,9 @@ impl Hub {
                 state.over = Some(over);
             }
             state.past = state.past.plus(account);
+            if account.in_doubt + account.unsent > 0 && entry.as_ref().is_some_and(|entry| !entry.lost) {
+                state.lost.get_or_insert(dead.unwrap_or(Dead::here(Reason::LinkLost)));
+            }
             let waker = state.send_waker.take();
             drop(state);
             // Whoever has ended its half has left.
@@ -561,7 +568,8 @@ impl Hub {
         Ok(some && (every || !all))
     }
 
-    /// Whether all importers have taken all that was sent to them.
+    /// Whether all importers have taken all that was sent to them. Where one has died with
+    /// values in doubt the answer is its death, once, and after the others have taken theirs.
     pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
         let len = {
             let mut state = self.lock();
@@ -570,12 +578,29 @@ impl Hub {
         };
         let mut all = true;
         for index in 0..len {
-            if let Some(circuit) = self.member(index) {
-                // One that died does not hold the others up: its values are in the account.
-                all &= circuit.drained(waker).unwrap_or(true);
+            let Some(circuit) = self.member(index) else { continue };
+            match circuit.drained(waker) {
+                Ok(drained) => all &= drained,
+                Err(dead) => self.note_lost(index, &circuit, dead),
             }
         }
-        Ok(all)
+        if !all {
+            return Ok(false);
+        }
+        match self.lock().lost.take() {
+            Some(dead) => Err(dead),
+            None => Ok(true),
+        }
+    }
+
+    /// An importer that is dead, and not seen off yet, has not taken all.
+    fn note_lost(&self, index: usize, circuit: &Arc<Circuit>, dead: Dead) {
+        let mut state = self.lock();
+        let same = |entry: &&mut Entry| Arc::ptr_eq(&entry.circuit, circuit) && !entry.lost;
+        if let Some(entry) = state.members.get_mut(index).and_then(Option::as_mut).filter(same) {
+            entry.lost = true;
+            state.lost.get_or_insert(dead);
+        }
     }
 
     /// The link that alone brings values, if there is just one.

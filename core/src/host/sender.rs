@@ -270,9 +270,18 @@ impl<T: Message + Send> Sender<T> {
 
     /// Waits until everything sent so far was taken by the programs at the far ends.
     ///
+    /// An exported sender has many of them, and each counts, also one that has left: values
+    /// that it was sent and has not taken stay in doubt, and are not sent to another. The
+    /// drain then waits for the others, and fails once with the reason why the first one of
+    /// them is gone. The next drain speaks of what is lost after that. What a broadcast has
+    /// *dropped* was never sent, and fails no drain.
+    ///
+    /// Dropping the operation loses nothing.
+    ///
     /// # Errors
     ///
-    /// [`DrainError`] says what is missing, when the deadline passes or the channel dies.
+    /// [`DrainError`] says what is missing, when the deadline passes, the channel dies, or
+    /// an importer of the export has died with values in doubt.
     pub fn drain(&mut self) -> Wait<Draining<'_, T>> {
         Wait::new(Draining { sender: self })
     }
@@ -500,9 +509,9 @@ impl<T: Message + Send> Drop for Sending<'_, T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainError {
-    /// What became of the values.
+    /// What became of the values, of all importers since the export where there are many.
     pub account: Account,
-    /// Why no more will be confirmed; `None` when the deadline passed.
+    /// Why some will not be confirmed; `None` when the deadline passed.
     pub dead: Option<Dead>,
 }
 

@@ -19,7 +19,7 @@ fn the_first_importer_to_close_does_not_close_the_shared_channel() -> Outcome {
     let mut all: Receiver<Tick> = ground.node.export("all")?;
     let (_node, peer) = ground.visitor();
     let (_other, other_peer) = ground.visitor();
-    let import = |peer: &netchan::Peer| peer.import::<Sender<Tick>>("all").wait();
+    let import = |peer: &Peer| peer.import::<Sender<Tick>>("all").wait();
     let (mut a, mut b, mut c) = (import(&peer)?, import(&peer)?, import(&other_peer)?);
     a.send(tick(1)).wait()?;
     drop(a);
