@@ -94,7 +94,7 @@ impl<T> Tx<T> {
         if !state.rx_open {
             return Err(SendCause::Dead(Dead::here(Reason::HungUp)));
         }
-        let room = state.queue.len() < state.capacity;
+        let room = !state.sealed && state.queue.len() < state.capacity;
         if !room {
             state.send_waker = Some(waker.clone());
         }
@@ -229,15 +229,22 @@ impl<T: Message + Send> LocalHalf for Tx<T> {
 /// The receiving half moves: what is queued goes first, and the sender goes on with the circuit.
 impl<T: Message + Send> LocalHalf for Rx<T> {
     fn seal(&self) -> Result<Vec<Vec<u8>>, EndError> {
-        let mut state = lock(&self.shared);
-        let mut queued = Vec::new();
-        for value in &state.queue {
+        let values = {
+            let mut state = lock(&self.shared);
+            state.sealed = true;
+            core::mem::take(&mut state.queue)
+        };
+        // The program's code, so not under the lock. Nobody adds meanwhile.
+        let encode = |value: &T| {
             let mut bytes = Vec::new();
-            value.encode_to(&mut bytes).map_err(|_| EndError::Refused)?;
-            queued.push(bytes);
+            value.encode_to(&mut bytes).map(|()| bytes).map_err(|_| EndError::Refused)
+        };
+        let queued: Result<Vec<_>, _> = values.iter().map(encode).collect();
+        lock(&self.shared).queue = values;
+        if queued.is_err() {
+            self.unseal();
         }
-        state.sealed = true;
-        Ok(queued)
+        queued
     }
 
     fn unseal(&self) {
