@@ -65,6 +65,17 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            at: 0,
+            big: VecDeque::new(),
+            ends: VecDeque::new(),
+            taken_ends: Vec::new(),
+            charged: 0,
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn push(&mut self, message: &[u8]) {
         if message.len() > BIG {

@@ -36,6 +36,7 @@ mod stream;
 mod sync;
 mod timer;
 pub mod transport;
+mod turn;
 mod wait;
 
 pub use bytes_io::{ByteReader, ByteWriter};

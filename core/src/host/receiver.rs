@@ -73,6 +73,16 @@ impl Inflow {
         Ok((circuit, which, inbox))
     }
 
+    /// Nothing comes of it, and nothing ends with it.
+    pub(crate) const fn gone() -> Self {
+        Self { from: From::Gone, inbox: Inbox::new(), member: None, over: None }
+    }
+
+    /// Where the messages in the inbox have come from.
+    pub(crate) fn circuit_of_inbox(&self) -> Option<&Arc<Circuit>> {
+        self.member.as_ref().map(|(_, circuit, _)| circuit)
+    }
+
     pub(crate) fn hub(hub: Arc<Hub>) -> Self {
         Self { from: From::Hub(hub), inbox: Inbox::default(), member: None, over: None }
     }
