@@ -231,10 +231,11 @@ impl Stop {
     /// Whether it is closed; registers the task if not.
     fn is_closed(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
-        if !state.0 {
-            state.1 = Some(cx.waker().clone());
-        }
-        state.0
+        let closed = state.0;
+        let old = if closed { None } else { state.1.replace(cx.waker().clone()) };
+        drop(state);
+        drop(old);
+        closed
     }
 }
 

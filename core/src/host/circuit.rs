@@ -71,10 +71,9 @@ impl Circuit {
         let Some(handle) = cell.handle else { return Err(Refusal::Dead(gone())) };
         if !cell.opened || !cell.backlog.is_empty() {
             // An end that moves: not taken at the other side yet, or values go first.
-            if let Some(waker) = waker {
-                set(&mut cell.send_waker, waker);
-            }
+            let old = waker.and_then(|waker| set(&mut cell.send_waker, waker));
             self.link.flush(guard);
+            drop(old);
             return Err(Refusal::Wait);
         }
         if state.output.is_full() {
@@ -107,10 +106,10 @@ impl Circuit {
                 Ok(())
             }
             Err(Blocked::Credit | Blocked::Busy) => {
-                if let (Some(cell), Some(waker)) = (state.cells.get(self.id), waker) {
-                    set(&mut cell.send_waker, waker);
-                }
+                let cell = state.cells.get(self.id).zip(waker);
+                let old = cell.and_then(|(cell, waker)| set(&mut cell.send_waker, waker));
                 self.link.flush(guard);
+                drop(old);
                 Err(Refusal::Wait)
             }
             Err(Blocked::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
@@ -129,8 +128,9 @@ impl Circuit {
         }
         let handle = cell.handle.ok_or_else(gone)?;
         if !cell.opened || !cell.backlog.is_empty() {
-            set(&mut cell.send_waker, waker);
+            let old = set(&mut cell.send_waker, waker);
             self.link.flush(guard);
+            drop(old);
             return Ok(false);
         }
         if state.output.is_full() {
@@ -145,10 +145,9 @@ impl Circuit {
         match could {
             Ok(()) => Ok(true),
             Err(Blocked::Credit | Blocked::Busy) => {
-                if let Some(cell) = state.cells.get(self.id) {
-                    set(&mut cell.send_waker, waker);
-                }
+                let old = state.cells.get(self.id).and_then(|cell| set(&mut cell.send_waker, waker));
                 self.link.flush(guard);
+                drop(old);
                 Ok(false)
             }
             Err(_) => Err(Dead::here(Reason::Closed)),
@@ -319,13 +318,11 @@ impl Circuit {
 
     /// Why nothing can be sent any more; registers the waker for when that comes.
     pub(crate) fn dead_or_register(&self, waker: &Waker) -> Option<Dead> {
-        self.with(|cell| {
-            if cell.dead.is_none() {
-                set(&mut cell.send_waker, waker);
-            }
-            cell.dead
-        })
-        .unwrap_or_else(|| Some(gone()))
+        let registered = self.with(|cell| match cell.dead {
+            None => (None, set(&mut cell.send_waker, waker)),
+            dead => (dead, None),
+        });
+        registered.map_or_else(|| Some(gone()), |(dead, _)| dead)
     }
 
     /// Sends the newest value: one that could not go out before is dropped for it.
@@ -367,10 +364,9 @@ impl Circuit {
             self.link.flush(state);
             return Err(Arrival::Closed);
         }
-        if let Some(waker) = waker {
-            set(&mut cell.recv_waker, waker);
-        }
+        let old = waker.and_then(|waker| set(&mut cell.recv_waker, waker));
         self.link.flush(state);
+        drop(old);
         Err(Arrival::Nothing)
     }
 
@@ -426,6 +422,7 @@ impl Circuit {
         inbox.recycle();
         let Some(cell) = state.cells.get(self.id) else { return Arrival::Dead(gone()) };
         cell.announced = false;
+        let mut old = None;
         let arrival = if !cell.inbox.is_empty() {
             core::mem::swap(&mut cell.inbox, inbox);
             Arrival::Messages
@@ -436,9 +433,7 @@ impl Circuit {
         } else if let Some(dead) = cell.dead {
             Arrival::Dead(dead)
         } else {
-            if let Some(waker) = waker {
-                set(&mut cell.recv_waker, waker);
-            }
+            old = waker.and_then(|waker| set(&mut cell.recv_waker, waker));
             Arrival::Nothing
         };
         // The program is about to take the messages, and to come back for more: or else the
@@ -446,6 +441,7 @@ impl Circuit {
         if arrival != Arrival::Messages || !guard.owes_only_ack() {
             self.link.flush(guard);
         }
+        drop(old);
         arrival
     }
 
@@ -525,8 +521,9 @@ impl Circuit {
         if let Some(dead) = cell.dead {
             return Some(Err((dead, core::mem::take(&mut cell.detail))));
         }
-        set(&mut cell.recv_waker, waker);
+        let old = set(&mut cell.recv_waker, waker);
         self.link.flush(state);
+        drop(old);
         None
     }
 
@@ -554,12 +551,13 @@ impl Circuit {
         if let Some(dead) = cell.dead {
             return Err(dead);
         }
-        set(&mut cell.send_waker, waker);
+        let old = set(&mut cell.send_waker, waker);
         let (handle, total) = (cell.handle, Total::new(cell.sent as u32));
         if let Some(handle) = handle {
             state.proto(|link, slots| link.ask(slots, handle, total));
         }
         self.link.flush(state);
+        drop(old);
         Ok(false)
     }
 
@@ -614,8 +612,11 @@ impl Circuit {
 
 impl Drop for Circuit {
     fn drop(&mut self) {
+        // Nobody waits any more. Declared first, so dropped last: not under the lock.
+        let _wakers;
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return };
+        _wakers = [cell.recv_waker.take(), cell.send_waker.take()];
         if cell.handle.is_none() {
             state.remove(self.id);
             return;
@@ -636,9 +637,12 @@ fn gone() -> Dead {
     Dead { reason: Reason::LinkLost, at: Place::Here }
 }
 
-fn set(slot: &mut Option<Waker>, waker: &Waker) {
+/// Registers a waker. The one before is to be dropped when the lock is let go: it may be the
+/// last hold on a task, which owns ends of this link.
+#[must_use]
+fn set(slot: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
     match slot {
-        Some(stored) if stored.will_wake(waker) => {}
-        slot => *slot = Some(waker.clone()),
+        Some(stored) if stored.will_wake(waker) => None,
+        slot => slot.replace(waker.clone()),
     }
 }

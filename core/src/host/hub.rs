@@ -164,6 +164,8 @@ impl Hub {
 
     /// Takes the newest value of some importer.
     pub(crate) fn receive_newest(&self, waker: Option<&Waker>) -> Result<(Vec<u8>, u8), HubArrival> {
+        // Dropped with nothing locked, here and below: it may own a task, and that this hub.
+        let _old;
         loop {
             let (index, circuit, which) = {
                 let mut state = self.lock();
@@ -171,9 +173,7 @@ impl Hub {
                     return Err(HubArrival::Closed);
                 }
                 let Some(index) = state.ready.pop_front() else {
-                    if let Some(waker) = waker {
-                        state.recv_waker = Some(waker.clone());
-                    }
+                    _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return Err(HubArrival::Nothing);
                 };
                 let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
@@ -347,14 +347,13 @@ impl Hub {
         {
             return Ok(());
         }
+        let _old;
         let (len, start) = {
             let mut state = self.lock();
             if state.closed {
                 return Err(HubRefusal::Closed);
             }
-            if let Some(waker) = waker {
-                state.send_waker = Some(waker.clone());
-            }
+            _old = waker.and_then(|waker| state.send_waker.replace(waker.clone()));
             if state.count == 0 {
                 return Err(HubRefusal::NoImporter);
             }
@@ -489,6 +488,7 @@ impl Hub {
 
     /// Takes what some importer has sent: the inbox is exchanged.
     pub(crate) fn receive(&self, inbox: &mut Inbox, waker: Option<&Waker>) -> HubArrival {
+        let _old;
         loop {
             let (index, circuit, which) = {
                 let mut state = self.lock();
@@ -499,9 +499,7 @@ impl Hub {
                     return HubArrival::Over(over);
                 }
                 let Some(index) = state.ready.pop_front() else {
-                    if let Some(waker) = waker {
-                        state.recv_waker = Some(waker.clone());
-                    }
+                    _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return HubArrival::Nothing;
                 };
                 let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
@@ -548,12 +546,13 @@ impl Hub {
 
     /// Whether some importer (of a broadcast: every one) could take the longest value now.
     pub(crate) fn has_room(&self, longest: Option<usize>, waker: &Waker) -> Result<bool, SendCause> {
+        let _old;
         let len = {
             let mut state = self.lock();
             if state.closed {
                 return Err(SendCause::Dead(Dead::here(Reason::Shutdown)));
             }
-            state.send_waker = Some(waker.clone());
+            _old = state.send_waker.replace(waker.clone());
             state.members.len()
         };
         let all = matches!(self.fanout, Fanout::Broadcast | Fanout::BroadcastWaits);
@@ -571,9 +570,10 @@ impl Hub {
     /// Whether all importers have taken all that was sent to them. Where one has died with
     /// values in doubt the answer is its death, once, and after the others have taken theirs.
     pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
+        let _old;
         let len = {
             let mut state = self.lock();
-            state.send_waker = Some(waker.clone());
+            _old = state.send_waker.replace(waker.clone());
             state.members.len()
         };
         let mut all = true;

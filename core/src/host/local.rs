@@ -76,9 +76,10 @@ impl<T> Tx<T> {
             return Err((value, SendCause::Dead(Dead::here(Reason::HungUp))));
         }
         if state.sealed || state.circuit.is_some() || state.queue.len() >= state.capacity {
-            if let Some(waker) = waker {
-                state.send_waker = Some(waker.clone());
-            }
+            let old = waker.and_then(|waker| state.send_waker.replace(waker.clone()));
+            drop(state);
+            // It may own a task, and that the other end: not under the lock.
+            drop(old);
             return Err((value, SendCause::Full));
         }
         state.queue.push_back(value);
@@ -95,9 +96,9 @@ impl<T> Tx<T> {
             return Err(SendCause::Dead(Dead::here(Reason::HungUp)));
         }
         let room = !state.sealed && state.queue.len() < state.capacity;
-        if !room {
-            state.send_waker = Some(waker.clone());
-        }
+        let old = if room { None } else { state.send_waker.replace(waker.clone()) };
+        drop(state);
+        drop(old);
         Ok(room)
     }
 
@@ -118,7 +119,9 @@ impl<T> Tx<T> {
         if !state.rx_open {
             return Err(Dead::here(Reason::HungUp));
         }
-        state.send_waker = Some(waker.clone());
+        let old = state.send_waker.replace(waker.clone());
+        drop(state);
+        drop(old);
         Ok(false)
     }
 }
@@ -154,9 +157,9 @@ impl<T> Rx<T> {
         if !state.tx_open {
             return Err(RecvError::Closed);
         }
-        if let Some(waker) = waker {
-            state.recv_waker = Some(waker.clone());
-        }
+        let old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
+        drop(state);
+        drop(old);
         Err(RecvError::Empty)
     }
 }
@@ -165,9 +168,9 @@ impl<T> Rx<T> {
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         let mut state = lock(&self.shared);
         let ready = !state.queue.is_empty() || !state.tx_open && state.circuit.is_none();
-        if !ready {
-            state.recv_waker = Some(waker.clone());
-        }
+        let old = if ready { None } else { state.recv_waker.replace(waker.clone()) };
+        drop(state);
+        drop(old);
         ready
     }
 }
