@@ -3,20 +3,21 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 use netchan::Node;
-use netchan::host::transport::{on_shutdown, start_blocking};
+use netchan::host::transport::{Lobby, on_shutdown, start_blocking};
 
 use crate::Options;
 use crate::socket::Socket;
 
 /// Connections that have not yet shown who they are.
 pub(crate) const STRANGERS_MAX: usize = 16;
-/// How long a stranger may take to say hello.
+/// How long a stranger may take to say hello, where a task waits for that.
+#[cfg(any(feature = "tokio", feature = "_async-io"))]
 pub(crate) const HELLO_WAIT: Duration = Duration::from_secs(3);
 /// How long nobody is accepted when that has failed.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -151,11 +152,11 @@ pub fn listen_on(node: &Node, listener: TcpListener, options: Options) -> Result
         .spawn(move || {
             // Kept so that the node can reach it.
             let _stop = stop;
-            let strangers = Arc::new(AtomicUsize::new(0));
+            let lobby = Lobby::new(STRANGERS_MAX);
             for stream in listener.incoming() {
                 let Some(node) = weak.upgrade().filter(|_| !own.load(Ordering::Acquire)) else { return };
                 match stream {
-                    Ok(stream) => welcome(&node, stream, options, &strangers),
+                    Ok(stream) => welcome(&node, stream, options, &lobby),
                     // Out of descriptors, for instance: wait for some to be free again.
                     Err(_) => thread::park_timeout(ACCEPT_PAUSE),
                 }
@@ -165,25 +166,9 @@ pub fn listen_on(node: &Node, listener: TcpListener, options: Options) -> Result
     Ok(made)
 }
 
-fn welcome(node: &Node, stream: TcpStream, options: Options, strangers: &Arc<AtomicUsize>) {
-    if strangers.fetch_add(1, Ordering::AcqRel) >= STRANGERS_MAX {
-        strangers.fetch_sub(1, Ordering::AcqRel);
-        return;
-    }
+fn welcome(node: &Node, stream: TcpStream, options: Options, lobby: &Lobby) {
     let peer = stream.peer_addr().ok();
-    let Ok(socket) = Socket::new(stream) else {
-        strangers.fetch_sub(1, Ordering::AcqRel);
-        return;
-    };
-    let up = start_blocking(node, Box::new(socket), options.link(peer, false));
-    let own = Arc::clone(strangers);
-    let waiting =
-        thread::Builder::new().name("netchan-hello".into()).stack_size(128 * 1024).spawn(move || {
-            // The outcome is an event of the node.
-            let _ = up.timeout(HELLO_WAIT).wait();
-            own.fetch_sub(1, Ordering::AcqRel);
-        });
-    if waiting.is_err() {
-        strangers.fetch_sub(1, Ordering::AcqRel);
-    }
+    let Ok(socket) = Socket::new(stream) else { return };
+    // Its outcome is an event of the node; a bring-up that takes too long ends by itself.
+    lobby.enter(&start_blocking(node, Box::new(socket), options.link(peer, false)));
 }

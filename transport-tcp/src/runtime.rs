@@ -6,12 +6,11 @@ use std::io;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use netchan::host::transport::{Alarm, Driver, LinkOptions, TaskStream, Up, on_shutdown};
+use netchan::host::transport::{Alarm, Driver, LinkOptions, Lobby, TaskStream, Up, on_shutdown};
 use netchan::host::{Timeout, Wait, WeakNode};
 use netchan::{LinkError, Node, Peer};
 
@@ -199,7 +198,7 @@ pub(crate) fn listen_on<R: Runtime>(
         options,
         stop,
         on_stop: Arc::clone(&on_stop),
-        strangers: Arc::default(),
+        lobby: Lobby::new(STRANGERS_MAX),
         pause: None,
         runtime: PhantomData,
     });
@@ -246,7 +245,7 @@ struct Accepting<R: Runtime> {
     stop: Arc<Stop>,
     /// Kept so that the node can reach it.
     on_stop: Arc<dyn Fn() + Send + Sync>,
-    strangers: Arc<AtomicUsize>,
+    lobby: Lobby,
     pause: Option<Alarm>,
     runtime: PhantomData<fn() -> R>,
 }
@@ -268,7 +267,7 @@ impl<R: Runtime> Future for Accepting<R> {
             let accepted = std::task::ready!(R::poll_accept(&this.listener, cx));
             let Some(node) = this.node.upgrade() else { return Poll::Ready(()) };
             match accepted {
-                Ok(stream) => welcome::<R>(&node, stream, this.options, &this.strangers),
+                Ok(stream) => welcome::<R>(&node, stream, this.options, &this.lobby),
                 // Out of descriptors, for instance: wait for some to be free again.
                 Err(_) => this.pause = Some(Alarm::after(ACCEPT_PAUSE)),
             }
@@ -276,26 +275,13 @@ impl<R: Runtime> Future for Accepting<R> {
     }
 }
 
-/// One connection that has not yet shown who it is.
-struct Stranger(Arc<AtomicUsize>);
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-fn welcome<R: Runtime>(node: &Node, stream: R::Stream, options: Options, strangers: &Arc<AtomicUsize>) {
-    let stranger = Stranger(Arc::clone(strangers));
-    if strangers.fetch_add(1, Ordering::AcqRel) >= STRANGERS_MAX {
-        return;
-    }
+fn welcome<R: Runtime>(node: &Node, stream: R::Stream, options: Options, lobby: &Lobby) {
     let options = options.link(R::peer_address(&stream), false);
     let Ok((driver, up)) = R::start(node, stream, options) else { return };
+    lobby.enter(&up);
     R::spawn(async move {
         // The outcome is an event of the node.
         let raised = Raising { driver: Some(driver), up: up.timeout(HELLO_WAIT) }.await;
-        drop(stranger);
         if let Ok((peer, driver)) = raised {
             drop(peer);
             driver.await;

@@ -33,6 +33,7 @@ pub(crate) struct Reader {
     to: usize,
     /// A large message whose bytes go past the buffer.
     large: Option<Large>,
+    is_up: bool,
     /// Another one is likely to follow, so little is read before its head is known.
     expects_large: bool,
     effects: Effects,
@@ -53,6 +54,7 @@ impl Reader {
             from: 0,
             to: 0,
             large: None,
+            is_up: false,
             expects_large: false,
             effects: Effects::new(),
         }
@@ -152,7 +154,7 @@ impl Effects {
         if let Some(info) = self.up.take()
             && let Some(node) = link.node.upgrade()
         {
-            node.link_up(link.number, info);
+            node.link_up(link, info);
         }
         for (member, signal) in self.hubs.drain(..) {
             member.signal(signal);
@@ -190,10 +192,15 @@ impl LinkCell {
         };
         let mut is_large = large.is_some();
         let mut begin_large = false;
-        let Reader { buffer, from, to, effects, .. } = reader;
+        let Reader { buffer, from, to, is_up, effects, .. } = reader;
+        // Let go after the link, for it may be the last hold on the node.
+        let node = if *is_up { None } else { self.node.upgrade() };
         let mut state = self.lock();
         if state.down.is_some() {
             return true;
+        }
+        if node.as_ref().is_some_and(|node| node.is_full()) {
+            state.link.turn_away(Reason::NoResources);
         }
         state.output.heard = true;
         let mut fault = large.and_then(|large| state.take_large(large, effects).err());
@@ -222,13 +229,17 @@ impl LinkCell {
                 }
             }
         }
-        if effects.up.is_some() && buffer.len() < READ_LEN {
-            buffer.resize(READ_LEN, 0);
+        if effects.up.is_some() {
+            *is_up = true;
+            buffer.resize(buffer.len().max(READ_LEN), 0);
         }
         if let Some(fault) = fault {
             self.last_words(state);
             effects.run(self);
-            self.fail(LinkError::Fault(fault));
+            self.fail(match fault {
+                Fault::TurnedAway(reason) => LinkError::Local(reason),
+                fault => LinkError::Fault(fault),
+            });
             return true;
         }
         if state.leave.is_some() {

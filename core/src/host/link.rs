@@ -61,6 +61,8 @@ pub(crate) struct LinkCell {
     pub(crate) node: Weak<NodeInner>,
     pub(crate) number: u64,
     is_down: AtomicBool,
+    /// It has one of the places in the node.
+    pub(crate) has_place: AtomicBool,
     /// A thread has read the link in person lately: the driver holds back.
     pub(crate) led: AtomicBool,
 }
@@ -418,6 +420,7 @@ impl LinkCell {
             node: Arc::downgrade(node),
             number,
             is_down: AtomicBool::new(false),
+            has_place: AtomicBool::new(false),
             led: AtomicBool::new(false),
         }
     }
@@ -475,7 +478,7 @@ impl LinkCell {
         self.io.stream().close();
         effects.run(self);
         if let Some(node) = self.node.upgrade() {
-            node.link_down(self.number, error);
+            node.link_down(self, error);
         }
         drop(leave);
     }

@@ -70,6 +70,10 @@ impl<W: Waiting> Wait<W> {
         Self { what }
     }
 
+    pub(crate) const fn get_ref(&self) -> &W {
+        &self.what
+    }
+
     /// Blocks this thread until the operation is ready.
     ///
     /// May read the link in person, so it must not be called on the threads of an async

@@ -54,6 +54,8 @@ pub enum Fault {
     Unresponsive,
     /// The peer said goodbye.
     Goodbye(Reason),
+    /// We had no room for the link, and have said so.
+    TurnedAway(Reason),
 }
 
 impl Fault {
@@ -61,7 +63,7 @@ impl Fault {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Unresponsive | Self::NoHello => Reason::Unresponsive,
-            Self::Goodbye(reason) | Self::Restarted(reason) => reason,
+            Self::Goodbye(reason) | Self::Restarted(reason) | Self::TurnedAway(reason) => reason,
             _ => Reason::Protocol,
         }
     }
@@ -94,6 +96,7 @@ impl fmt::Display for Fault {
             Self::BadLength => f.write_str("message and fragment lengths that contradict each other"),
             Self::Unresponsive => f.write_str("nothing heard for longer than the dead-time"),
             Self::Goodbye(reason) => write!(f, "the peer said goodbye: {reason}"),
+            Self::TurnedAway(reason) => write!(f, "turned away: {reason}"),
         }
     }
 }

@@ -60,7 +60,8 @@ fn a_task_that_waits_for_credit_does_not_stop_its_link() -> Outcome {
     let mut full = peer.import::<Sender<Tick>>("all").wait()?;
     while full.try_send(tick(1)).is_ok() {}
     full.send(tick(1)).timeout(std::time::Duration::from_millis(20)).wait().expect_err("no credit");
-    let owned: Vec<_> = (0..3).map(|_| peer.import::<Sender<Tick>>("all").wait()).collect::<Result<_, _>>()?;
+    let owned: Vec<_> =
+        (0..3).map(|_| peer.import::<Sender<Tick>>("all").wait()).collect::<Result<_, _>>()?;
     let polling = spawn(move || {
         for (n, owned) in owned.into_iter().enumerate() {
             match n {

@@ -49,13 +49,19 @@ impl Link {
             parity,
             crc: hello.crc || self.config.crc,
         };
-        if hello.echo != self.nonce {
+        if hello.echo != self.nonce && self.no_room.is_none() {
             return Ok(Event::Nothing);
         }
         let mut nonces = [0; 16];
         nonces[..8].copy_from_slice(&self.nonce.max(hello.nonce).to_le_bytes());
         nonces[8..].copy_from_slice(&self.nonce.min(hello.nonce).to_le_bytes());
         self.session = crc32c(0, &nonces);
+        if let Some(reason) = self.no_room {
+            // Our hello, with its echo, makes the peer's side up: there a goodbye is in order.
+            self.bye_due = Some(reason);
+            self.state = LinkState::Down(Fault::TurnedAway(reason));
+            return Err(Fault::TurnedAway(reason));
+        }
         self.state = LinkState::Up;
         Ok(Event::Up(hello))
     }
