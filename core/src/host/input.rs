@@ -236,10 +236,7 @@ impl LinkCell {
         if let Some(fault) = fault {
             self.last_words(state);
             effects.run(self);
-            self.fail(match fault {
-                Fault::TurnedAway(reason) => LinkError::Local(reason),
-                fault => LinkError::Fault(fault),
-            });
+            self.fail(fault.into());
             return true;
         }
         if state.leave.is_some() {

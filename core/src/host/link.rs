@@ -508,7 +508,7 @@ impl LinkCell {
             Ok(()) => self.flush(state),
             Err(fault) => {
                 drop(state);
-                self.fail(LinkError::Fault(fault));
+                self.fail(fault.into());
             }
         }
     }
@@ -540,6 +540,9 @@ impl LinkCell {
 
 impl From<Fault> for LinkError {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+        match fault {
+            Fault::TurnedAway(reason) => Self::Local(reason),
+            fault => Self::Fault(fault),
+        }
     }
 }

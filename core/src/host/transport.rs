@@ -19,7 +19,7 @@ use super::stream::{BlockingStream, Stream};
 use super::sync::{self, Mutex, PoisonError};
 use super::timer;
 use super::wait::{Source, Wait, Waiting};
-use crate::proto::{LinkConfig, Reason};
+use crate::proto::{LinkConfig, LinkState, Reason};
 
 /// How a transport wants its links.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +156,11 @@ impl Waiting for Up {
         };
         let mut state = link.lock();
         // Before the rest: it may have been turned away with the peer's hello.
-        if let Some(error) = state.down.or_else(|| state.parting().map(LinkError::Local)) {
+        let fault = match state.link.state() {
+            LinkState::Down(fault) => Some(fault.into()),
+            _ => state.parting().map(LinkError::Local),
+        };
+        if let Some(error) = state.down.or(fault) {
             return Poll::Ready(Err(error));
         }
         if let Some(info) = state.peer.clone() {
