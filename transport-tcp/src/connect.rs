@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
 use netchan::host::transport::{LinkOptions, Up, start_blocking};
 use netchan::host::{BlockingStream, Wait};
@@ -75,35 +75,76 @@ impl<A> fmt::Debug for Connecting<A> {
 }
 
 impl<A: ToSocketAddrs> Connecting<A> {
-    /// Gives up after `limit`; 5 seconds by default.
+    /// Gives up after `limit`; 5 seconds by default. That is for all of it: looking the name
+    /// up, every address that it has, and the bring-up. The system's look-up itself cannot
+    /// be cut short; an address as a number needs none.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Connects, and waits until the link is up.
+    /// Connects, and waits until the link is up. Where the name has several addresses they
+    /// are tried in turn, and share the time.
     ///
     /// # Errors
     ///
     /// [`ConnectError`].
     pub fn wait(self) -> Result<Peer, ConnectError> {
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
-        let mut refused = false;
-        for address in self.address.to_socket_addrs().map_err(ConnectError::Io)? {
-            if !self.options.allows(&address) {
-                refused = true;
-                continue;
-            }
-            match TcpStream::connect_timeout(&address, self.limit).and_then(Socket::new) {
+        let time = Time::new(self.limit);
+        let addresses = self.address.to_socket_addrs().map_err(ConnectError::Io)?;
+        let (addresses, mut last) = choose(addresses, self.options)?;
+        for (n, address) in addresses.iter().enumerate() {
+            let result = match time.share(addresses.len() - n) {
+                Some(share) => TcpStream::connect_timeout(address, share).and_then(Socket::new),
+                None => Err(io::ErrorKind::TimedOut.into()),
+            };
+            match result {
                 Ok(socket) => {
-                    let options = self.options.link(Some(address), true);
+                    let options = self.options.link(Some(*address), true);
                     let up = start_blocking(&self.node, Box::new(socket), options);
-                    return up.timeout(self.limit).wait().map_err(ConnectError::Link);
+                    return up.timeout(time.left()).wait().map_err(ConnectError::Link);
                 }
                 Err(error) => last = error,
             }
         }
-        Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
+        Err(ConnectError::Io(last))
+    }
+}
+
+/// The addresses that may be connected to, and the error for when there are none.
+pub(crate) fn choose(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    options: Options,
+) -> Result<(Vec<SocketAddr>, io::Error), ConnectError> {
+    let (allowed, refused): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| options.allows(address));
+    if allowed.is_empty() && !refused.is_empty() {
+        return Err(ConnectError::NotLoopback);
+    }
+    Ok((allowed, io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing")))
+}
+
+/// The time for one attempt to connect, over all that belongs to it.
+pub(crate) struct Time {
+    limit: Duration,
+    /// None if no clock can reach it.
+    until: Option<Instant>,
+}
+
+impl Time {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, until: Instant::now().checked_add(limit) }
+    }
+
+    pub(crate) fn left(&self) -> Duration {
+        self.until.map_or(self.limit, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// For the first of `n` that are still to be tried; `None` when nothing is left. One that
+    /// does not answer at all leaves some to the next.
+    pub(crate) fn share(&self, n: usize) -> Option<Duration> {
+        let left = self.left() / u32::try_from(n.max(1)).unwrap_or(u32::MAX);
+        (!left.is_zero()).then_some(left)
     }
 }
 

@@ -8,13 +8,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netchan::host::transport::{Alarm, Driver, LinkOptions, Lobby, TaskStream, Up, on_shutdown};
 use netchan::host::{Timeout, Wait, WeakNode};
 use netchan::{LinkError, Node, Peer};
 
-use crate::connect::CONNECT_WAIT;
+use crate::connect::{CONNECT_WAIT, Time, choose};
 use crate::listen::{ACCEPT_PAUSE, HELLO_WAIT, STRANGERS_MAX};
 use crate::{ConnectError, ListenError, Listener, Options};
 
@@ -116,22 +116,17 @@ impl Future for Connecting<'_> {
 
 impl Plan<'_> {
     async fn connect<R: Runtime>(self) -> Result<Peer, ConnectError> {
-        let until = Instant::now().checked_add(self.limit);
-        let left = || until.map_or(self.limit, |until| until.saturating_duration_since(Instant::now()));
+        let time = Time::new(self.limit);
         let late = || io::Error::from(io::ErrorKind::TimedOut);
-        let resolved = within(left(), self.resolve).await.unwrap_or_else(|| Err(late()));
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
-        let mut refused = false;
-        for address in resolved.map_err(ConnectError::Io)? {
-            if !self.options.allows(&address) {
-                refused = true;
-                continue;
-            }
-            match within(left(), R::connect(address)).await.unwrap_or_else(|| Err(late())) {
+        let resolved = within(time.left(), self.resolve).await.unwrap_or_else(|| Err(late()));
+        let (addresses, mut last) = choose(resolved.map_err(ConnectError::Io)?, self.options)?;
+        for (n, address) in addresses.iter().copied().enumerate() {
+            let share = time.share(addresses.len() - n).unwrap_or_default();
+            match within(share, R::connect(address)).await.unwrap_or_else(|| Err(late())) {
                 Ok(stream) => {
                     let options = self.options.link(Some(address), true);
                     let (driver, up) = R::start(&self.node, stream, options)?;
-                    let (peer, driver) = Raising { driver: Some(driver), up: up.timeout(left()) }
+                    let (peer, driver) = Raising { driver: Some(driver), up: up.timeout(time.left()) }
                         .await
                         .map_err(ConnectError::Link)?;
                     R::spawn(async {
@@ -142,7 +137,7 @@ impl Plan<'_> {
                 Err(error) => last = error,
             }
         }
-        Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
+        Err(ConnectError::Io(last))
     }
 }
 
