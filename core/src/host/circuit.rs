@@ -14,7 +14,7 @@ use super::output::Urgency;
 use super::peer::WINDOW_MAX;
 use super::sender::{Account, Short};
 use super::spec::Spec;
-use crate::proto::{Blocked, Dead, Fingerprints, Link, Open, OpenFlags, Place, Reason, Start, Total};
+use crate::proto::{Blocked, Dead, Fingerprints, Handle, Link, Open, OpenFlags, Place, Reason, Start, Total};
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
 const REPORT_EVERY: u32 = 32 * 1024;
@@ -216,35 +216,9 @@ impl Circuit {
             Err(_) => return Err(Refusal::Dead(Dead::here(Reason::Closed))),
         }
         for (ordinal, end) in ends.iter().enumerate() {
-            let ours = Spec { flags: end.spec.flags.flipped(), ..end.spec.clone() };
-            let longest = end.longest.and_then(|len| u32::try_from(len).ok());
-            let ours = Spec { longest, ..ours };
-            let (limit, floor) = ours.room(None);
-            if !state.reserve(floor) {
-                return Err(Refusal::Dead(Dead::here(Reason::NoResources)));
-            }
-            let open = Open {
-                flags: ours.flags,
-                wait_ms: 0,
-                credit: floor,
-                limit,
-                values: 0,
-                name: "",
-                fingerprints: Fingerprints::new(ours.fingerprints[0], &[]),
-                type_name: ours.type_name,
-            };
-            let cell = Cell {
-                window: floor,
-                window_max: WINDOW_MAX.max(floor),
-                reserved: floor,
-                receives: ours.flags.has(OpenFlags::RECEIVES),
-                sends: ours.flags.has(OpenFlags::SENDS),
-                ..Cell::default()
-            };
-            match state.attach(handle, ordinal as u32, &open, cell) {
-                Ok(id) => circuits.push(Arc::new(Self::new(&self.link, state, id))),
-                Err(_) => return Err(Refusal::Dead(Dead::here(Reason::NoResources))),
-            }
+            let id = attach(state, handle, ordinal as u32, end)
+                .ok_or(Refusal::Dead(Dead::here(Reason::NoResources)))?;
+            circuits.push(Arc::new(Self::new(&self.link, state, id)));
         }
         match state.proto(|link, slots| link.start(slots, handle, message.len())) {
             Ok(Start::Straight(head)) => state.write(&head, message),
@@ -274,7 +248,7 @@ impl Circuit {
             return Some(Arc::new(Self::new(&self.link, state, end.cell)));
         }
         let handle = cell.handle;
-        let (true, Some(handle)) = (state.reserve(floor), handle) else {
+        let Some(handle) = handle.filter(|_| state.reserve(floor)) else {
             state.kill(end.cell, Reason::NoResources, "");
             state.remove(end.cell);
             self.link.flush(guard);
@@ -631,6 +605,39 @@ impl Drop for Circuit {
         }
         self.link.flush(state);
     }
+}
+
+/// Opens a circuit for an end in the next message of `carrier`; `None` where there is no room.
+fn attach(state: &mut LinkState, carrier: Handle, ordinal: u32, end: &Departing) -> Option<CellId> {
+    let longest = end.longest.and_then(|len| u32::try_from(len).ok());
+    let ours = Spec { flags: end.spec.flags.flipped(), longest, ..end.spec.clone() };
+    let (limit, floor) = ours.room(None);
+    if !state.reserve(floor) {
+        return None;
+    }
+    let open = Open {
+        flags: ours.flags,
+        wait_ms: 0,
+        credit: floor,
+        limit,
+        values: 0,
+        name: "",
+        fingerprints: Fingerprints::new(ours.fingerprints[0], &[]),
+        type_name: ours.type_name,
+    };
+    let cell = Cell {
+        window: floor,
+        window_max: WINDOW_MAX.max(floor),
+        reserved: floor,
+        receives: ours.flags.has(OpenFlags::RECEIVES),
+        sends: ours.flags.has(OpenFlags::SENDS),
+        ..Cell::default()
+    };
+    let attached = state.attach(carrier, ordinal, &open, cell).ok();
+    if attached.is_none() {
+        state.release(floor);
+    }
+    attached
 }
 
 fn gone() -> Dead {

@@ -292,7 +292,7 @@ impl Hub {
             }
             state.past = state.past.plus(account);
             if account.in_doubt + account.unsent > 0 && entry.as_ref().is_some_and(|entry| !entry.lost) {
-                state.lost.get_or_insert(dead.unwrap_or(Dead::here(Reason::LinkLost)));
+                state.lost.get_or_insert_with(|| dead.unwrap_or(Dead::here(Reason::LinkLost)));
             }
             let waker = state.send_waker.take();
             drop(state);

@@ -8,13 +8,12 @@ use std::io;
 
 use super::carry::{Attached, ENDS_MAX};
 use super::cell::CellId;
-use super::error::LinkError;
 use super::hub::{Member, Signal};
 use super::link::{Io, LinkCell, LinkState};
 use super::peer::PeerInfo;
 use super::stream::BlockingStream;
 use crate::proto::framing::{self, Step};
-use crate::proto::{Event, Fault, Handle, OpenFlags, Part, Reason, Total};
+use crate::proto::{DeadFrame, Event, Fault, Handle, Open, OpenFlags, Part, Reason, Total};
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
@@ -369,12 +368,10 @@ impl LinkState {
                 return;
             }
             Event::Accepted(handle, which) => {
-                if let Some((_, cell)) = self.cell_of(handle) {
+                if let Some((id, cell)) = self.cell_of(handle) {
                     cell.opened = true;
                     cell.which = which;
                     effects.wakers.extend(cell.send_waker.take());
-                }
-                if let Some((id, _)) = self.cell_of(handle) {
                     self.send_waiting(id);
                 }
                 (handle, Signal::Received)
@@ -391,84 +388,15 @@ impl LinkState {
                 }
                 (handle, Signal::Granted)
             }
-            Event::Asked(handle, total) => {
-                let Some((id, cell)) = self.cell_of(handle) else { return };
-                cell.ask = Some(total);
-                // How far it is now, and again when it is there: a drain that gives up can
-                // then say what is missing.
-                let now = Total::new(cell.taken.set_asked() as u32);
-                self.proto(|link, slots| link.taken(slots, handle, now, true));
-                self.answer_ask(id);
-                return;
-            }
+            Event::Asked(handle, total) => return self.take_ask(handle, total),
             Event::End(handle) => {
-                let values = self.proto(|link, slots| link.values_in(slots, handle));
-                if let Some((id, cell)) = self.cell_of(handle) {
-                    cell.ended = true;
-                    // A sender that has ended cannot ask any more; it is told all the same.
-                    cell.ask = Some(values);
-                    cell.taken.set_asked();
-                    if cell.rx_gone && !cell.untaken {
-                        self.drained(id);
-                    }
-                    self.answer_ask(id);
-                }
+                self.take_end(handle);
                 (handle, Signal::Over)
             }
-            Event::Done(handle) => {
-                if let Some((id, cell)) = self.cell_of(handle) {
-                    cell.done = true;
-                    cell.confirmed = cell.sent;
-                    let over = !cell.receives || cell.rx_gone;
-                    let orphan = cell.orphan;
-                    cell.wake_all(&mut effects.wakers);
-                    effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
-                    if over {
-                        self.forget(id);
-                    }
-                    if orphan {
-                        self.remove(id);
-                    }
-                }
-                return;
-            }
-            Event::Dead(handle, dead) => {
-                let offered = !self.link.is_mine(handle);
-                if let Some((id, cell)) = self.cell_of(handle) {
-                    if offered && !cell.opened {
-                        effects.asked.push(Asked::GivenUp(id));
-                    }
-                    cell.dead = Some(dead.dead);
-                    cell.detail = dead.detail.to_string();
-                    cell.confirm(dead.taken);
-                    cell.outbox = None;
-                    cell.partial = None;
-                    cell.wake_all(&mut effects.wakers);
-                    effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
-                    // The queue lives in the cell, so the handle is free at once.
-                    let orphan = cell.orphan;
-                    // Their message will not come any more.
-                    let ends = core::mem::take(&mut cell.attached);
-                    self.refuse_attached(ends);
-                    self.proto(|link, slots| link.drained(slots, handle));
-                    self.forget(id);
-                    if orphan {
-                        self.remove(id);
-                    }
-                }
-                return;
-            }
+            Event::Done(handle) => return self.take_done(handle, effects),
+            Event::Dead(handle, dead) => return self.take_dead(handle, &dead, effects),
             Event::Attach(carrier, handle, ordinal, open) => {
-                let cell = self.offered(handle);
-                let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
-                let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
-                match self.cell_of(carrier) {
-                    Some((_, carrier)) if !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
-                        carrier.attached.push(attached);
-                    }
-                    _ => self.refuse_attached([attached]),
-                }
-                return;
+                return self.take_attach(carrier, handle, ordinal, &open);
             }
             _ => return,
         };
@@ -480,6 +408,81 @@ impl LinkState {
             effects.wakers.extend(cell.recv_waker.take());
         }
         effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
+    }
+
+    fn take_ask(&mut self, handle: Handle, total: Total) {
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        cell.ask = Some(total);
+        // How far it is now, and again when it is there: a drain that gives up can then say
+        // what is missing.
+        let now = Total::new(cell.taken.set_asked() as u32);
+        self.proto(|link, slots| link.taken(slots, handle, now, true));
+        self.answer_ask(id);
+    }
+
+    fn take_end(&mut self, handle: Handle) {
+        let values = self.proto(|link, slots| link.values_in(slots, handle));
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        cell.ended = true;
+        // A sender that has ended cannot ask any more; it is told all the same.
+        cell.ask = Some(values);
+        cell.taken.set_asked();
+        if cell.rx_gone && !cell.untaken {
+            self.drained(id);
+        }
+        self.answer_ask(id);
+    }
+
+    fn take_done(&mut self, handle: Handle, effects: &mut Effects) {
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        cell.done = true;
+        cell.confirmed = cell.sent;
+        let (over, orphan) = (!cell.receives || cell.rx_gone, cell.orphan);
+        cell.wake_all(&mut effects.wakers);
+        effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+        if over {
+            self.forget(id);
+        }
+        if orphan {
+            self.remove(id);
+        }
+    }
+
+    fn take_dead(&mut self, handle: Handle, dead: &DeadFrame<'_>, effects: &mut Effects) {
+        let offered = !self.link.is_mine(handle);
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        if offered && !cell.opened {
+            effects.asked.push(Asked::GivenUp(id));
+        }
+        cell.dead = Some(dead.dead);
+        cell.detail = dead.detail.to_string();
+        cell.confirm(dead.taken);
+        cell.outbox = None;
+        cell.partial = None;
+        cell.wake_all(&mut effects.wakers);
+        effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+        // The queue lives in the cell, so the handle is free at once.
+        let orphan = cell.orphan;
+        // Their message will not come any more.
+        let ends = core::mem::take(&mut cell.attached);
+        self.refuse_attached(ends);
+        self.proto(|link, slots| link.drained(slots, handle));
+        self.forget(id);
+        if orphan {
+            self.remove(id);
+        }
+    }
+
+    fn take_attach(&mut self, carrier: Handle, handle: Handle, ordinal: u32, open: &Open<'_>) {
+        let cell = self.offered(handle);
+        let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
+        let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
+        match self.cell_of(carrier) {
+            Some((_, carrier)) if !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
+                carrier.attached.push(attached);
+            }
+            _ => self.refuse_attached([attached]),
+        }
     }
 
     /// Nobody will take these ends: whoever has sent them is told.

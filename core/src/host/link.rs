@@ -202,6 +202,11 @@ impl LinkState {
         fits
     }
 
+    /// Gives back what [`LinkState::reserve`] has reserved for a circuit that was not made.
+    pub(crate) fn release(&mut self, bytes: u32) {
+        self.budget.floors += u64::from(bytes);
+    }
+
     /// Drops a cell and gives its reservation back.
     pub(crate) fn remove(&mut self, id: CellId) {
         self.forget(id);

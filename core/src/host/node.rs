@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::task::Wake;
 use std::time::Instant;
 
-use super::cell::CellId;
+use super::cell::{Cell, CellId};
 use super::circuit::Circuit;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
@@ -33,8 +33,9 @@ const WAITING_PER_LINK: usize = 64;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// A peer that is silent for this long is dead. 5 s by default, at least 250 ms. On each
-    /// link the larger of both sides' dead-times holds, since each says how often it is heard.
+    /// A peer that is silent for this long is dead. 5 s by default; less than 250 ms counts as
+    /// 250 ms, and more than ten minutes as ten minutes. On each link the larger of both
+    /// sides' dead-times holds, since each says how often it is heard.
     pub dead_time: Duration,
     /// How long dropping the last handle of a node waits for values that were sent to
     /// reach their peers. 2 s by default.
@@ -560,13 +561,14 @@ impl NodeInner {
         let joined = hub.join(own, |member| {
             let mut state = link.lock();
             // A peer that only asks and does not read is answered in state bits alone.
+            let waits = |cell: &mut Cell| cell.handle.filter(|_| cell.dead.is_none());
+            let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
+                return Err(Reason::Cancelled);
+            };
             if state.output.is_flooded() || !state.reserve(floor) {
                 return Err(Reason::NoResources);
             }
             let Some(cell) = state.cells.get(offer.cell) else { return Err(Reason::Cancelled) };
-            let Some(handle) = cell.handle.filter(|_| cell.dead.is_none()) else {
-                return Err(Reason::Cancelled);
-            };
             cell.opened = true;
             cell.member = Some(member);
             cell.window = floor;
