@@ -701,6 +701,9 @@ impl<Req, Rep: Message + Send> Request<Req, Rep> {
     /// Replies. The room for it was reserved when the request was sent, so this waits only
     /// while the link is busy writing.
     ///
+    /// Dropping the operation before it is ready means that the reply is not sent, and its
+    /// caller hears `HandlerGone`, as after a deadline of the operation.
+    ///
     /// # Errors
     ///
     /// [`SendError`] with the reply, when the caller is gone or the reply is too long; the

@@ -161,7 +161,9 @@ pub enum ImportError {
     NoValues,
     /// Nothing was exported under this name in time.
     NoName,
-    /// Exported for the same direction, or as another kind of channel.
+    /// Exported for the same direction, or as another kind of channel. Each kind of end has
+    /// its counterpart: `Sender` and `Receiver`, `Latest` and `Watch`, `Server` and `Client`,
+    /// a `Duplex` and its mirror, a `ByteWriter` and a `ByteReader`.
     WrongDirection,
     /// Exported with another type.
     TypeDiffers {
@@ -208,7 +210,8 @@ impl fmt::Display for ImportError {
             Self::NoValues => f.write_str("an import of no values: ask for at least one"),
             Self::NoName => f.write_str("nothing is exported under this name"),
             Self::WrongDirection => f.write_str(
-                "exported for another direction: a Sender is imported as a Receiver, and the other way round",
+                "exported for another direction, or as another kind: import the counterpart, for instance a Receiver \
+                 of a Sender, a Watch of a Latest, a Client of a Server",
             ),
             Self::TypeDiffers { wanted, exported } => {
                 write!(f, "types differ: imported as {wanted}, exported as {exported}")
