@@ -30,7 +30,7 @@ prints! {
     local: "one" "two" "three" "confirmed 3";
     refused:
         "types differ: imported as Tick, exported as string"
-        "exported for another direction: a Sender is imported as a Receiver, and the other way round"
+        "exported for another direction, or as another kind: a Sender is imported as a Receiver, a Latest as a Watch, a Server as a Client"
         "nothing is exported under this name"
         "tick 1";
     some_values: "tick 1" "tick 2" "tick 3" "not sent: nobody has imported the channel";

@@ -210,8 +210,8 @@ impl fmt::Display for ImportError {
             Self::NoValues => f.write_str("an import of no values: ask for at least one"),
             Self::NoName => f.write_str("nothing is exported under this name"),
             Self::WrongDirection => f.write_str(
-                "exported for another direction, or as another kind: import the counterpart, for instance a Receiver \
-                 of a Sender, a Watch of a Latest, a Client of a Server",
+                "exported for another direction, or as another kind: a Sender is imported as a Receiver, \
+                 a Latest as a Watch, a Server as a Client",
             ),
             Self::TypeDiffers { wanted, exported } => {
                 write!(f, "types differ: imported as {wanted}, exported as {exported}")
