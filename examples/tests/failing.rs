@@ -14,7 +14,10 @@ fn errors_name_their_channel_and_say_what_to_do() {
     let expected = [
         ("name", "channel `tocks`: nothing is exported under this name (check the name, and that"),
         ("type", "channel `ticks`: types differ: imported as string, exported as Tick (build both sides"),
-        ("direction", "channel `ticks`: exported for another direction: a Sender is imported as a Receiver"),
+        (
+            "direction",
+            "channel `ticks`: exported for another direction, or as another kind: a Sender is imported as a Receiver",
+        ),
         ("importer", "channel `ticks`: not sent: nobody has imported the channel (a send waits for one"),
         (
             "lost",

@@ -30,7 +30,7 @@ prints! {
     local: "one" "two" "three" "confirmed 3";
     refused:
         "channel `words`: types differ: imported as Tick, exported as string"
-        "channel `words`: exported for another direction: a Sender is imported as a Receiver, and the other way round"
+        "channel `words`: exported for another direction, or as another kind: a Sender is imported as a Receiver, a Latest as a Watch, a Server as a Client"
         "channel `ticks`: nothing is exported under this name"
         "tick 1";
     comeback:

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netchan::host::transport::{LinkOptions, Redial, Up, start_blocking};
 use netchan::host::{BlockingStream, Wait};
@@ -90,7 +90,9 @@ impl<A> fmt::Debug for Connecting<A> {
 }
 
 impl<A: ToSocketAddrs> Connecting<A> {
-    /// Gives up after `limit`; 5 seconds by default.
+    /// Gives up after `limit`; 5 seconds by default. That is for all of it: looking the name
+    /// up, every address that it has, and the bring-up. The system's look-up itself cannot
+    /// be cut short; an address as a number needs none.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -129,15 +131,17 @@ impl<A: ToSocketAddrs> Connecting<A> {
         self
     }
 
-    /// Connects, and waits until the link is up.
+    /// Connects, and waits until the link is up. Where the name has several addresses they
+    /// are tried in turn, and share the time.
     ///
     /// # Errors
     ///
     /// [`ConnectError`].
     pub fn wait(self) -> Result<Peer, ConnectError> {
         let Self { node, address, options, limit, reconnect } = self;
-        let addresses: Vec<_> = address.to_socket_addrs().map_err(ConnectError::Io)?.collect();
-        let peer = dial(&node, &addresses, options, limit)?;
+        let time = Time::new(limit);
+        let addresses = choose(address.to_socket_addrs().map_err(ConnectError::Io)?, options)?;
+        let peer = dial(&node, &addresses, options, &time)?;
         let Some(how) = reconnect else { return Ok(peer) };
         let (mut redial, kept) = Redial::new(&node, peer, how);
         thread::Builder::new()
@@ -146,7 +150,7 @@ impl<A: ToSocketAddrs> Connecting<A> {
             .spawn(move || {
                 while let Some(node) = redial.due().wait() {
                     // What went wrong is of no interest to anybody: the loss has been told.
-                    if let Ok(peer) = dial(&node, &addresses, options, limit) {
+                    if let Ok(peer) = dial(&node, &addresses, options, &Time::new(limit)) {
                         redial.made(peer);
                     }
                 }
@@ -156,35 +160,72 @@ impl<A: ToSocketAddrs> Connecting<A> {
     }
 }
 
+/// The addresses that may be connected to; at least one.
+pub(crate) fn choose(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    options: Options,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let (allowed, refused): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| options.allows(address));
+    match (allowed.is_empty(), refused.is_empty()) {
+        (false, _) => Ok(allowed),
+        (true, false) => Err(ConnectError::NotLoopback),
+        (true, true) => Err(ConnectError::Io(nothing())),
+    }
+}
+
+/// There is no address.
+pub(crate) fn nothing() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing")
+}
+
+/// The time for one attempt to connect, over all that belongs to it.
+pub(crate) struct Time {
+    limit: Duration,
+    /// None if no clock can reach it.
+    until: Option<Instant>,
+}
+
+impl Time {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, until: Instant::now().checked_add(limit) }
+    }
+
+    pub(crate) fn left(&self) -> Duration {
+        self.until.map_or(self.limit, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// For the first of `n` that are still to be tried; `None` when nothing is left. One that
+    /// does not answer at all leaves some to the next.
+    pub(crate) fn share(&self, n: usize) -> Option<Duration> {
+        let left = self.left() / u32::try_from(n.max(1)).unwrap_or(u32::MAX);
+        (!left.is_zero()).then_some(left)
+    }
+}
+
 /// The error with the address that it is about.
 pub(crate) fn at(address: SocketAddr, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 
 /// Connects to the first of the addresses that answers.
-fn dial(
-    node: &Node,
-    addresses: &[SocketAddr],
-    options: Options,
-    limit: Duration,
-) -> Result<Peer, ConnectError> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
-    let mut refused = false;
-    for address in addresses {
-        if !options.allows(address) {
-            refused = true;
-            continue;
-        }
-        match TcpStream::connect_timeout(address, limit).and_then(Socket::new) {
+fn dial(node: &Node, addresses: &[SocketAddr], options: Options, time: &Time) -> Result<Peer, ConnectError> {
+    let mut last = nothing();
+    for (n, address) in addresses.iter().enumerate() {
+        let result = match time.share(addresses.len() - n) {
+            Some(share) => TcpStream::connect_timeout(address, share).and_then(Socket::new),
+            None => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match result {
             Ok(socket) => {
                 let options = options.link(Some(*address), true);
                 let up = start_blocking(node, Box::new(socket), options);
-                return up.timeout(limit).wait().map_err(ConnectError::Link);
+                return up.timeout(time.left()).wait().map_err(ConnectError::Link);
             }
             Err(error) => last = at(*address, error),
         }
     }
-    Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
+    Err(ConnectError::Io(last))
 }
 
 /// Makes a link of any stream that blocks: both sides call it.

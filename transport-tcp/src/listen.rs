@@ -2,21 +2,28 @@
 
 use std::fmt;
 use std::io;
+#[cfg(unix)]
+use std::net::Shutdown;
+#[cfg(not(unix))]
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 use netchan::Node;
-use netchan::host::transport::{on_shutdown, start_blocking};
+use netchan::host::transport::{Lobby, on_shutdown, start_blocking};
 
 use crate::Options;
 use crate::socket::Socket;
 
 /// Connections that have not yet shown who they are.
 pub(crate) const STRANGERS_MAX: usize = 16;
-/// How long a stranger may take to say hello.
+/// How long a stranger may take to say hello, where a task waits for that.
+#[cfg(any(feature = "tokio", feature = "_async-io"))]
 pub(crate) const HELLO_WAIT: Duration = Duration::from_secs(3);
 /// How long nobody is accepted when that has failed.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -96,15 +103,96 @@ impl Listener {
     }
 }
 
-fn close(closed: &AtomicBool, address: SocketAddr) {
-    if !closed.swap(true, Ordering::AcqRel) {
-        // Ends the accept that is under way.
-        let mut address = address;
-        if address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+/// Ends the thread that accepts.
+struct Stop {
+    closed: AtomicBool,
+    /// Its shutdown is seen at the other end, which the thread watches.
+    #[cfg(unix)]
+    wake: UnixStream,
+    #[cfg(not(unix))]
+    address: SocketAddr,
+}
+
+impl Stop {
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
+
+    #[cfg(unix)]
+    fn close(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            let _ = self.wake.shutdown(Shutdown::Both);
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn close(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            // Ends the accept that is under way.
+            let mut address = self.address;
+            match address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+                IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+                _ => {}
+            }
+            let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        }
+    }
+}
+
+/// What accepts, in a thread of its own.
+struct Door {
+    listener: TcpListener,
+    stop: Arc<Stop>,
+    #[cfg(unix)]
+    woken: UnixStream,
+}
+
+impl Door {
+    #[cfg(unix)]
+    fn new(listener: TcpListener, _: SocketAddr) -> io::Result<Self> {
+        // A connection may be gone by the time it is accepted.
+        listener.set_nonblocking(true)?;
+        let (wake, woken) = UnixStream::pair()?;
+        let stop = Arc::new(Stop { closed: AtomicBool::new(false), wake });
+        Ok(Self { listener, stop, woken })
+    }
+
+    #[cfg(not(unix))]
+    fn new(listener: TcpListener, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { listener, stop: Arc::new(Stop { closed: AtomicBool::new(false), address }) })
+    }
+
+    /// The next connection; `None` when the door is closed.
+    fn accept(&self) -> Option<TcpStream> {
+        loop {
+            self.wait();
+            if self.stop.is_closed() {
+                return None;
+            }
+            match self.listener.accept() {
+                Ok(_) if self.stop.is_closed() => return None,
+                Ok((stream, _)) => return Some(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Out of descriptors, for instance: wait for some to be free again.
+                Err(_) => thread::park_timeout(ACCEPT_PAUSE),
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn wait(&self) {
+        use rustix::event::{PollFd, PollFlags, poll};
+
+        let mut fds = [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => thread::park_timeout(ACCEPT_PAUSE),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn wait(&self) {}
 }
 
 /// Listens on loopback for other nodes. Lives with the node.
@@ -149,51 +237,31 @@ pub fn listen_on(node: &Node, listener: TcpListener, options: Options) -> Result
     if !options.allows(&address) {
         return Err(ListenError::NotLoopback);
     }
-    let closed = Arc::new(AtomicBool::new(false));
-    let own = Arc::clone(&closed);
-    let stop: Arc<dyn Fn() + Send + Sync> = Arc::new(move || close(&own, address));
+    let door = Door::new(listener, address).map_err(ListenError::Io)?;
+    let own = Arc::clone(&door.stop);
+    let stop: Arc<dyn Fn() + Send + Sync> = Arc::new(move || own.close());
     let stop = on_shutdown(node, stop).ok_or(ListenError::Shutdown)?;
     let made = Listener::new(address, &stop);
-    let (own, weak) = (closed, node.downgrade());
+    let weak = node.downgrade();
     thread::Builder::new()
         .name("netchan-listen".into())
         .stack_size(256 * 1024)
         .spawn(move || {
             // Kept so that the node can reach it.
             let _stop = stop;
-            let strangers = Arc::new(AtomicUsize::new(0));
-            for stream in listener.incoming() {
-                let Some(node) = weak.upgrade().filter(|_| !own.load(Ordering::Acquire)) else { return };
-                match stream {
-                    Ok(stream) => welcome(&node, stream, options, &strangers),
-                    // Out of descriptors, for instance: wait for some to be free again.
-                    Err(_) => thread::park_timeout(ACCEPT_PAUSE),
-                }
+            let lobby = Lobby::new(STRANGERS_MAX);
+            while let Some(stream) = door.accept() {
+                let Some(node) = weak.upgrade() else { return };
+                welcome(&node, stream, options, &lobby);
             }
         })
         .map_err(ListenError::Io)?;
     Ok(made)
 }
 
-fn welcome(node: &Node, stream: TcpStream, options: Options, strangers: &Arc<AtomicUsize>) {
-    if strangers.fetch_add(1, Ordering::AcqRel) >= STRANGERS_MAX {
-        strangers.fetch_sub(1, Ordering::AcqRel);
-        return;
-    }
+fn welcome(node: &Node, stream: TcpStream, options: Options, lobby: &Lobby) {
     let peer = stream.peer_addr().ok();
-    let Ok(socket) = Socket::new(stream) else {
-        strangers.fetch_sub(1, Ordering::AcqRel);
-        return;
-    };
-    let up = start_blocking(node, Box::new(socket), options.link(peer, false));
-    let own = Arc::clone(strangers);
-    let waiting =
-        thread::Builder::new().name("netchan-hello".into()).stack_size(128 * 1024).spawn(move || {
-            // The outcome is an event of the node.
-            let _ = up.timeout(HELLO_WAIT).wait();
-            own.fetch_sub(1, Ordering::AcqRel);
-        });
-    if waiting.is_err() {
-        strangers.fetch_sub(1, Ordering::AcqRel);
-    }
+    let Ok(socket) = Socket::new(stream) else { return };
+    // Its outcome is an event of the node; a bring-up that takes too long ends by itself.
+    lobby.enter(&start_blocking(node, Box::new(socket), options.link(peer, false)));
 }

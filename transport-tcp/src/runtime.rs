@@ -6,16 +6,15 @@ use std::io;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use netchan::host::transport::{Alarm, Driver, LinkOptions, Redial, TaskStream, Up, on_shutdown};
+use netchan::host::transport::{Alarm, Driver, LinkOptions, Lobby, Redial, TaskStream, Up, on_shutdown};
 use netchan::host::{Timeout, Wait, WeakNode};
 use netchan::{LinkError, Node, Peer, Reconnect};
 
-use crate::connect::{CONNECT_WAIT, at};
+use crate::connect::{CONNECT_WAIT, Time, at, choose, nothing};
 use crate::listen::{ACCEPT_PAUSE, HELLO_WAIT, STRANGERS_MAX};
 use crate::{ConnectError, ListenError, Listener, Options};
 
@@ -130,10 +129,10 @@ impl Future for Connecting<'_> {
 impl Plan<'_> {
     async fn connect<R: Runtime>(self) -> Result<Peer, ConnectError> {
         let Plan { node, resolve, options, limit, reconnect, .. } = self;
-        let until = Until::after(limit);
-        let resolved = within(until.left(), resolve).await.unwrap_or_else(|| Err(late()));
-        let addresses = resolved.map_err(ConnectError::Io)?;
-        let peer = dial::<R>(&node, &addresses, options, until).await?;
+        let time = Time::new(limit);
+        let resolved = within(time.left(), resolve).await.unwrap_or_else(|| Err(late()));
+        let addresses = choose(resolved.map_err(ConnectError::Io)?, options)?;
+        let peer = dial::<R>(&node, &addresses, options, &time).await?;
         let Some(how) = reconnect else { return Ok(peer) };
         let (mut redial, kept) = Redial::new(&node, peer, how);
         // The task does not keep the node alive.
@@ -141,7 +140,7 @@ impl Plan<'_> {
         R::spawn(async move {
             while let Some(node) = redial.due().await {
                 // What went wrong is of no interest to anybody: the loss has been told.
-                if let Ok(peer) = dial::<R>(&node, &addresses, options, Until::after(limit)).await {
+                if let Ok(peer) = dial::<R>(&node, &addresses, options, &Time::new(limit)).await {
                     redial.made(peer);
                 }
             }
@@ -155,20 +154,16 @@ async fn dial<R: Runtime>(
     node: &Node,
     addresses: &[SocketAddr],
     options: Options,
-    until: Until,
+    time: &Time,
 ) -> Result<Peer, ConnectError> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the address names nothing");
-    let mut refused = false;
-    for address in addresses {
-        if !options.allows(address) {
-            refused = true;
-            continue;
-        }
-        match within(until.left(), R::connect(*address)).await.unwrap_or_else(|| Err(late())) {
+    let mut last = nothing();
+    for (n, address) in addresses.iter().copied().enumerate() {
+        let share = time.share(addresses.len() - n).unwrap_or_default();
+        match within(share, R::connect(address)).await.unwrap_or_else(|| Err(late())) {
             Ok(stream) => {
-                let options = options.link(Some(*address), true);
+                let options = options.link(Some(address), true);
                 let (driver, up) = R::start(node, stream, options)?;
-                let (peer, driver) = Raising { driver: Some(driver), up: up.timeout(until.left()) }
+                let (peer, driver) = Raising { driver: Some(driver), up: up.timeout(time.left()) }
                     .await
                     .map_err(ConnectError::Link)?;
                 R::spawn(async {
@@ -176,27 +171,10 @@ async fn dial<R: Runtime>(
                 });
                 return Ok(peer);
             }
-            Err(error) => last = at(*address, error),
+            Err(error) => last = at(address, error),
         }
     }
-    Err(if refused { ConnectError::NotLoopback } else { ConnectError::Io(last) })
-}
-
-/// A moment that some clock may not reach.
-#[derive(Clone, Copy)]
-struct Until {
-    limit: Duration,
-    at: Option<Instant>,
-}
-
-impl Until {
-    fn after(limit: Duration) -> Self {
-        Self { limit, at: Instant::now().checked_add(limit) }
-    }
-
-    fn left(&self) -> Duration {
-        self.at.map_or(self.limit, |at| at.saturating_duration_since(Instant::now()))
-    }
+    Err(ConnectError::Io(last))
 }
 
 fn late() -> io::Error {
@@ -255,7 +233,7 @@ pub(crate) fn listen_on<R: Runtime>(
         options,
         stop,
         on_stop: Arc::clone(&on_stop),
-        strangers: Arc::default(),
+        lobby: Lobby::new(STRANGERS_MAX),
         pause: None,
         runtime: PhantomData,
     });
@@ -287,10 +265,11 @@ impl Stop {
     /// Whether it is closed; registers the task if not.
     fn is_closed(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
-        if !state.0 {
-            state.1 = Some(cx.waker().clone());
-        }
-        state.0
+        let closed = state.0;
+        let old = if closed { None } else { state.1.replace(cx.waker().clone()) };
+        drop(state);
+        drop(old);
+        closed
     }
 }
 
@@ -301,7 +280,7 @@ struct Accepting<R: Runtime> {
     stop: Arc<Stop>,
     /// Kept so that the node can reach it.
     on_stop: Arc<dyn Fn() + Send + Sync>,
-    strangers: Arc<AtomicUsize>,
+    lobby: Lobby,
     pause: Option<Alarm>,
     runtime: PhantomData<fn() -> R>,
 }
@@ -323,7 +302,7 @@ impl<R: Runtime> Future for Accepting<R> {
             let accepted = std::task::ready!(R::poll_accept(&this.listener, cx));
             let Some(node) = this.node.upgrade() else { return Poll::Ready(()) };
             match accepted {
-                Ok(stream) => welcome::<R>(&node, stream, this.options, &this.strangers),
+                Ok(stream) => welcome::<R>(&node, stream, this.options, &this.lobby),
                 // Out of descriptors, for instance: wait for some to be free again.
                 Err(_) => this.pause = Some(Alarm::after(ACCEPT_PAUSE)),
             }
@@ -331,26 +310,13 @@ impl<R: Runtime> Future for Accepting<R> {
     }
 }
 
-/// One connection that has not yet shown who it is.
-struct Stranger(Arc<AtomicUsize>);
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-fn welcome<R: Runtime>(node: &Node, stream: R::Stream, options: Options, strangers: &Arc<AtomicUsize>) {
-    let stranger = Stranger(Arc::clone(strangers));
-    if strangers.fetch_add(1, Ordering::AcqRel) >= STRANGERS_MAX {
-        return;
-    }
+fn welcome<R: Runtime>(node: &Node, stream: R::Stream, options: Options, lobby: &Lobby) {
     let options = options.link(R::peer_address(&stream), false);
     let Ok((driver, up)) = R::start(node, stream, options) else { return };
+    lobby.enter(&up);
     R::spawn(async move {
         // The outcome is an event of the node.
         let raised = Raising { driver: Some(driver), up: up.timeout(HELLO_WAIT) }.await;
-        drop(stranger);
         if let Ok((peer, driver)) = raised {
             drop(peer);
             driver.await;

@@ -103,7 +103,7 @@ fn strangers_who_say_nothing_are_few_and_are_dropped_in_time() -> Outcome {
         }
     }
     ground.others_go_on();
-    // Beyond the sixteenth they are turned away at once; the others when their time is over.
+    // Beyond sixteen the first to come go at once; the others when their time is over.
     let ends: Vec<_> = strangers
         .into_iter()
         .map(|mut raw| {
@@ -118,10 +118,14 @@ fn strangers_who_say_nothing_are_few_and_are_dropped_in_time() -> Outcome {
     let patient = ends.iter().filter(|end| **end >= Duration::from_secs(2)).count();
     assert!((1..=16).contains(&patient), "{patient} strangers at a time");
     assert!(ends[39] < Duration::from_secs(6), "a stranger stays for {:?}", ends[39]);
-    for _ in 0..patient {
+    for n in 0..40 {
         let error = next_down(&ground.node);
-        let late = [LinkError::Local(Reason::Deadline), LinkError::Fault(Fault::NoHello)];
-        assert!(late.contains(&error), "{error}");
+        if n < 40 - patient {
+            assert_eq!(error, LinkError::Local(Reason::NoResources));
+        } else {
+            let late = [LinkError::Local(Reason::Deadline), LinkError::Fault(Fault::NoHello)];
+            assert!(late.contains(&error), "{error}");
+        }
     }
     // There is room again.
     let (_node, peer) = eventually("the listener serves others", || {
@@ -129,6 +133,61 @@ fn strangers_who_say_nothing_are_few_and_are_dropped_in_time() -> Outcome {
         tcp::connect(&node, ground.address).wait().ok().map(|peer| (node, peer))
     });
     assert!(peer.is_up());
+    ground.others_go_on();
+    Ok(())
+}
+
+#[test]
+fn strangers_who_say_nothing_do_not_keep_others_out() -> Outcome {
+    let ground = Ground::new();
+    let strangers: Vec<Raw> = (0..40).map(|_| Raw::connect(ground.address)).collect();
+    let start = Instant::now();
+    let (_node, peer) = ground.visitor();
+    assert!(peer.is_up());
+    assert!(start.elapsed() < Duration::from_secs(2), "it has waited for {:?}", start.elapsed());
+    drop(strangers);
+    ground.others_go_on();
+    Ok(())
+}
+
+#[test]
+fn links_beyond_the_limit_are_not_made_and_are_told_why() -> Outcome {
+    let ground = Ground::with(Config::default().links(2));
+    let up = |count: usize| {
+        for _ in 0..count {
+            eventually("a link is up", || {
+                matches!(ground.node.next_event()?, LinkEvent::Up { .. }).then_some(())
+            });
+        }
+    };
+    let (_node, peer) = ground.visitor();
+    up(2);
+    for _ in 0..20 {
+        let refused = tcp::connect(&Node::new("late"), ground.address).wait();
+        let Err(tcp::ConnectError::Link(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!(error, LinkError::Fault(Fault::Goodbye(Reason::NoResources)));
+        assert_eq!(next_down(&ground.node), LinkError::Local(Reason::NoResources));
+    }
+    let mut raw = Raw::connect(ground.address);
+    raw.bytes(&packet(&Frame::Hello(raw::hello(0))));
+    raw.expect("a hello", |frame| matches!(frame, Frame::Hello(_)).then_some(()));
+    raw.expect("a goodbye", |frame| match frame {
+        Frame::Goodbye(Reason::NoResources) => Some(()),
+        frame => panic!("{frame:?}"),
+    });
+    assert_eq!(raw.read_to_end(), 0);
+    // Nor does it make more itself.
+    let other = Node::new("other");
+    let address = tcp::listen(&other, "127.0.0.1:0")?.address();
+    let refused = tcp::connect(&ground.node, address).wait();
+    assert!(
+        matches!(refused, Err(tcp::ConnectError::Link(LinkError::Local(Reason::NoResources)))),
+        "{refused:?}"
+    );
+    // A link that ends makes room.
+    peer.close();
+    peer.down().wait();
+    eventually("there is room again", || tcp::connect(&Node::new("next"), ground.address).wait().ok());
     ground.others_go_on();
     Ok(())
 }

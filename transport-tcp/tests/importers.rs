@@ -145,7 +145,59 @@ fn who_has_said_all_still_hears_the_answer() -> Outcome {
     talk.send(tick(2)).timeout(SOON).wait()?;
     assert_eq!(hear.recv().timeout(SOON).wait()?, tick(2));
     assert_eq!(talk.recv().timeout(SOON).wait(), Err(RecvError::Left { dead: None }));
+    // It has only said all: what is answered to all of it reaches it, too.
+    talk.send(tick(3)).timeout(SOON).wait()?;
+    assert_eq!(hear.recv().timeout(SOON).wait()?, tick(3));
+    drop(talk);
     assert_eq!(hear.recv().timeout(SOON).wait(), Err(RecvError::Closed));
+    Ok(())
+}
+
+#[test]
+fn an_answer_to_all_that_was_said_never_reaches_the_next_importer() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let mut talk: Duplex<Tick, Tick> = a.export("talk")?;
+    for is_received_from in [false, true] {
+        let (mut ask, hear) = peer.import::<Duplex<Tick, Tick>>("talk").wait()?.split();
+        ask.send(tick(1)).wait()?;
+        drop(ask);
+        assert_eq!(talk.recv().timeout(SOON).wait()?, tick(1));
+        assert_eq!(talk.recv().timeout(SOON).wait(), Err(RecvError::Left { dead: None }));
+        drop(hear);
+        let mut second = eventually("the place is free", || {
+            peer.import::<Duplex<Tick, Tick>>("talk").timeout(SOON).wait().ok()
+        });
+        if is_received_from {
+            // The program knows now with whom it talks.
+            second.send(tick(5)).wait()?;
+            assert_eq!(talk.recv().timeout(SOON).wait()?, tick(5));
+        } else {
+            let refused = talk.send(tick(2)).timeout(SOON).wait().expect_err("it was meant for the first");
+            assert!(matches!(refused.cause(), SendCause::Left { .. }), "{refused}");
+        }
+        talk.send(tick(3)).timeout(SOON).wait()?;
+        assert_eq!(second.recv().timeout(SOON).wait()?, tick(3));
+        drop(second);
+        assert_eq!(talk.recv().timeout(SOON).wait(), Err(RecvError::Left { dead: None }));
+        // In the next round something is received before anything is sent.
+    }
+    Ok(())
+}
+
+#[test]
+fn an_end_that_only_sends_tells_each_importer_that_has_left() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let (mut out, back) = a.export::<Duplex<Tick, Tick>>("talk")?.split();
+    drop(back);
+    for round in 0..20 {
+        let mut importer = peer.import::<Duplex<Tick, Tick>>("talk").timeout(SOON).wait()?;
+        if round > 0 {
+            let refused = out.send(tick(0)).timeout(SOON).wait().expect_err("it was meant for the last");
+            assert!(matches!(refused.cause(), SendCause::Left { .. }), "{refused}");
+        }
+        out.send(tick(round)).timeout(SOON).wait()?;
+        assert_eq!(importer.recv().timeout(SOON).wait()?, tick(round));
+    }
     Ok(())
 }
 

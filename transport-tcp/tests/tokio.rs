@@ -319,7 +319,7 @@ fn strangers_are_few_and_leave_when_they_say_nothing() -> Outcome {
         for _ in 0..17 {
             strangers.push(tokio::net::TcpStream::connect(address).await?);
         }
-        // The seventeenth is sent away at once, the others when their time is over.
+        // The first is sent away at once, the others when their time is over.
         for mut stranger in strangers.into_iter().rev() {
             let mut hello = Vec::new();
             let _ = stranger.read_to_end(&mut hello).await;

@@ -24,10 +24,8 @@ use super::named::{ChannelError, sentence};
 use super::receiver::Inflow;
 use super::sender::Outgoing;
 use super::spec::{End, ExportEnd, Exported, Imported, Spec};
-use super::sync::{
-    self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryLockError, TryMutex,
-    TryMutexGuard,
-};
+use super::sync::{self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
+use super::turn::Turn;
 use super::wait::{Source, Wait, Waiting};
 use crate::message::{DecodeError, EncodeError, Message};
 use crate::proto::{Dead, Link, OpenFlags, Place, Reason, varint};
@@ -96,9 +94,7 @@ pub struct Client<Req, Rep> {
 /// What the calls of one circuit share.
 struct Core {
     circuit: Circuits,
-    calls: TryMutex<Calls>,
-    /// Somebody found `calls` locked and wants it looked at again.
-    again: AtomicBool,
+    calls: Turn<Calls>,
 }
 
 /// Keeps the circuit, and ends it in order with the last call.
@@ -118,6 +114,8 @@ struct Calls {
     pending: HashMap<u32, Pending>,
     /// Calls that wait for credit, or for others to end.
     room: Vec<Waker>,
+    /// How often those were told that there may be some.
+    told: u64,
     inbox: Inbox,
     dead: Option<Dead>,
 }
@@ -153,7 +151,7 @@ impl<Req: Message + Send, Rep: Message + Send> Client<Req, Rep> {
     pub fn call(&self, request: Req) -> Wait<Calling<Req, Rep>> {
         Wait::new(Calling {
             core: Arc::clone(&self.core),
-            state: State::Unsent(Outgoing::Value(request)),
+            state: State::Unsent(Outgoing::Value(request), Vec::new()),
             deadline: None,
             reply: PhantomData,
         })
@@ -168,52 +166,77 @@ impl<Req: Message + Send, Rep: Message + Send> End for Client<Req, Rep> {
     fn imported(end: Imported) -> Self {
         let (limit, floor) = Self::spec().room(None);
         let most = (floor / Link::charge(limit)).max(1) as usize;
-        let calls = TryMutex::new(Calls { most, ..Calls::default() });
-        let core = Core { circuit: Circuits(end.circuit), calls, again: AtomicBool::new(false) };
-        Self { core: Arc::new(core), types: PhantomData }
+        let calls = Turn::new(Calls { most, ..Calls::default() });
+        Self { core: Arc::new(Core { circuit: Circuits(end.circuit), calls }), types: PhantomData }
     }
 }
 
 impl Core {
-    fn lock(&self) -> TryMutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives what has come to the calls that wait for it.
     fn pump(self: &Arc<Self>) {
-        let waker = Waker::from(Arc::new(Told(Arc::downgrade(self))));
-        loop {
-            self.again.store(false, Ordering::SeqCst);
-            let mut calls = match self.calls.try_lock() {
-                Ok(calls) => calls,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => {
-                    // Who holds it looks at the flag after it has let go.
-                    self.again.store(true, Ordering::SeqCst);
-                    match self.calls.try_lock() {
-                        Ok(calls) => calls,
-                        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                        Err(TryLockError::WouldBlock) => return,
-                    }
-                }
-            };
+        let waker = self.waker();
+        let work = |calls: &mut Calls| {
             let mut wakers = calls.take_replies(&self.circuit.0, &waker);
-            wakers.append(&mut calls.room);
-            drop(calls);
-            for waker in wakers {
-                waker.wake();
-            }
-            if !self.again.load(Ordering::SeqCst) {
-                return;
-            }
-        }
+            wakers.append(&mut calls.take_room());
+            wakers
+        };
+        self.calls.run(work, wake_all);
     }
 
     /// After `calls` was locked and let go: does what others could not.
     fn settle(self: &Arc<Self>) {
-        if self.again.load(Ordering::SeqCst) {
+        if self.calls.was_missed() {
             self.pump();
         }
+    }
+
+    /// One waker for all calls of the circuit: it passes the word on to them.
+    fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::new(Told(Arc::downgrade(self))))
+    }
+
+    /// A number for one more call, which a reply may have before its send returns; and how
+    /// often those who wait were told so far. `None` where it has to wait for room.
+    fn begin(&self, waker: &Waker) -> Option<Result<(u32, u64), Dead>> {
+        let mut calls = self.calls.lock();
+        if let Some(dead) = calls.dead {
+            return Some(Err(dead));
+        }
+        if calls.pending.len() >= calls.most {
+            calls.wait_for_room(waker);
+            return None;
+        }
+        let Some(next) = calls.next.checked_add(1) else {
+            return Some(Err(Dead::here(Reason::NoResources)));
+        };
+        calls.next = next;
+        calls.pending.insert(next, Pending::Waiting(Some(waker.clone())));
+        Some(Ok((next, calls.told)))
+    }
+
+    /// The call was not sent: its place is free. Registers who waits, unless those were told
+    /// since the attempt began.
+    fn give_up(&self, id: u32, waits: Option<(&Waker, u64)>) -> bool {
+        let mut calls = self.calls.lock();
+        let place = calls.pending.remove(&id);
+        let (room, waits) = match waits {
+            Some((waker, told)) if told == calls.told => {
+                calls.wait_for_room(waker);
+                (Vec::new(), true)
+            }
+            Some(_) => (Vec::new(), false),
+            None => (calls.take_room(), false),
+        };
+        drop(calls);
+        drop(place);
+        wake_all(room);
+        waits
+    }
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
     }
 }
 
@@ -238,6 +261,11 @@ impl Calls {
         if !self.room.iter().any(|other| other.will_wake(waker)) {
             self.room.push(waker.clone());
         }
+    }
+
+    fn take_room(&mut self) -> Vec<Waker> {
+        self.told += 1;
+        core::mem::take(&mut self.room)
     }
 
     fn take_replies(&mut self, circuit: &Arc<Circuit>, waker: &Waker) -> Vec<Waker> {
@@ -307,7 +335,8 @@ pub struct Calling<Req: Message, Rep> {
 }
 
 enum State<Req> {
-    Unsent(Outgoing<Req>),
+    /// With its encoding, once that was made.
+    Unsent(Outgoing<Req>, Vec<u8>),
     Sent(u32),
     Over,
 }
@@ -323,53 +352,51 @@ impl<Req: Message, Rep> fmt::Debug for Calling<Req, Rep> {
 impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
     /// Sends the request, or registers the waker.
     fn send(&mut self, waker: &Waker) -> Option<Result<u32, CallError>> {
-        let State::Unsent(request) = &mut self.state else { return None };
-        let mut calls = self.core.lock();
-        if let Some(dead) = calls.dead {
-            return Some(Err(CallError::Dead(dead)));
-        }
-        if calls.pending.len() >= calls.most {
-            calls.wait_for_room(waker);
+        let State::Unsent(mut request, mut bytes) = core::mem::replace(&mut self.state, State::Over) else {
             return None;
-        }
-        let Some(next) = calls.next.checked_add(1) else {
-            return Some(Err(CallError::Dead(Dead::here(Reason::NoResources))));
         };
-        let left = self.deadline.map_or(0, |at| {
-            let left = at.saturating_duration_since(sync::now()).as_millis();
-            u32::try_from(left).unwrap_or(u32::MAX).max(1)
-        });
-        let mut head = [0; HEADER_MAX];
-        let mut at = varint::put(&mut head, 0, next);
-        head[at] = KIND_MESSAGE;
-        at = varint::put(&mut head, at + 1, left);
-        let mut bytes = Vec::new();
+        // The program's code: before anything is locked, and it may panic.
         if let Err(error) = request.encode(&mut bytes) {
             let SendCause::Encode(error) = error.cause() else { return None };
             return Some(Err(CallError::Encode(error)));
         }
-        bytes.splice(..0, head[..at].iter().copied());
-        // One waker for all calls of the circuit: it passes the word on to them.
-        let shared = Waker::from(Arc::new(Told(Arc::downgrade(&self.core))));
-        match self.core.circuit.0.send(&mut bytes, Some(&shared)) {
-            Ok(()) => {
-                calls.next = next;
-                calls.pending.insert(next, Pending::Waiting(Some(waker.clone())));
-                Some(Ok(next))
-            }
-            Err(refusal) => {
-                // Not sent: the value goes back to where the next attempt finds it.
-                bytes.drain(..at.min(bytes.len()));
-                if let Some(value) = request.give_back(&mut bytes) {
-                    *request = Outgoing::Value(value);
+        let sent = self.send_encoded(&mut bytes, waker);
+        if sent.is_none() {
+            self.state = State::Unsent(request, bytes);
+        }
+        sent
+    }
+
+    fn send_encoded(&self, bytes: &mut Vec<u8>, waker: &Waker) -> Option<Result<u32, CallError>> {
+        loop {
+            let (id, told) = match self.core.begin(waker)? {
+                Ok(begun) => begun,
+                Err(dead) => return Some(Err(CallError::Dead(dead))),
+            };
+            let left = self.deadline.map_or(0, |at| {
+                let left = at.saturating_duration_since(sync::now()).as_millis();
+                u32::try_from(left).unwrap_or(u32::MAX).max(1)
+            });
+            let mut head = [0; HEADER_MAX];
+            let mut at = varint::put(&mut head, 0, id);
+            head[at] = KIND_MESSAGE;
+            at = varint::put(&mut head, at + 1, left);
+            bytes.splice(..0, head[..at].iter().copied());
+            let Err(refusal) = self.core.circuit.0.send(bytes, Some(&self.core.waker())) else {
+                return Some(Ok(id));
+            };
+            // Not sent: the next attempt finds its encoding, and gets another number.
+            bytes.drain(..at.min(bytes.len()));
+            match refusal {
+                Refusal::Wait if self.core.give_up(id, Some((waker, told))) => return None,
+                Refusal::Wait => continue,
+                Refusal::TooLarge(limit) => {
+                    self.core.give_up(id, None);
+                    return Some(Err(CallError::TooLarge(limit)));
                 }
-                match refusal {
-                    Refusal::Wait => {
-                        calls.wait_for_room(waker);
-                        None
-                    }
-                    Refusal::TooLarge(limit) => Some(Err(CallError::TooLarge(limit))),
-                    Refusal::Dead(dead) => Some(Err(CallError::Dead(dead))),
+                Refusal::Dead(dead) => {
+                    self.core.give_up(id, None);
+                    return Some(Err(CallError::Dead(dead)));
                 }
             }
         }
@@ -380,7 +407,7 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Calling<Req, Rep> {
     type Output = Result<Rep, CallError>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if matches!(self.state, State::Unsent(_)) {
+        if matches!(self.state, State::Unsent(..)) {
             let sent = self.send(cx.waker());
             self.core.settle();
             match sent {
@@ -400,23 +427,20 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Calling<Req, Rep> {
             }
         }
         let State::Sent(id) = self.state else { return Poll::Pending };
-        let mut calls = self.core.lock();
-        let outcome = match calls.pending.get_mut(&id) {
-            Some(Pending::Waiting(waker)) => {
-                *waker = Some(cx.waker().clone());
-                None
-            }
+        let mut calls = self.core.calls.lock();
+        let (outcome, old) = match calls.pending.get_mut(&id) {
+            Some(Pending::Waiting(waker)) => (None, waker.replace(cx.waker().clone())),
             Some(Pending::Replied(_)) => match calls.pending.remove(&id) {
-                Some(Pending::Replied(reply)) => Some(reply),
-                _ => None,
+                Some(Pending::Replied(reply)) => (Some(reply), None),
+                _ => (None, None),
             },
-            _ => Some(Err(Dead::here(Reason::Cancelled))),
+            _ => (Some(Err(Dead::here(Reason::Cancelled))), None),
         };
-        let room = if outcome.is_some() { core::mem::take(&mut calls.room) } else { Vec::new() };
+        let room = if outcome.is_some() { calls.take_room() } else { Vec::new() };
         drop(calls);
-        for waker in room {
-            waker.wake();
-        }
+        // May be the last hold on a task, which owns what locks the calls when it is dropped.
+        drop(old);
+        wake_all(room);
         self.core.settle();
         let Some(reply) = outcome else { return Poll::Pending };
         self.state = State::Over;
@@ -447,18 +471,13 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Calling<Req, Rep> {
 impl Core {
     /// Registers for replies while a call waits for room.
     fn pump_if_idle(self: &Arc<Self>) {
-        let calls = self.lock();
-        let waits_for_others = !calls.pending.is_empty();
-        drop(calls);
-        if waits_for_others {
-            let waker = Waker::from(Arc::new(Told(Arc::downgrade(self))));
-            let mut calls = self.lock();
-            let wakers = calls.take_replies(&self.circuit.0, &waker);
-            drop(calls);
-            for waker in wakers {
-                waker.wake();
-            }
+        let mut wakers = Vec::new();
+        let mut calls = self.calls.lock();
+        if !calls.pending.is_empty() {
+            wakers = calls.take_replies(&self.circuit.0, &self.waker());
         }
+        drop(calls);
+        wake_all(wakers);
         self.settle();
     }
 }
@@ -466,14 +485,15 @@ impl Core {
 impl<Req: Message, Rep> Calling<Req, Rep> {
     fn cancel(&mut self) {
         let State::Sent(id) = core::mem::replace(&mut self.state, State::Over) else { return };
-        let mut calls = self.core.lock();
-        if let Some(Pending::Waiting(_)) = calls.pending.get(&id) {
-            calls.pending.insert(id, Pending::Cancelled);
-            drop(calls);
+        let mut calls = self.core.calls.lock();
+        let is_waiting = matches!(calls.pending.get(&id), Some(Pending::Waiting(_)));
+        let old =
+            if is_waiting { calls.pending.insert(id, Pending::Cancelled) } else { calls.pending.remove(&id) };
+        drop(calls);
+        // With the waker of a task that may own other calls.
+        drop(old);
+        if is_waiting {
             self.core.circuit.0.send_short(short(id, &[KIND_OTHER]));
-        } else {
-            calls.pending.remove(&id);
-            drop(calls);
         }
         self.core.settle();
     }
@@ -496,6 +516,8 @@ fn short(id: u32, rest: &[u8]) -> Vec<u8> {
 /// Dropping it refuses what comes, and calls that were not taken are answered dead.
 #[derive(Debug)]
 pub struct Server<Req: Message, Rep: Message> {
+    /// Decoded from with nothing locked.
+    inflow: Inflow,
     shared: Arc<Mutex<Shared>>,
     peeked: Option<Result<Request<Req, Rep>, RecvError>>,
 }
@@ -503,9 +525,10 @@ pub struct Server<Req: Message, Rep: Message> {
 /// What a server and its requests share.
 #[derive(Debug)]
 struct Shared {
-    inflow: Inflow,
     /// Requests that are being handled, and whether their callers have given up.
     handled: HashMap<(usize, u32), Arc<AtomicBool>>,
+    /// Of a server that was dropped: ends with the last request.
+    inflow: Option<Inflow>,
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
@@ -514,7 +537,8 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 
 impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
     fn new(inflow: Inflow) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { inflow, handled: HashMap::default() })), peeked: None }
+        let shared = Arc::new(Mutex::new(Shared { handled: HashMap::default(), inflow: None }));
+        Self { inflow, shared, peeked: None }
     }
 
     /// Receives the next request.
@@ -552,31 +576,57 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
             return peeked;
         }
         loop {
-            let mut shared = lock(&self.shared);
-            let Shared { inflow, handled } = &mut *shared;
-            let next = inflow.next(waker, |message, circuit, _, _| {
+            let is_new = self.inflow.inbox().is_empty();
+            let next = self.inflow.next(waker, |message, circuit, _, _| {
                 let bytes = match &message {
                     Arrived::Small(bytes) => bytes,
                     Arrived::Owned(bytes) => bytes.as_slice(),
                 };
                 let parsed = parse::<Req>(bytes)?;
                 Ok((parsed, Arc::clone(circuit)))
-            })?;
-            let ((id, request), circuit) = next;
+            });
+            if is_new {
+                self.note_cancels();
+            }
+            let ((id, request), circuit) = next?;
             let key = (Arc::as_ptr(&circuit) as usize, id);
             let Some((value, left_ms)) = request else {
-                if let Some(cancelled) = handled.get(&key) {
+                if let Some(cancelled) = lock(&self.shared).handled.get(&key) {
                     cancelled.store(true, Ordering::Release);
                 }
                 continue;
             };
-            let cancelled = Arc::new(AtomicBool::new(false));
-            handled.insert(key, Arc::clone(&cancelled));
-            drop(shared);
+            let is_cancel = |bytes: &[u8]| bytes == short(id, &[KIND_OTHER]);
+            let cancelled = Arc::new(AtomicBool::new(self.inflow.inbox().any(is_cancel)));
+            lock(&self.shared).handled.insert(key, Arc::clone(&cancelled));
             let deadline = (left_ms > 0).then(|| sync::now() + Duration::from_millis(u64::from(left_ms)));
             let reply = Reply { shared: Arc::clone(&self.shared), circuit, id, cancelled, open: true };
             return Ok(Request { value, deadline, reply, rep: PhantomData });
         }
+    }
+
+    /// Requests that are being handled hear of cancels before these are taken.
+    fn note_cancels(&self) {
+        let Some(circuit) = self.inflow.circuit_of_inbox() else { return };
+        let shared = lock(&self.shared);
+        if !shared.handled.is_empty() {
+            self.inflow.inbox().any(|bytes| {
+                if let Ok((id, used)) = varint::get(bytes)
+                    && bytes[used..] == [KIND_OTHER]
+                    && let Some(cancelled) = shared.handled.get(&(Arc::as_ptr(circuit) as usize, id))
+                {
+                    cancelled.store(true, Ordering::Release);
+                }
+                false
+            });
+        }
+    }
+}
+
+impl<Req: Message, Rep: Message> Drop for Server<Req, Rep> {
+    fn drop(&mut self) {
+        // Requests that are still handled can be answered.
+        lock(&self.shared).inflow = Some(core::mem::replace(&mut self.inflow, Inflow::gone()));
     }
 }
 
@@ -632,11 +682,11 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Serving<'_, Req, Rep>
     }
 
     fn source(&self) -> Option<Source<'_>> {
-        lock(&self.server.shared).inflow.source().map(Source::into_shared)
+        self.server.inflow.source()
     }
 
     fn channel(&self) -> Arc<str> {
-        lock(&self.server.shared).inflow.channel()
+        self.server.inflow.channel()
     }
 }
 
@@ -678,6 +728,9 @@ impl<Req, Rep: Message + Send> Request<Req, Rep> {
     /// Replies. The room for it was reserved when the request was sent, so this waits only
     /// while the link is busy writing.
     ///
+    /// Dropping the operation before it is ready means that the reply is not sent, and its
+    /// caller hears `HandlerGone`, as after a deadline of the operation.
+    ///
     /// # Errors
     ///
     /// [`SendError`] with the reply, when the caller is gone or the reply is too long; the
@@ -702,7 +755,8 @@ impl Reply {
         self.cancelled.load(Ordering::Acquire)
             || self.circuit.dead().is_some()
             || self.circuit.any(is_ours)
-            || lock(&self.shared).inflow.inbox().any(is_ours)
+            // The server may have taken it over in between.
+            || self.cancelled.load(Ordering::Acquire)
     }
 
     fn refuse(&mut self, reason: Reason) {

@@ -101,6 +101,8 @@ pub(crate) struct Cell {
     pub(crate) tx_gone: bool,
     /// The program has dropped its receiving half.
     pub(crate) rx_gone: bool,
+    /// Values have come that nobody will take.
+    pub(crate) untaken: bool,
     /// Nobody holds the cell any more; it goes when the circuit is over.
     pub(crate) orphan: bool,
     pub(crate) sent: u64,

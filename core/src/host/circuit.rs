@@ -15,7 +15,7 @@ use super::output::Urgency;
 use super::peer::WINDOW_MAX;
 use super::sender::{Account, Short};
 use super::spec::Spec;
-use crate::proto::{Blocked, Dead, Fingerprints, Open, OpenFlags, Place, Reason, Start, Total};
+use crate::proto::{Blocked, Dead, Fingerprints, Handle, Link, Open, OpenFlags, Place, Reason, Start, Total};
 
 /// A receiver that keeps taking from a full inbox reports this often, in bytes.
 const REPORT_EVERY: u32 = 32 * 1024;
@@ -85,10 +85,9 @@ impl Circuit {
         let Some(handle) = cell.handle else { return Err(Refusal::Dead(gone())) };
         if !cell.opened || !cell.backlog.is_empty() {
             // An end that moves: not taken at the other side yet, or values go first.
-            if let Some(waker) = waker {
-                set(&mut cell.send_waker, waker);
-            }
+            let old = waker.and_then(|waker| set(&mut cell.send_waker, waker));
             self.link.flush(guard);
+            drop(old);
             return Err(Refusal::Wait);
         }
         if state.output.is_full() {
@@ -121,10 +120,10 @@ impl Circuit {
                 Ok(())
             }
             Err(Blocked::Credit | Blocked::Busy) => {
-                if let (Some(cell), Some(waker)) = (state.cells.get(self.id), waker) {
-                    set(&mut cell.send_waker, waker);
-                }
+                let cell = state.cells.get(self.id).zip(waker);
+                let old = cell.and_then(|(cell, waker)| set(&mut cell.send_waker, waker));
                 self.link.flush(guard);
+                drop(old);
                 Err(Refusal::Wait)
             }
             Err(Blocked::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
@@ -143,8 +142,9 @@ impl Circuit {
         }
         let handle = cell.handle.ok_or_else(gone)?;
         if !cell.opened || !cell.backlog.is_empty() {
-            set(&mut cell.send_waker, waker);
+            let old = set(&mut cell.send_waker, waker);
             self.link.flush(guard);
+            drop(old);
             return Ok(false);
         }
         if state.output.is_full() {
@@ -159,10 +159,9 @@ impl Circuit {
         match could {
             Ok(()) => Ok(true),
             Err(Blocked::Credit | Blocked::Busy) => {
-                if let Some(cell) = state.cells.get(self.id) {
-                    set(&mut cell.send_waker, waker);
-                }
+                let old = state.cells.get(self.id).and_then(|cell| set(&mut cell.send_waker, waker));
                 self.link.flush(guard);
+                drop(old);
                 Ok(false)
             }
             Err(_) => Err(Dead::here(Reason::Closed)),
@@ -264,35 +263,9 @@ impl Circuit {
             Err(_) => return Err(Refusal::Dead(Dead::here(Reason::Closed))),
         }
         for (ordinal, end) in ends.iter().enumerate() {
-            let ours = Spec { flags: end.spec.flags.flipped(), ..end.spec.clone() };
-            let longest = end.longest.and_then(|len| u32::try_from(len).ok());
-            let ours = Spec { longest, ..ours };
-            let (limit, floor) = ours.room(None);
-            if !state.reserve(floor) {
-                return Err(Refusal::Dead(Dead::here(Reason::NoResources)));
-            }
-            let open = Open {
-                flags: ours.flags,
-                wait_ms: 0,
-                credit: floor,
-                limit,
-                values: 0,
-                name: "",
-                fingerprints: Fingerprints::new(ours.fingerprints[0], &[]),
-                type_name: ours.type_name,
-            };
-            let cell = Cell {
-                window: floor,
-                window_max: WINDOW_MAX.max(floor),
-                reserved: floor,
-                receives: ours.flags.has(OpenFlags::RECEIVES),
-                sends: ours.flags.has(OpenFlags::SENDS),
-                ..Cell::default()
-            };
-            match state.attach(handle, ordinal as u32, &open, cell) {
-                Ok(id) => circuits.push(Arc::new(Self::new(&self.link, state, id, self.name_inside()))),
-                Err(_) => return Err(Refusal::Dead(Dead::here(Reason::NoResources))),
-            }
+            let id = attach(state, handle, ordinal as u32, end)
+                .ok_or(Refusal::Dead(Dead::here(Reason::NoResources)))?;
+            circuits.push(Arc::new(Self::new(&self.link, state, id, self.name_inside())));
         }
         match state.proto(|link, slots| link.start(slots, handle, message.len())) {
             Ok(Start::Straight(head)) => state.write(&head, message),
@@ -327,7 +300,7 @@ impl Circuit {
             return Some(Arc::new(Self::new(&self.link, state, end.cell, self.name_inside())));
         }
         let handle = cell.handle;
-        let (true, Some(handle)) = (state.reserve(floor), handle) else {
+        let Some(handle) = handle.filter(|_| state.reserve(floor)) else {
             state.kill(end.cell, Reason::NoResources, "");
             state.remove(end.cell);
             self.link.flush(guard);
@@ -371,13 +344,11 @@ impl Circuit {
 
     /// Why nothing can be sent any more; registers the waker for when that comes.
     pub(crate) fn dead_or_register(&self, waker: &Waker) -> Option<Dead> {
-        self.with(|cell| {
-            if cell.dead.is_none() {
-                set(&mut cell.send_waker, waker);
-            }
-            cell.dead
-        })
-        .unwrap_or_else(|| Some(gone()))
+        let registered = self.with(|cell| match cell.dead {
+            None => (None, set(&mut cell.send_waker, waker)),
+            dead => (dead, None),
+        });
+        registered.map_or_else(|| Some(gone()), |(dead, _)| dead)
     }
 
     /// Sends the newest value: one that could not go out before is dropped for it.
@@ -419,10 +390,9 @@ impl Circuit {
             self.link.flush(state);
             return Err(Arrival::Closed);
         }
-        if let Some(waker) = waker {
-            set(&mut cell.recv_waker, waker);
-        }
+        let old = waker.and_then(|waker| set(&mut cell.recv_waker, waker));
         self.link.flush(state);
+        drop(old);
         Err(Arrival::Nothing)
     }
 
@@ -490,18 +460,18 @@ impl Circuit {
         inbox.recycle();
         let Some(cell) = state.cells.get(self.id) else { return Arrival::Dead(gone()) };
         cell.announced = announced;
+        let mut old = None;
         let arrival = if !cell.inbox.is_empty() {
             core::mem::swap(&mut cell.inbox, inbox);
             Arrival::Messages
-        } else if let Some(dead) = cell.dead {
-            Arrival::Dead(dead)
         } else if cell.ended {
+            // Before a death: what came after the end concerns the other direction alone.
             state.drained(self.id);
             Arrival::Closed
+        } else if let Some(dead) = cell.dead {
+            Arrival::Dead(dead)
         } else {
-            if let Some(waker) = waker {
-                set(&mut cell.recv_waker, waker);
-            }
+            old = waker.and_then(|waker| set(&mut cell.recv_waker, waker));
             Arrival::Nothing
         };
         // The program is about to take the messages, and to come back for more: or else the
@@ -511,6 +481,7 @@ impl Circuit {
         } else {
             self.link.flush(guard);
         }
+        drop(old);
         arrival
     }
 
@@ -532,6 +503,8 @@ impl Circuit {
         let mut state = self.link.lock();
         if let Some(cell) = state.cells.get(self.id) {
             cell.dead.get_or_insert_with(|| Dead::here(reason));
+            // Something is lost, so it is no orderly end any more.
+            cell.ended = false;
         }
         state.kill(self.id, reason, detail);
         self.link.flush(state);
@@ -547,6 +520,7 @@ impl Circuit {
         } else if let Some(handle) = cell.handle {
             state.proto(|link, slots| link.end(slots, handle));
         }
+        state.hang_up(self.id);
         self.link.flush(state);
     }
 
@@ -556,13 +530,23 @@ impl Circuit {
         state.refuse_attached(inbox.drain_ends());
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.rx_gone = true;
-        let all_taken = inbox.is_empty() && cell.inbox.is_empty() && cell.partial.is_none();
-        if all_taken && cell.ended {
+        let partial = cell.partial.take();
+        cell.untaken |= !inbox.is_empty() || !cell.inbox.is_empty() || partial.is_some();
+        if !cell.untaken && cell.ended {
             state.drained(self.id);
-        } else if !all_taken || !cell.sends {
-            // Of a duplex whose peer may be through as well: it is told when it sends more.
+        } else if !cell.sends {
             cell.dead.get_or_insert(Dead::here(Reason::HungUp));
             state.kill(self.id, Reason::HungUp, "");
+        } else {
+            // The sending half goes on, or its last values do. Until they are written the
+            // peer cannot be told, but its sends do not wait for room in vain.
+            let mut ends = cell.inbox.drain_ends();
+            ends.append(&mut cell.attached);
+            let partial = partial.map_or(0, |(_, len)| Link::charge(len as u32));
+            let charged = cell.inbox.discard().wrapping_add(inbox.discard()).wrapping_add(partial);
+            state.refuse_attached(ends);
+            state.discard(self.id, charged);
+            state.hang_up(self.id);
         }
         self.link.flush(state);
     }
@@ -577,8 +561,9 @@ impl Circuit {
         if let Some(dead) = cell.dead {
             return Some(Err((dead, core::mem::take(&mut cell.detail))));
         }
-        set(&mut cell.recv_waker, waker);
+        let old = set(&mut cell.recv_waker, waker);
         self.link.flush(state);
+        drop(old);
         None
     }
 
@@ -606,12 +591,13 @@ impl Circuit {
         if let Some(dead) = cell.dead {
             return Err(dead);
         }
-        set(&mut cell.send_waker, waker);
+        let old = set(&mut cell.send_waker, waker);
         let (handle, total) = (cell.handle, Total::new(cell.sent as u32));
         if let Some(handle) = handle {
             state.proto(|link, slots| link.ask(slots, handle, total));
         }
         self.link.flush(state);
+        drop(old);
         Ok(false)
     }
 
@@ -636,9 +622,14 @@ impl Circuit {
         self.taken.get()
     }
 
-    /// Whether the other side is gone, or sends no more.
+    /// Whether the other side is gone, or has ended all that it sends and takes.
     pub(crate) fn has_left(&self) -> bool {
-        self.with(|cell| cell.dead.is_some() || cell.ended || cell.handle.is_none()).unwrap_or(true)
+        self.with(|cell| cell.dead.is_some() || cell.done || cell.handle.is_none()).unwrap_or(true)
+    }
+
+    /// Whether the other side sends no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.with(|cell| cell.ended).unwrap_or(true)
     }
 
     /// Whether the program has taken all that has come, also what lies in its own inbox.
@@ -664,8 +655,11 @@ impl Circuit {
 
 impl Drop for Circuit {
     fn drop(&mut self) {
+        // Nobody waits any more. Declared first, so dropped last: not under the lock.
+        let _wakers;
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return };
+        _wakers = [cell.recv_waker.take(), cell.send_waker.take()];
         if cell.handle.is_none() {
             state.remove(self.id);
             return;
@@ -682,13 +676,49 @@ impl Drop for Circuit {
     }
 }
 
+/// Opens a circuit for an end in the next message of `carrier`; `None` where there is no room.
+fn attach(state: &mut LinkState, carrier: Handle, ordinal: u32, end: &Departing) -> Option<CellId> {
+    let longest = end.longest.and_then(|len| u32::try_from(len).ok());
+    let ours = Spec { flags: end.spec.flags.flipped(), longest, ..end.spec.clone() };
+    let (limit, floor) = ours.room(None);
+    if !state.reserve(floor) {
+        return None;
+    }
+    let open = Open {
+        flags: ours.flags,
+        wait_ms: 0,
+        credit: floor,
+        limit,
+        values: 0,
+        name: "",
+        fingerprints: Fingerprints::new(ours.fingerprints[0], &[]),
+        type_name: ours.type_name,
+    };
+    let cell = Cell {
+        window: floor,
+        window_max: WINDOW_MAX.max(floor),
+        reserved: floor,
+        receives: ours.flags.has(OpenFlags::RECEIVES),
+        sends: ours.flags.has(OpenFlags::SENDS),
+        ..Cell::default()
+    };
+    let attached = state.attach(carrier, ordinal, &open, cell).ok();
+    if attached.is_none() {
+        state.release(floor);
+    }
+    attached
+}
+
 fn gone() -> Dead {
     Dead { reason: Reason::LinkLost, at: Place::Here }
 }
 
-fn set(slot: &mut Option<Waker>, waker: &Waker) {
+/// Registers a waker. The one before is to be dropped when the lock is let go: it may be the
+/// last hold on a task, which owns ends of this link.
+#[must_use]
+fn set(slot: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
     match slot {
-        Some(stored) if stored.will_wake(waker) => {}
-        slot => *slot = Some(waker.clone()),
+        Some(stored) if stored.will_wake(waker) => None,
+        slot => slot.replace(waker.clone()),
     }
 }

@@ -176,7 +176,9 @@ impl<S: TaskStream> Driver<S> {
         if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             return;
         }
-        self.link.lock().output.flusher = Some(cx.waker().clone());
+        let old = self.link.lock().output.flusher.replace(cx.waker().clone());
+        // It may own a task, and that ends of this link: not under the lock.
+        drop(old);
         self.waker = Some(cx.waker().clone());
         self.timer = None;
         self.is_time.store(true, Ordering::Relaxed);

@@ -9,11 +9,13 @@ use crate::proto::OpenFlags;
 
 /// Receives `In` and sends `Out`.
 ///
-/// An exported duplex talks with one importer at a time: when it has left, and all of its
-/// values are received, [`recv`](Self::recv) yields [`RecvError::Left`](crate::RecvError::Left)
-/// once, and both directions go on with the next importer; see
-/// [`Fanout::Exclusive`](crate::Fanout::Exclusive). Dropping it ends what it sends in order, and
-/// hangs up on what it receives.
+/// An exported duplex talks with one importer at a time; the next one can come when the last
+/// has left, with both its halves. Where its values end [`recv`](Self::recv) yields
+/// [`RecvError::Left`](crate::RecvError::Left) once, and goes on with the next one's. An
+/// importer that has only ended what it sends is still sent to; see
+/// [`Fanout::Exclusive`](crate::Fanout::Exclusive).
+///
+/// Dropping it ends what it sends in order, and then hangs up on what it receives.
 #[derive(Debug)]
 pub struct Duplex<In: Message + Send, Out: Message + Send> {
     sender: Sender<Out>,
@@ -46,8 +48,14 @@ impl<In: Message + Send, Out: Message + Send> Duplex<In, Out> {
         (&mut self.sender, &mut self.receiver)
     }
 
-    /// Two ends of their own. Dropping the sender ends what it sends and leaves the
-    /// receiver open; an exported duplex closes when both are dropped.
+    /// Two ends of their own: dropping one leaves the other open. An exported duplex closes,
+    /// and the place of an imported one is free for the next, when both are dropped.
+    ///
+    /// Dropping the sender is the orderly end of what it sends; the far end hears `Closed`.
+    /// Dropping the receiver means that nothing is taken any more. No frame hangs up on one
+    /// direction alone, so the far sender hears of it only when this sender is dropped, too:
+    /// until then its sends go through, their values stay *in doubt* in its account, and a
+    /// [`drain`](Sender::drain) there waits for its deadline.
     pub fn split(self) -> (Sender<Out>, Receiver<In>) {
         (self.sender, self.receiver)
     }
@@ -70,7 +78,6 @@ impl<In: Message + Send, Out: Message + Send> End for Duplex<In, Out> {
 
 impl<In: Message + Send, Out: Message + Send> ExportEnd for Duplex<In, Out> {
     fn exported(end: Exported) -> Self {
-        end.hub.add_handle();
         let hub = end.hub.clone();
         Self { sender: Sender::exported(Exported { hub }), receiver: Receiver::exported(end) }
     }

@@ -92,8 +92,8 @@ pub enum SendCause {
     /// another one, or it has no room. For ever.
     NotReopened(Dead),
     /// Of an exclusive export: the importer that this value was for has left. The end goes on
-    /// with the next one as soon as receiving has told so
-    /// ([`RecvError::Left`]); where the end that receives was dropped, at once.
+    /// with the next one as soon as receiving has told so ([`RecvError::Left`]); where it has
+    /// told so already, or the end that receives was dropped, at once.
     Left {
         /// Why.
         dead: Dead,
@@ -221,7 +221,8 @@ pub enum RecvError {
     /// another one, or it has no room. For ever.
     NotReopened(Dead),
     /// Of an exclusive export: this importer has left, all of its values were received, and
-    /// the next one may come. Told once for each importer.
+    /// what is received next is the next one's. Told once for each importer. One that has only
+    /// ended what it sends to a `Duplex` keeps its place, and is sent to, until it is gone.
     Left {
         /// Why; `None` if it has ended in order.
         dead: Option<Dead>,
@@ -285,7 +286,9 @@ pub enum ImportError {
     NoName,
     /// To be reopened, from a peer that its transport does not connect to again.
     NoReconnect,
-    /// Exported for the same direction, or as another kind of channel.
+    /// Exported for the same direction, or as another kind of channel. Each kind of end has
+    /// its counterpart: `Sender` and `Receiver`, `Latest` and `Watch`, `Server` and `Client`,
+    /// a `Duplex` and its mirror, a `ByteWriter` and a `ByteReader`.
     WrongDirection,
     /// Exported with another type.
     TypeDiffers {
@@ -347,7 +350,8 @@ impl fmt::Display for ImportError {
                 "nothing to reopen on: the link to this peer is not made again; connect with `.reconnect(..)`",
             ),
             Self::WrongDirection => f.write_str(
-                "exported for another direction: a Sender is imported as a Receiver, and the other way round",
+                "exported for another direction, or as another kind: a Sender is imported as a Receiver, \
+                 a Latest as a Watch, a Server as a Client",
             ),
             Self::TypeDiffers { wanted, exported } => {
                 write!(f, "types differ: imported as {wanted}, exported as {exported}")

@@ -41,6 +41,11 @@ pub enum Fanout {
     /// ([`SendCause::Left`](crate::SendCause::Left)), so no answer reaches the next importer
     /// in place of the one who has asked. At most 16 importers that have left wait to be
     /// told; until then the next is `Busy`.
+    ///
+    /// The importer of a `Duplex` that drops its sending half alone still listens, and keeps
+    /// its place: `Left` is told where its values end, and what is sent then is for it. When it
+    /// is gone that is told again, to the first value that was for it: with `SendCause::Left`,
+    /// unless something of the next importer was received before.
     Exclusive,
 }
 
@@ -86,14 +91,30 @@ struct State {
     /// Number of the value that a broadcast is sending.
     turn: u64,
     closed: bool,
+    /// Halves that this node's program has dropped.
+    tx_gone: bool,
+    rx_gone: bool,
+    /// How many further senders hold the sending half.
+    senders: usize,
     /// Of a latest-value export: for those who join later.
     newest: Option<Vec<u8>>,
-    /// How many ends of this node hold the export.
-    handles: usize,
     /// Of those who have left.
     past: Account,
-    /// The end that receives was dropped: that somebody has left is for the other to tell.
-    deaf: bool,
+    /// Why values are in doubt that no drain has spoken of yet.
+    lost: Option<Dead>,
+}
+
+impl State {
+    fn circuits(&self) -> Vec<(usize, Arc<Circuit>)> {
+        let of =
+            |(index, entry): (usize, &Option<Entry>)| Some((index, Arc::clone(&entry.as_ref()?.circuit)));
+        self.members.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// The member at `index`, if it is still this one.
+    fn entry(&mut self, index: usize, circuit: &Arc<Circuit>) -> Option<&mut Entry> {
+        self.members.get_mut(index)?.as_mut().filter(|entry| Arc::ptr_eq(&entry.circuit, circuit))
+    }
 }
 
 struct Entry {
@@ -102,8 +123,12 @@ struct Entry {
     importer: u64,
     which: u8,
     turn: u64,
-    /// Its importer is gone, or has ended its half; what it has sent is still to be taken.
+    /// Its importer is gone. What it has sent is still to be taken, or its end to be told.
     left: bool,
+    /// The program knows that no more will come.
+    told: bool,
+    /// What it has not taken is in [`State::lost`].
+    lost: bool,
 }
 
 impl fmt::Debug for Hub {
@@ -135,7 +160,10 @@ impl Hub {
     /// An importer is gone. Called with no lock held.
     fn tell_left(&self, importer: u64, circuit: &Circuit, account: Account) {
         if let Some(node) = self.node.upgrade() {
-            let (link, dead) = (circuit.link.number, circuit.dead());
+            let link = circuit.link.number;
+            // Who has ended what it sent, and then hangs up, leaves in order.
+            let is_orderly = |dead: &Dead| dead.reason == Reason::HungUp && circuit.has_ended();
+            let dead = circuit.dead().filter(|dead| !is_orderly(dead));
             node.events.push(LinkEvent::Left {
                 export: String::from(&*self.name),
                 link,
@@ -154,9 +182,10 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more end of this node holds the export: it closes with the last one.
-    pub(crate) fn add_handle(&self) {
-        self.lock().handles += 1;
+    /// Whether its program talks with one importer at a time: it is told where the next
+    /// one's values begin. (Calls say themselves whose they are.)
+    const fn is_conversation(&self) -> bool {
+        self.spec.flags.has(OpenFlags::BOTH) && !self.spec.flags.has(OpenFlags::CALLS)
     }
 
     /// The newest value of a latest-value export.
@@ -184,6 +213,8 @@ impl Hub {
 
     /// Takes the newest value of some importer.
     pub(crate) fn receive_newest(&self, waker: Option<&Waker>) -> Result<(Vec<u8>, u8), HubArrival> {
+        // Dropped with nothing locked, here and below: it may own a task, and that this hub.
+        let _old;
         loop {
             let (index, circuit, which) = {
                 let mut state = self.lock();
@@ -191,9 +222,7 @@ impl Hub {
                     return Err(HubArrival::Closed);
                 }
                 let Some(index) = state.ready.pop_front() else {
-                    if let Some(waker) = waker {
-                        state.recv_waker = Some(waker.clone());
-                    }
+                    _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return Err(HubArrival::Nothing);
                 };
                 let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
@@ -229,10 +258,14 @@ impl Hub {
         }
         let index = state.members.iter().position(Option::is_none).unwrap_or(state.members.len());
         let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
+        let (tx_gone, rx_gone) = (state.tx_gone, state.rx_gone);
+        let joined = Arc::clone(&circuit);
         let node = self.node.upgrade();
         let importer = node.as_ref().map_or(0, |node| node.next_importer());
         let link = circuit.link.number;
-        let entry = Some(Entry { circuit, importer, which, turn: state.turn, left: false });
+        let turn = state.turn;
+        let entry = Entry { circuit, importer, which, turn, left: false, told: false, lost: false };
+        let entry = Some(entry);
         match state.members.get_mut(index) {
             Some(slot) => *slot = entry,
             None => state.members.push(entry),
@@ -240,6 +273,12 @@ impl Hub {
         state.count += 1;
         let waker = state.send_waker.take();
         drop(state);
+        if tx_gone {
+            joined.drop_tx();
+        }
+        if rx_gone {
+            joined.drop_rx(&mut Inbox::default());
+        }
         if let Some(node) = node {
             node.events.push(LinkEvent::Joined { export: String::from(&*self.name), link, importer });
         }
@@ -258,9 +297,9 @@ impl Hub {
             && !flags.has(OpenFlags::LATEST)
     }
 
-    /// The end that receives was dropped, and the one that sends goes on.
-    pub(crate) fn stop_receiving(&self) {
-        self.lock().deaf = true;
+    /// One more sender holds the sending half: it is dropped with the last one.
+    pub(crate) fn add_sender(&self) {
+        self.lock().senders += 1;
     }
 
     fn signal(&self, index: usize, signal: Signal) {
@@ -298,16 +337,21 @@ impl Hub {
             }
             return;
         }
-        if !circuit.has_left() {
+        // Who only stops sending in a conversation still listens.
+        if !circuit.has_left() && (self.is_conversation() || !circuit.has_ended()) {
             return;
         }
-        if circuit.is_empty() && !self.tells_left() {
+        let is_empty = circuit.is_empty();
+        let mut state = self.lock();
+        let tx_gone = state.tx_gone;
+        let Some(entry) = state.entry(index, circuit) else { return };
+        // One that has been told of and still listened is for a send to tell that it is gone.
+        let is_told = entry.told && (tx_gone || !self.is_conversation());
+        if is_told || is_empty && !self.tells_left() {
+            drop(state);
             return self.remove(index, circuit);
         }
-        let mut state = self.lock();
-        let same = |entry: &&mut Entry| Arc::ptr_eq(&entry.circuit, circuit) && !entry.left;
-        if let Some(entry) = state.members.get_mut(index).and_then(Option::as_mut).filter(same) {
-            entry.left = true;
+        if !core::mem::replace(&mut entry.left, true) {
             let importer = entry.importer;
             state.count -= 1;
             drop(state);
@@ -316,14 +360,19 @@ impl Hub {
     }
 
     fn remove(&self, index: usize, circuit: &Arc<Circuit>) {
-        let account = circuit.account();
+        let (account, dead) = (circuit.account(), circuit.dead());
         let mut state = self.lock();
-        let same = |entry: &Entry| Arc::ptr_eq(&entry.circuit, circuit);
-        if state.members.get(index).and_then(Option::as_ref).is_some_and(same) {
+        if state.entry(index, circuit).is_some() {
             let entry = state.members[index].take();
+            while let Some(None) = state.members.last() {
+                state.members.pop();
+            }
             let left = entry.as_ref().filter(|entry| !entry.left).map(|entry| entry.importer);
             state.count -= usize::from(left.is_some());
             state.past = state.past.plus(account);
+            if account.in_doubt + account.unsent > 0 && entry.as_ref().is_some_and(|entry| !entry.lost) {
+                state.lost.get_or_insert_with(|| dead.unwrap_or(Dead::here(Reason::LinkLost)));
+            }
             let waker = state.send_waker.take();
             drop(state);
             if let Some(importer) = left {
@@ -383,14 +432,13 @@ impl Hub {
         {
             return Ok(());
         }
+        let _old;
         let (len, start) = {
             let mut state = self.lock();
             if state.closed {
                 return Err(HubRefusal::Closed);
             }
-            if let Some(waker) = waker {
-                state.send_waker = Some(waker.clone());
-            }
+            _old = waker.and_then(|waker| state.send_waker.replace(waker.clone()));
             if state.count == 0 {
                 return Err(HubRefusal::NoImporter);
             }
@@ -404,33 +452,37 @@ impl Hub {
         }
     }
 
-    /// Of those who have come and whose end has not been told, the first: nobody else is sent
-    /// to meanwhile.
+    /// Of those who have come, the first that has not left with the program told: nobody else
+    /// is sent to meanwhile.
     fn send_to_partner<R>(
         &self,
         send: impl FnOnce(&Circuit) -> Result<R, Refusal>,
         waker: Option<&Waker>,
     ) -> Result<R, HubRefusal> {
-        let (index, circuit, deaf) = {
+        let _old;
+        let (index, circuit) = {
             let mut state = self.lock();
             if state.closed {
                 return Err(HubRefusal::Closed);
             }
-            if let Some(waker) = waker {
-                state.send_waker = Some(waker.clone());
-            }
+            _old = waker.and_then(|waker| state.send_waker.replace(waker.clone()));
             let there = state.members.iter().enumerate();
             let there = there.filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
             let Some((index, entry)) = there.min_by_key(|(_, entry)| entry.importer) else {
                 return Err(HubRefusal::NoImporter);
             };
-            (index, Arc::clone(&entry.circuit), state.deaf)
+            (index, Arc::clone(&entry.circuit))
         };
         send(&circuit).map_err(|refusal| match refusal {
             Refusal::Wait => HubRefusal::Wait,
             Refusal::TooLarge(limit) => HubRefusal::TooLarge(limit),
             Refusal::Dead(dead) => {
-                if deaf {
+                // Where receiving does not tell it any more, it is told with this.
+                let told = {
+                    let mut state = self.lock();
+                    state.rx_gone || state.entry(index, &circuit).is_some_and(|entry| entry.told)
+                };
+                if told {
                     self.remove(index, &circuit);
                 } else {
                     self.see_off(index, &circuit);
@@ -582,6 +634,7 @@ impl Hub {
 
     /// Takes what some importer has sent: the inbox is exchanged.
     pub(crate) fn receive(&self, inbox: &mut Inbox, waker: Option<&Waker>) -> HubArrival {
+        let _old;
         loop {
             let (index, circuit, which) = {
                 let mut state = self.lock();
@@ -589,9 +642,7 @@ impl Hub {
                     return HubArrival::Closed;
                 }
                 let Some(index) = state.ready.pop_front() else {
-                    if let Some(waker) = waker {
-                        state.recv_waker = Some(waker.clone());
-                    }
+                    _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return HubArrival::Nothing;
                 };
                 let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
@@ -599,23 +650,25 @@ impl Hub {
             };
             match circuit.receive(inbox, None) {
                 Arrival::Messages => {
+                    self.turn_to(index);
                     // It may have more, or its end, by the time this is taken.
                     return HubArrival::Messages { index, circuit, which };
                 }
                 Arrival::Nothing => {}
-                end @ (Arrival::Closed | Arrival::Dead(_)) => {
-                    self.remove(index, &circuit);
-                    if self.tells_left() {
+                end @ (Arrival::Closed | Arrival::Dead(_)) if self.tells_left() => {
+                    if self.tell(index, &circuit) {
                         let Arrival::Dead(dead) = end else { return HubArrival::Left(None) };
                         return HubArrival::Left(Some(dead));
                     }
                 }
+                Arrival::Closed | Arrival::Dead(_) => self.remove(index, &circuit),
             }
         }
     }
 
     /// Registers who waits for messages, if they can come from this importer only.
     pub(crate) fn register_for_only(&self, circuit: &Arc<Circuit>, waker: &Waker) -> bool {
+        let _old;
         let mut state = self.lock();
         let only = match &state.members[..] {
             [Some(entry)] => Arc::ptr_eq(&entry.circuit, circuit),
@@ -625,14 +678,57 @@ impl Hub {
             return false;
         }
         if !state.recv_waker.as_ref().is_some_and(|other| other.will_wake(waker)) {
-            state.recv_waker = Some(waker.clone());
+            _old = state.recv_waker.replace(waker.clone());
         }
         true
     }
 
+    /// That an importer sends no more is told once: whether that is now. One that is gone has
+    /// left with that; one that still listens in a conversation remains the one that is sent to.
+    fn tell(&self, index: usize, circuit: &Arc<Circuit>) -> bool {
+        let first = {
+            let mut state = self.lock();
+            let entry = state.entry(index, circuit).filter(|entry| !entry.told);
+            entry.map(|entry| entry.told = true).is_some()
+        };
+        if first {
+            self.turn_to(index);
+        }
+        let is_gone = !self.is_conversation() || circuit.has_left();
+        if first && is_gone {
+            self.remove(index, circuit);
+        } else {
+            self.see_off(index, circuit);
+        }
+        first
+    }
+
+    /// The program hears of this importer: what it sends is for nobody before it.
+    fn turn_to(&self, index: usize) {
+        if !self.is_conversation() {
+            return;
+        }
+        let before: Vec<_> = {
+            let state = self.lock();
+            let there = state.members.iter().enumerate().filter(|(other, _)| *other != index);
+            let there = there.filter_map(|(other, entry)| Some((other, entry.as_ref()?)));
+            let told = there.filter(|(_, entry)| entry.told && entry.left);
+            told.map(|(other, entry)| (other, Arc::clone(&entry.circuit))).collect()
+        };
+        for (other, circuit) in before {
+            self.remove(other, &circuit);
+        }
+    }
+
     /// After a batch of a member is taken: look at it again, for its end may be there.
     pub(crate) fn look_again(&self, index: usize) {
-        self.lock().ready.push_back(index);
+        let mut state = self.lock();
+        if self.tells_left() {
+            // Its end comes before what the next importer has to say.
+            state.ready.push_front(index);
+        } else {
+            state.ready.push_back(index);
+        }
     }
 
     /// Whether some importer (of a broadcast: every one) could take the longest value now.
@@ -644,12 +740,13 @@ impl Hub {
             );
             return room.or_else(|refusal| refusal.cause(true).map_or(Ok(false), Err));
         }
+        let _old;
         let len = {
             let mut state = self.lock();
             if state.closed {
                 return Err(SendCause::Dead(Dead::here(Reason::Shutdown)));
             }
-            state.send_waker = Some(waker.clone());
+            _old = state.send_waker.replace(waker.clone());
             state.members.len()
         };
         let all = matches!(self.fanout, Fanout::Broadcast | Fanout::BroadcastWaits);
@@ -664,21 +761,39 @@ impl Hub {
         Ok(some && (every || !all))
     }
 
-    /// Whether all importers have taken all that was sent to them.
+    /// Whether all importers have taken all that was sent to them. Where one has died with
+    /// values in doubt the answer is its death, once, and after the others have taken theirs.
     pub(crate) fn drained(&self, waker: &Waker) -> Result<bool, Dead> {
+        let _old;
         let len = {
             let mut state = self.lock();
-            state.send_waker = Some(waker.clone());
+            _old = state.send_waker.replace(waker.clone());
             state.members.len()
         };
         let mut all = true;
         for index in 0..len {
-            if let Some(circuit) = self.member(index) {
-                // One that died does not hold the others up: its values are in the account.
-                all &= circuit.drained(waker).unwrap_or(true);
+            let Some(circuit) = self.member(index) else { continue };
+            match circuit.drained(waker) {
+                Ok(drained) => all &= drained,
+                Err(dead) => self.note_lost(index, &circuit, dead),
             }
         }
-        Ok(all)
+        if !all {
+            return Ok(false);
+        }
+        match self.lock().lost.take() {
+            Some(dead) => Err(dead),
+            None => Ok(true),
+        }
+    }
+
+    /// An importer that is dead, and not seen off yet, has not taken all.
+    fn note_lost(&self, index: usize, circuit: &Arc<Circuit>, dead: Dead) {
+        let mut state = self.lock();
+        if let Some(entry) = state.entry(index, circuit).filter(|entry| !entry.lost) {
+            entry.lost = true;
+            state.lost.get_or_insert(dead);
+        }
     }
 
     /// The link that alone brings values, if there is just one.
@@ -689,14 +804,45 @@ impl Hub {
         links.all(|link| Arc::ptr_eq(link, first)).then(|| Arc::clone(first))
     }
 
+    /// The sending half of the exported end was dropped: importers get an orderly end, also
+    /// those who come later. With the last half the export closes.
+    pub(crate) fn close_tx(&self) {
+        let circuits = {
+            let mut state = self.lock();
+            if state.senders > 0 {
+                state.senders -= 1;
+                return;
+            }
+            state.tx_gone = true;
+            (self.is_conversation() && !state.rx_gone).then(|| state.circuits())
+        };
+        let Some(circuits) = circuits else { return self.close() };
+        for (index, circuit) in circuits {
+            circuit.drop_tx();
+            // That it is gone is not for a send to tell any more.
+            self.see_off(index, &circuit);
+        }
+    }
+
+    /// The receiving half of the exported end was dropped: what importers send is not taken,
+    /// also from those who come later. With the last half the export closes.
+    pub(crate) fn close_rx(&self) {
+        let circuits = {
+            let mut state = self.lock();
+            state.rx_gone = true;
+            (self.is_conversation() && !state.tx_gone).then(|| state.circuits())
+        };
+        let Some(circuits) = circuits else { return self.close() };
+        for (index, circuit) in circuits {
+            circuit.drop_rx(&mut Inbox::default());
+            self.see_off(index, &circuit);
+        }
+    }
+
     /// The exported end was dropped: importers get an orderly end, or are told.
     pub(crate) fn close(&self) {
         let members = {
             let mut state = self.lock();
-            if state.handles > 0 {
-                state.handles -= 1;
-                return;
-            }
             state.closed = true;
             core::mem::take(&mut state.members)
         };
@@ -759,8 +905,8 @@ pub(crate) enum HubArrival {
         which: u8,
     },
     Nothing,
-    /// Of an exclusive export: an importer has left, all of whose values were received. Why,
-    /// if it did not end in order.
+    /// Of an exclusive export: an importer sends no more, and all of its values were received.
+    /// Why, if it did not end in order.
     Left(Option<Dead>),
     Closed,
 }

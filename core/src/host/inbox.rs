@@ -67,6 +67,17 @@ impl<'a> Entry<'a> {
 }
 
 impl Inbox {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            at: 0,
+            owned: VecDeque::new(),
+            ends: VecDeque::new(),
+            taken_ends: Vec::new(),
+            charged: 0,
+        }
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, message: &[u8]) {
         if message.len() > BIG {
@@ -160,6 +171,13 @@ impl Inbox {
             rest = &rest[end..];
         }
         false
+    }
+
+    /// Drops what nobody will take: the credit that goes back for it and for what was taken.
+    pub(crate) fn discard(&mut self) -> u32 {
+        while self.next().is_some() {}
+        self.recycle();
+        core::mem::take(&mut self.charged)
     }
 
     /// Empties it, and keeps its buffer unless that has grown large.

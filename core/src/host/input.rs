@@ -8,7 +8,6 @@ use std::io;
 
 use super::carry::{Attached, ENDS_MAX};
 use super::cell::{Cell, CellId};
-use super::error::LinkError;
 use super::hub::{Member, Signal};
 use super::inbox::BIG;
 use super::link::{LinkCell, LinkState};
@@ -16,7 +15,7 @@ use super::peer::PeerInfo;
 use super::stream::BlockingStream;
 use crate::message::spare;
 use crate::proto::framing::{self, Step};
-use crate::proto::{Dead, Event, Fault, Handle, OpenFlags, Part, Reason, Total};
+use crate::proto::{DeadFrame, Event, Fault, Handle, Open, OpenFlags, Part, Reason, Total};
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
@@ -33,6 +32,7 @@ pub(crate) struct Reader {
     to: usize,
     /// A large message whose bytes go past the buffer.
     large: Option<Large>,
+    is_up: bool,
     /// Another one is likely to follow, so little is read before its head is known.
     expects_large: bool,
     effects: Effects,
@@ -55,6 +55,7 @@ impl Reader {
             from: 0,
             to: 0,
             large: None,
+            is_up: false,
             expects_large: false,
             effects: Effects::new(),
         }
@@ -170,7 +171,7 @@ impl Effects {
         if let Some(info) = self.up.take()
             && let Some(node) = link.node.upgrade()
         {
-            node.link_up(link.number, info);
+            node.link_up(link, info);
         }
         for (member, signal) in self.hubs.drain(..) {
             member.signal(signal);
@@ -208,10 +209,15 @@ impl LinkCell {
         };
         let mut is_large = large.is_some();
         let mut begin_large = false;
-        let Reader { buffer, from, to, effects, .. } = reader;
+        let Reader { buffer, from, to, is_up, effects, .. } = reader;
+        // Let go after the link, for it may be the last hold on the node.
+        let node = if *is_up { None } else { self.node.upgrade() };
         let mut state = self.lock();
         if state.down.is_some() {
             return true;
+        }
+        if node.as_ref().is_some_and(|node| node.is_full()) {
+            state.link.turn_away(Reason::NoResources);
         }
         state.output.heard = true;
         let mut fault = large.and_then(|large| state.take_large(large, effects).err());
@@ -245,13 +251,14 @@ impl LinkCell {
                 }
             }
         }
-        if effects.up.is_some() && buffer.len() < READ_LEN {
-            buffer.resize(READ_LEN, 0);
+        if effects.up.is_some() {
+            *is_up = true;
+            buffer.resize(buffer.len().max(READ_LEN), 0);
         }
         if let Some(fault) = fault {
             self.last_words(state);
             effects.run(self);
-            self.fail(LinkError::Fault(fault));
+            self.fail(fault.into());
             return true;
         }
         if state.leave.is_some() {
@@ -332,15 +339,14 @@ impl LinkState {
     ) {
         let Some((id, cell)) = self.cell_of(handle) else { return };
         if cell.rx_gone {
-            // The other half is still in use; now that more comes, its sender is told.
-            let orphan = cell.orphan;
-            cell.dead = Some(Dead::here(Reason::HungUp));
-            effects.wakers.extend(cell.send_waker.take());
-            self.kill(id, Reason::HungUp, "");
-            if orphan {
-                self.remove(id);
-            }
-            return;
+            // The other half is still in use, and no frame ends this direction alone.
+            cell.untaken = true;
+            let len = match part {
+                Part::Whole => owned.map_or(bytes.len(), |message| message.len()) as u32,
+                Part::First(len) => len,
+                Part::More => return,
+            };
+            return self.discard(id, crate::proto::Link::charge(len));
         }
         match (part, &mut cell.partial) {
             (Part::Whole, _) if cell.is_latest => {
@@ -407,12 +413,10 @@ impl LinkState {
                 return;
             }
             Event::Accepted(handle, which) => {
-                if let Some((_, cell)) = self.cell_of(handle) {
+                if let Some((id, cell)) = self.cell_of(handle) {
                     cell.opened = true;
                     cell.which = which;
                     effects.wakers.extend(cell.send_waker.take());
-                }
-                if let Some((id, _)) = self.cell_of(handle) {
                     self.send_waiting(id);
                 }
                 (handle, Signal::Received)
@@ -429,84 +433,15 @@ impl LinkState {
                 }
                 (handle, Signal::Granted)
             }
-            Event::Asked(handle, total) => {
-                let Some((id, cell)) = self.cell_of(handle) else { return };
-                cell.ask = Some(total);
-                // How far it is now, and again when it is there: a drain that gives up can
-                // then say what is missing.
-                let now = Total::new(cell.taken.set_asked() as u32);
-                self.proto(|link, slots| link.taken(slots, handle, now, true));
-                self.asked(id);
-                return;
-            }
+            Event::Asked(handle, total) => return self.take_ask(handle, total),
             Event::End(handle) => {
-                let values = self.proto(|link, slots| link.values_in(slots, handle));
-                if let Some((id, cell)) = self.cell_of(handle) {
-                    cell.ended = true;
-                    // A sender that has ended cannot ask any more; it is told all the same.
-                    cell.ask = Some(values);
-                    cell.taken.set_asked();
-                    if cell.rx_gone {
-                        self.drained(id);
-                    }
-                    self.asked(id);
-                }
+                self.take_end(handle);
                 (handle, Signal::Over)
             }
-            Event::Done(handle) => {
-                if let Some((id, cell)) = self.cell_of(handle) {
-                    cell.done = true;
-                    cell.confirmed = cell.sent;
-                    let over = !cell.receives || cell.rx_gone;
-                    let orphan = cell.orphan;
-                    cell.wake_all(&mut effects.wakers);
-                    effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
-                    if over {
-                        self.forget(id);
-                    }
-                    if orphan {
-                        self.remove(id);
-                    }
-                }
-                return;
-            }
-            Event::Dead(handle, dead) => {
-                let offered = !self.link.is_mine(handle);
-                if let Some((id, cell)) = self.cell_of(handle) {
-                    if offered && !cell.opened {
-                        effects.asked.push(Asked::GivenUp(id));
-                    }
-                    cell.dead = Some(dead.dead);
-                    cell.detail = dead.detail.to_string();
-                    cell.confirm(dead.taken);
-                    cell.outbox = None;
-                    cell.partial = None;
-                    cell.wake_all(&mut effects.wakers);
-                    effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
-                    // The queue lives in the cell, so the handle is free at once.
-                    let orphan = cell.orphan;
-                    // Their message will not come any more.
-                    let ends = core::mem::take(&mut cell.attached);
-                    self.refuse_attached(ends);
-                    self.proto(|link, slots| link.drained(slots, handle));
-                    self.forget(id);
-                    if orphan {
-                        self.remove(id);
-                    }
-                }
-                return;
-            }
+            Event::Done(handle) => return self.take_done(handle, effects),
+            Event::Dead(handle, dead) => return self.take_dead(handle, &dead, effects),
             Event::Attach(carrier, handle, ordinal, open) => {
-                let cell = self.offered(handle);
-                let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
-                let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
-                match self.cell_of(carrier) {
-                    Some((_, carrier)) if !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
-                        carrier.attached.push(attached);
-                    }
-                    _ => self.refuse_attached([attached]),
-                }
-                return;
+                return self.take_attach(carrier, handle, ordinal, &open);
             }
             _ => return,
         };
@@ -518,6 +453,81 @@ impl LinkState {
             effects.wakers.extend(cell.recv_waker.take());
         }
         effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
+    }
+
+    fn take_ask(&mut self, handle: Handle, total: Total) {
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        cell.ask = Some(total);
+        // How far it is now, and again when it is there: a drain that gives up can then say
+        // what is missing.
+        let now = Total::new(cell.taken.set_asked() as u32);
+        self.proto(|link, slots| link.taken(slots, handle, now, true));
+        self.asked(id);
+    }
+
+    fn take_end(&mut self, handle: Handle) {
+        let values = self.proto(|link, slots| link.values_in(slots, handle));
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        cell.ended = true;
+        // A sender that has ended cannot ask any more; it is told all the same.
+        cell.ask = Some(values);
+        cell.taken.set_asked();
+        if cell.rx_gone && !cell.untaken {
+            self.drained(id);
+        }
+        self.asked(id);
+    }
+
+    fn take_done(&mut self, handle: Handle, effects: &mut Effects) {
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        cell.done = true;
+        cell.confirmed = cell.sent;
+        let (over, orphan) = (!cell.receives || cell.rx_gone, cell.orphan);
+        cell.wake_all(&mut effects.wakers);
+        effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+        if over {
+            self.forget(id);
+        }
+        if orphan {
+            self.remove(id);
+        }
+    }
+
+    fn take_dead(&mut self, handle: Handle, dead: &DeadFrame<'_>, effects: &mut Effects) {
+        let offered = !self.link.is_mine(handle);
+        let Some((id, cell)) = self.cell_of(handle) else { return };
+        if offered && !cell.opened {
+            effects.asked.push(Asked::GivenUp(id));
+        }
+        cell.dead = Some(dead.dead);
+        cell.detail = dead.detail.to_string();
+        cell.confirm(dead.taken);
+        cell.outbox = None;
+        cell.partial = None;
+        cell.wake_all(&mut effects.wakers);
+        effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+        // The queue lives in the cell, so the handle is free at once.
+        let orphan = cell.orphan;
+        // Their message will not come any more.
+        let ends = core::mem::take(&mut cell.attached);
+        self.refuse_attached(ends);
+        self.proto(|link, slots| link.drained(slots, handle));
+        self.forget(id);
+        if orphan {
+            self.remove(id);
+        }
+    }
+
+    fn take_attach(&mut self, carrier: Handle, handle: Handle, ordinal: u32, open: &Open<'_>) {
+        let cell = self.offered(handle);
+        let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
+        let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
+        match self.cell_of(carrier) {
+            Some((_, carrier)) if !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
+                carrier.attached.push(attached);
+            }
+            _ => self.refuse_attached([attached]),
+        }
     }
 
     /// Nobody will take these ends: whoever has sent them is told.

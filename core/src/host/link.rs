@@ -61,6 +61,8 @@ pub(crate) struct LinkCell {
     pub(crate) node: Weak<NodeInner>,
     pub(crate) number: u64,
     is_down: AtomicBool,
+    /// It has one of the places in the node.
+    pub(crate) has_place: AtomicBool,
     /// A thread has read the link in person lately: the driver holds back.
     pub(crate) led: AtomicBool,
     /// Something was left to be written by whoever comes next.
@@ -204,6 +206,11 @@ impl LinkState {
         fits
     }
 
+    /// Gives back what [`LinkState::reserve`] has reserved for a circuit that was not made.
+    pub(crate) fn release(&mut self, bytes: u32) {
+        self.budget.floors += u64::from(bytes);
+    }
+
     /// Drops a cell and gives its reservation back.
     pub(crate) fn remove(&mut self, id: CellId) {
         self.forget(id);
@@ -253,7 +260,7 @@ impl LinkState {
                 if cell.opened && core::mem::take(&mut cell.end_after) {
                     self.proto(|link, slots| link.end(slots, handle));
                 }
-                return;
+                return self.hang_up(id);
             };
             if self.output.is_full() {
                 // Goes on when the stream has taken what is there.
@@ -356,6 +363,32 @@ impl LinkState {
         }
     }
 
+    /// Credit goes back for what came and nobody will take: it does not count as taken.
+    pub(crate) fn discard(&mut self, id: CellId, charged: u32) {
+        let Some(handle) = self.cells.get(id).and_then(|cell| cell.handle) else { return };
+        if charged > 0 {
+            self.proto(|link, slots| link.consumed(slots, handle, charged));
+        }
+    }
+
+    /// Where both halves are gone and the peer still has what it sends open: it is told as
+    /// soon as our own last value and its end are written. A notice would discard them.
+    pub(crate) fn hang_up(&mut self, id: CellId) {
+        let Some(cell) = self.cells.get(id) else { return };
+        let written = cell.opened && cell.outbox.is_none() && cell.backlog.is_empty();
+        let through = !cell.receives || cell.ended && !cell.untaken;
+        if !(cell.tx_gone && cell.rx_gone && written) || through || cell.handle.is_none() {
+            return;
+        }
+        let orphan = cell.orphan;
+        cell.dead.get_or_insert(Dead::here(Reason::HungUp));
+        self.proto_out(|link, slots, out| link.control(slots, out));
+        self.kill(id, Reason::HungUp, "");
+        if orphan {
+            self.remove(id);
+        }
+    }
+
     /// Gives a circuit up.
     pub(crate) fn kill(&mut self, id: CellId, reason: Reason, detail: &'static str) {
         let Some(cell) = self.cells.get(id) else { return };
@@ -406,6 +439,7 @@ impl LinkCell {
             node: Arc::downgrade(node),
             number,
             is_down: AtomicBool::new(false),
+            has_place: AtomicBool::new(false),
             led: AtomicBool::new(false),
             left_over: AtomicBool::new(false),
         }
@@ -464,7 +498,7 @@ impl LinkCell {
         self.io.stream().close();
         effects.run(self);
         if let Some(node) = self.node.upgrade() {
-            node.link_down(self.number, error);
+            node.link_down(self, error);
         }
         drop(leave);
     }
@@ -495,7 +529,7 @@ impl LinkCell {
             Ok(()) => self.flush(state),
             Err(fault) => {
                 drop(state);
-                self.fail(LinkError::Fault(fault));
+                self.fail(fault.into());
             }
         }
     }
@@ -531,6 +565,9 @@ impl LinkCell {
 
 impl From<Fault> for LinkError {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+        match fault {
+            Fault::TurnedAway(reason) => Self::Local(reason),
+            fault => Self::Fault(fault),
+        }
     }
 }

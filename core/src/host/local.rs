@@ -83,9 +83,10 @@ impl<T> Tx<T> {
             return Err((value, SendCause::Dead(Dead::here(Reason::HungUp))));
         }
         if state.sealed || state.circuit.is_some() || state.queue.len() >= state.capacity {
-            if let Some(waker) = waker {
-                state.send_waker = Some(waker.clone());
-            }
+            let old = waker.and_then(|waker| state.send_waker.replace(waker.clone()));
+            drop(state);
+            // It may own a task, and that the other end: not under the lock.
+            drop(old);
             return Err((value, SendCause::Full));
         }
         state.queue.push_back(value);
@@ -101,10 +102,10 @@ impl<T> Tx<T> {
         if !state.rx_open {
             return Err(SendCause::Dead(Dead::here(Reason::HungUp)));
         }
-        let room = state.queue.len() < state.capacity;
-        if !room {
-            state.send_waker = Some(waker.clone());
-        }
+        let room = !state.sealed && state.queue.len() < state.capacity;
+        let old = if room { None } else { state.send_waker.replace(waker.clone()) };
+        drop(state);
+        drop(old);
         Ok(room)
     }
 
@@ -125,7 +126,9 @@ impl<T> Tx<T> {
         if !state.rx_open {
             return Err(Dead::here(Reason::HungUp));
         }
-        state.send_waker = Some(waker.clone());
+        let old = state.send_waker.replace(waker.clone());
+        drop(state);
+        drop(old);
         Ok(false)
     }
 }
@@ -164,9 +167,9 @@ impl<T> Rx<T> {
         if state.senders == 0 {
             return Err(RecvError::Closed);
         }
-        if let Some(waker) = waker {
-            state.recv_waker = Some(waker.clone());
-        }
+        let old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
+        drop(state);
+        drop(old);
         Err(RecvError::Empty)
     }
 }
@@ -175,9 +178,9 @@ impl<T> Rx<T> {
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         let mut state = lock(&self.shared);
         let ready = !state.queue.is_empty() || state.senders == 0 && state.circuit.is_none();
-        if !ready {
-            state.recv_waker = Some(waker.clone());
-        }
+        let old = if ready { None } else { state.recv_waker.replace(waker.clone()) };
+        drop(state);
+        drop(old);
         ready
     }
 }
@@ -239,15 +242,22 @@ impl<T: Message + Send> LocalHalf for Tx<T> {
 /// The receiving half moves: what is queued goes first, and the sender goes on with the circuit.
 impl<T: Message + Send> LocalHalf for Rx<T> {
     fn seal(&self) -> Result<Vec<Vec<u8>>, EndError> {
-        let mut state = lock(&self.shared);
-        let mut queued = Vec::new();
-        for value in &state.queue {
+        let values = {
+            let mut state = lock(&self.shared);
+            state.sealed = true;
+            core::mem::take(&mut state.queue)
+        };
+        // The program's code, so not under the lock. Nobody adds meanwhile.
+        let encode = |value: &T| {
             let mut bytes = Vec::new();
-            value.encode_to(&mut bytes).map_err(|_| EndError::Refused)?;
-            queued.push(bytes);
+            value.encode_to(&mut bytes).map(|()| bytes).map_err(|_| EndError::Refused)
+        };
+        let queued: Result<Vec<_>, _> = values.iter().map(encode).collect();
+        lock(&self.shared).queue = values;
+        if queued.is_err() {
+            self.unseal();
         }
-        state.sealed = true;
-        Ok(queued)
+        queued
     }
 
     fn unseal(&self) {

@@ -1,7 +1,17 @@
 //! The host runtime: thread-safe nodes over threads or any async runtime.
 //!
-//! Lock order: node tables and hubs, then one link, then leaves (a thread's parker, a
-//! timer). Never two links at once. Wakers and hubs are told with no lock held.
+//! Lock order, outermost first:
+//!
+//! 1. What wakers only try: who reads a link (`LinkCell::reader`), the calls of a client and
+//!    the state of a relay (both a `Turn`). Whoever finds one taken leaves a note and goes.
+//! 2. Node tables and hubs (`NodeInner::tables`, `Hub::state`), one at a time.
+//! 3. One link (`LinkCell::state`). Never two at once.
+//! 4. Leaves, with nothing locked inside: a thread's parker, the timer, a node's events, a
+//!    local channel, which requests a server handles (`call::Shared`).
+//!
+//! Wakers run and are dropped, and hubs are told, with at most locks of the first kind held.
+//! An end has no lock of its own: what a receiver has taken over from its link (`Inflow`)
+//! belongs to the one who holds `&mut` to it, so values are decoded with nothing locked.
 
 mod batch;
 mod bytes_io;
@@ -43,6 +53,7 @@ mod stream;
 mod sync;
 mod timer;
 pub mod transport;
+mod turn;
 mod wait;
 
 pub use batch::{BatchError, SendingBatch};

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::task::Wake;
 use std::time::Instant;
 
-use super::cell::CellId;
+use super::cell::{Cell, CellId};
 use super::circuit::Circuit;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
@@ -33,12 +33,18 @@ const WAITING_PER_LINK: usize = 64;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// A peer that is silent for this long is dead. 5 s by default, at least 250 ms. On each
-    /// link the larger of both sides' dead-times holds, since each says how often it is heard.
+    /// A peer that is silent for this long is dead. 5 s by default; less than 250 ms counts as
+    /// 250 ms, and more than ten minutes as ten minutes. On each link the larger of both
+    /// sides' dead-times holds, since each says how often it is heard.
     pub dead_time: Duration,
     /// How long dropping the last handle of a node waits for values that were sent to
     /// reach their peers. 2 s by default.
     pub linger: Duration,
+    /// How many links may be up, made by either side. 1024 by default. A link costs 256 KiB to
+    /// read into, up to as much of what waits to be written, two threads if threads drive
+    /// it, and what its channels cost. A peer that comes when there is no place is told
+    /// `NoResources`; connecting fails with that reason.
+    pub links: u32,
     /// How many channels a peer may have open on one link. 16384 by default; a channel
     /// costs about half a KiB on each side, and what waits in it.
     pub channels_per_link: u32,
@@ -68,6 +74,13 @@ impl Config {
         self
     }
 
+    /// Sets [`links`](Self::links).
+    #[must_use]
+    pub const fn links(mut self, links: u32) -> Self {
+        self.links = links;
+        self
+    }
+
     /// Sets [`channels_per_link`](Self::channels_per_link).
     #[must_use]
     pub const fn channels_per_link(mut self, channels: u32) -> Self {
@@ -89,6 +102,7 @@ impl Default for Config {
         Self {
             dead_time: Duration::from_secs(5),
             linger: Duration::from_secs(2),
+            links: 1024,
             channels_per_link: 16 * 1024,
             reserve_per_link: 64 << 20,
             lend_per_link: 64 << 20,
@@ -124,6 +138,8 @@ pub(crate) struct NodeInner {
     epoch: Instant,
     next_link: AtomicU64,
     next_importer: AtomicU64,
+    /// How many links are up.
+    up: AtomicU64,
     tables: Mutex<Tables>,
     pub(crate) events: Events,
     own: Weak<Self>,
@@ -190,6 +206,7 @@ impl Node {
             epoch: sync::now(),
             next_link: AtomicU64::new(1),
             next_importer: AtomicU64::new(1),
+            up: AtomicU64::new(0),
             tables: Mutex::default(),
             events: Events::new(),
             own: Weak::clone(own),
@@ -419,11 +436,35 @@ impl NodeInner {
         self.lock().is_shut
     }
 
-    pub(crate) fn link_up(&self, number: u64, info: PeerInfo) {
-        self.events.push(LinkEvent::Up { link: number, peer: info });
+    /// Whether no more links may be up.
+    pub(crate) fn is_full(&self) -> bool {
+        self.up.load(Ordering::Relaxed) >= u64::from(self.config.links)
     }
 
-    pub(crate) fn link_down(&self, number: u64, error: LinkError) {
+    /// Called with nothing locked.
+    pub(crate) fn link_up(&self, link: &LinkCell, info: PeerInfo) {
+        let most = u64::from(self.config.links);
+        let more = |up| (up < most).then_some(up + 1);
+        if self.up.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
+            // Another has taken the last place since its hello came.
+            return link.leave(Reason::NoResources);
+        }
+        link.has_place.store(true, Ordering::Release);
+        if link.is_down() {
+            self.free_place(link);
+        }
+        self.events.push(LinkEvent::Up { link: link.number, peer: info });
+    }
+
+    fn free_place(&self, link: &LinkCell) {
+        if link.has_place.swap(false, Ordering::AcqRel) {
+            self.up.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn link_down(&self, link: &LinkCell, error: LinkError) {
+        let number = link.number;
+        self.free_place(link);
         let link = {
             let mut tables = self.lock();
             tables.waiting.retain(|waiting| waiting.link.upgrade().is_some_and(|link| link.number != number));
@@ -543,13 +584,14 @@ impl NodeInner {
         let joined = hub.join(own, |member| {
             let mut state = link.lock();
             // A peer that only asks and does not read is answered in state bits alone.
+            let waits = |cell: &mut Cell| cell.handle.filter(|_| cell.dead.is_none());
+            let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
+                return Err(Reason::Cancelled);
+            };
             if state.output.is_flooded() || !state.reserve(floor) {
                 return Err(Reason::NoResources);
             }
             let Some(cell) = state.cells.get(offer.cell) else { return Err(Reason::Cancelled) };
-            let Some(handle) = cell.handle.filter(|_| cell.dead.is_none()) else {
-                return Err(Reason::Cancelled);
-            };
             cell.opened = true;
             cell.member = Some(member);
             cell.window = floor;

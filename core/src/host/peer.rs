@@ -264,7 +264,10 @@ impl Request {
             is_latest: spec.flags.has(crate::proto::OpenFlags::LATEST),
             ..Cell::default()
         };
-        let id = state.open(&open, cell).map_err(ImportError::blocked)?;
+        let id = state.open(&open, cell).map_err(|blocked| {
+            state.release(floor);
+            ImportError::blocked(blocked)
+        })?;
         let circuit = Arc::new(Circuit::new(link, &mut state, id, Arc::clone(&self.name)));
         link.push(state, super::output::Urgency::Burst);
         Ok(circuit)

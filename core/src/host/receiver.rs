@@ -84,6 +84,23 @@ impl Inflow {
         Ok((circuit, which, inbox))
     }
 
+    /// Nothing comes of it, and nothing ends with it.
+    pub(crate) const fn gone() -> Self {
+        Self {
+            from: From::Gone,
+            inbox: Inbox::new(),
+            member: None,
+            is_direct: false,
+            over: None,
+            reopen: None,
+        }
+    }
+
+    /// Where the messages in the inbox have come from.
+    pub(crate) fn circuit_of_inbox(&self) -> Option<&Arc<Circuit>> {
+        self.member.as_ref().map(|(_, circuit, _)| circuit)
+    }
+
     pub(crate) fn hub(hub: Arc<Hub>) -> Self {
         let from = From::Hub(hub);
         Self { from, inbox: Inbox::default(), member: None, is_direct: false, over: None, reopen: None }
@@ -306,8 +323,7 @@ impl Drop for Inflow {
                 {
                     circuit.drop_rx(&mut self.inbox);
                 }
-                hub.stop_receiving();
-                hub.close();
+                hub.close_rx();
             }
         }
     }

@@ -8,7 +8,7 @@ use std::task::Wake;
 
 use super::circuit::{Arrival, Circuit, Refusal};
 use super::inbox::{Inbox, Message};
-use super::sync::{AtomicBool, Ordering, TryLockError, TryMutex};
+use super::turn::Turn;
 use crate::proto::Reason;
 
 /// Holds one message at the most; credit on both sides bounds the rest. Kept alive by the
@@ -16,8 +16,7 @@ use crate::proto::Reason;
 pub(crate) struct Relay {
     from: Arc<Circuit>,
     to: Arc<Circuit>,
-    state: TryMutex<State>,
-    again: AtomicBool,
+    state: Turn<State>,
 }
 
 struct State {
@@ -29,34 +28,18 @@ struct State {
 impl Relay {
     /// Begins to copy. Called with no lock held.
     pub(crate) fn start(from: Arc<Circuit>, to: Arc<Circuit>, inbox: Inbox) {
-        let state = TryMutex::new(State { inbox, pending: None, over: false });
-        Arc::new(Self { from, to, state, again: AtomicBool::new(false) }).pump();
+        let state = Turn::new(State { inbox, pending: None, over: false });
+        Arc::new(Self { from, to, state }).pump();
     }
 
     fn pump(self: &Arc<Self>) {
         let waker = Waker::from(Arc::clone(self));
-        loop {
-            self.again.store(false, Ordering::SeqCst);
-            let mut state = match self.state.try_lock() {
-                Ok(state) => state,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => {
-                    // Who holds it looks at the flag after it has let go.
-                    self.again.store(true, Ordering::SeqCst);
-                    match self.state.try_lock() {
-                        Ok(state) => state,
-                        Err(_) => return,
-                    }
-                }
-            };
+        let work = |state: &mut State| {
             if !state.over {
-                self.copy(&mut state, &waker);
+                self.copy(state, &waker);
             }
-            drop(state);
-            if !self.again.load(Ordering::SeqCst) {
-                return;
-            }
-        }
+        };
+        self.state.run(work, |()| {});
     }
 
     /// Copies until it has to wait, or one side is over.

@@ -229,14 +229,14 @@ impl<T: Message + Send> Sender<T> {
                 if matches!(hub.fanout, Fanout::Broadcast | Fanout::BroadcastWaits) {
                     return Err(CloneError::Unsupported);
                 }
-                hub.add_handle();
+                hub.add_sender();
                 Port::Hub(Arc::clone(hub))
             }
             Port::Kept(_) | Port::Moved(_) => return Err(CloneError::Unsupported),
         };
         let Some(slot) = self.slot.get_or_init(Slot::first).another() else {
             match port {
-                Port::Hub(hub) => hub.close(),
+                Port::Hub(hub) => hub.close_tx(),
                 other => drop(other),
             }
             return Err(CloneError::Full);
@@ -359,9 +359,18 @@ impl<T: Message + Send> Sender<T> {
     /// Waits until everything sent so far was taken by the programs at the far ends; of an
     /// end that reopens, everything since it was interrupted last.
     ///
+    /// An exported sender has many of them, and each counts, also one that has left: values
+    /// that it was sent and has not taken stay in doubt, and are not sent to another. The
+    /// drain then waits for the others, and fails once with the reason why the first one of
+    /// them is gone. The next drain speaks of what is lost after that. What a broadcast has
+    /// *dropped* was never sent, and fails no drain.
+    ///
+    /// Dropping the operation loses nothing.
+    ///
     /// # Errors
     ///
-    /// [`DrainError`] says what is missing, when the deadline passes or the channel dies.
+    /// [`DrainError`] says what is missing, when the deadline passes, the channel dies, or
+    /// an importer of the export has died with values in doubt.
     pub fn drain(&mut self) -> Wait<Draining<'_, T>> {
         Wait::new(Draining { sender: self })
     }
@@ -468,7 +477,7 @@ impl<T: Message> Drop for Sender<T> {
             Port::Circuit(_) if !is_last => {}
             Port::Circuit(circuit) => circuit.drop_tx(),
             Port::Kept(kept) => kept.end(),
-            Port::Hub(hub) => hub.close(),
+            Port::Hub(hub) => hub.close_tx(),
             Port::Local(_) | Port::Moved(_) => {}
         }
     }
@@ -663,9 +672,9 @@ impl core::error::Error for CloneError {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainError {
-    /// What became of the values.
+    /// What became of the values, of all importers since the export where there are many.
     pub account: Account,
-    /// Why no more will be confirmed; `None` when the deadline passed.
+    /// Why some will not be confirmed; `None` when the deadline passed.
     pub dead: Option<Dead>,
 }
 

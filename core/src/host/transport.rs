@@ -1,7 +1,9 @@
 //! What transports use to make links of their streams.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -15,10 +17,10 @@ use super::node::Node;
 use super::peer::Peer;
 pub use super::sessions::{Due, Redial};
 use super::stream::{BlockingStream, Stream};
-use super::sync;
+use super::sync::{self, Mutex, PoisonError};
 use super::timer;
 use super::wait::{Source, Wait, Waiting};
-use crate::proto::{LinkConfig, Reason};
+use crate::proto::{LinkConfig, LinkState, Reason};
 
 /// How a transport wants its links.
 #[derive(Debug, Clone, Copy)]
@@ -61,10 +63,44 @@ pub(crate) fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<Link
     };
     let budget = Budget { floors: inner.config.reserve_per_link, pool: inner.config.lend_per_link };
     let link = Arc::new(LinkCell::new(inner, io, config, sync::random(), budget));
+    if options.active && inner.is_full() {
+        return Err(LinkError::Local(Reason::NoResources));
+    }
     if !inner.add_link(&link) {
         return Err(LinkError::Local(Reason::Shutdown));
     }
     Ok(link)
+}
+
+/// Those who have connected to one listener and not yet said who they are. Where more come
+/// than may wait, the one who has waited longest goes: an honest peer stays for a round trip,
+/// and those who say nothing do not keep it out.
+#[derive(Debug)]
+pub struct Lobby {
+    most: usize,
+    waiting: Mutex<VecDeque<Weak<LinkCell>>>,
+}
+
+impl Lobby {
+    /// With room for `most`.
+    pub fn new(most: usize) -> Self {
+        Self { most, waiting: Mutex::new(VecDeque::new()) }
+    }
+
+    /// One more waits for its bring-up.
+    pub fn enter(&self, up: &Wait<Up>) {
+        let Ok(link) = &up.get_ref().started else { return };
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links: Vec<_> = waiting.drain(..).filter_map(|link| link.upgrade()).collect();
+        links.retain(|link| !link.is_down() && link.lock().peer.is_none());
+        links.push(Arc::clone(link));
+        let beyond = links.len().saturating_sub(self.most);
+        waiting.extend(links[beyond..].iter().map(Arc::downgrade));
+        drop(waiting);
+        for link in &links[..beyond] {
+            link.fail(LinkError::Local(Reason::NoResources));
+        }
+    }
 }
 
 /// Makes a link of a stream that blocks, with two threads to drive it. Ready when the
@@ -120,12 +156,17 @@ impl Waiting for Up {
             Err(error) => return Poll::Ready(Err(*error)),
         };
         let mut state = link.lock();
+        // Before the rest: it may have been turned away with the peer's hello.
+        let fault = match state.link.state() {
+            LinkState::Down(fault) => Some(fault.into()),
+            _ => state.parting().map(LinkError::Local),
+        };
+        if let Some(error) = state.down.or(fault) {
+            return Poll::Ready(Err(error));
+        }
         if let Some(info) = state.peer.clone() {
             drop(state);
             return Poll::Ready(Ok(Peer::new(Arc::clone(link), info)));
-        }
-        if let Some(error) = state.down {
-            return Poll::Ready(Err(error));
         }
         if !state.up_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
             state.up_wakers.push(cx.waker().clone());

@@ -70,13 +70,6 @@ impl Source<'_> {
         Self(SourceLink::Shared(link))
     }
 
-    pub(crate) fn into_shared<'a>(self) -> Source<'a> {
-        Source::shared(match self.0 {
-            SourceLink::Borrowed(link) => Arc::clone(link),
-            SourceLink::Shared(link) => link,
-        })
-    }
-
     pub(crate) const fn link(&self) -> &Arc<LinkCell> {
         match &self.0 {
             SourceLink::Borrowed(link) => link,
@@ -110,6 +103,10 @@ pub struct Wait<W> {
 impl<W: Waiting> Wait<W> {
     pub(crate) const fn new(what: W) -> Self {
         Self { what }
+    }
+
+    pub(crate) const fn get_ref(&self) -> &W {
+        &self.what
     }
 
     /// Blocks this thread until the operation is ready.

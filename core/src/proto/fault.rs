@@ -58,6 +58,8 @@ pub enum Fault {
     Unacknowledged,
     /// The peer said goodbye.
     Goodbye(Reason),
+    /// We had no room for the link, and have said so.
+    TurnedAway(Reason),
 }
 
 impl Fault {
@@ -66,7 +68,7 @@ impl Fault {
         match self {
             Self::Unresponsive | Self::NoHello | Self::Noise => Reason::Unresponsive,
             Self::Unacknowledged => Reason::LinkLost,
-            Self::Goodbye(reason) | Self::Restarted(reason) => reason,
+            Self::Goodbye(reason) | Self::Restarted(reason) | Self::TurnedAway(reason) => reason,
             _ => Reason::Protocol,
         }
     }
@@ -101,6 +103,7 @@ impl fmt::Display for Fault {
             Self::Noise => f.write_str("bytes arrive, none valid: wrong baud rate?"),
             Self::Unacknowledged => f.write_str("nothing is acknowledged any more"),
             Self::Goodbye(reason) => write!(f, "the peer said goodbye: {reason}"),
+            Self::TurnedAway(reason) => write!(f, "turned away: {reason}"),
         }
     }
 }

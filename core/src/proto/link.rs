@@ -44,6 +44,8 @@ pub struct Link {
     pong_due: bool,
     ack_due: bool,
     bye_due: Option<Reason>,
+    /// Why the peer's hello is answered with a goodbye.
+    no_room: Option<Reason>,
     peer: Peer,
     session: u32,
 
@@ -105,6 +107,7 @@ impl Link {
             pong_due: false,
             ack_due: false,
             bye_due: None,
+            no_room: None,
             peer: Peer { nonce: 0, boot: 0, packet: 0, circuits: 0, dead_ms: 0, parity: 0, crc: false },
             session: 0,
             last_heard: now,

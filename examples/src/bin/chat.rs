@@ -2,7 +2,6 @@
 #![expect(clippy::print_stdout, reason = "it talks to its terminal")]
 
 use std::thread;
-use std::time::Duration;
 
 use netchan::Duplex;
 use netchan_examples::pair;
@@ -11,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (exporter, _importer, peer) = pair()?;
     let mut echo: Duplex<String, String> = exporter.export("chat")?;
     let echoing = thread::spawn(move || {
-        // Until the node is shut down; importers come and go.
+        // Until its importer has `Left`; the next one could be served after that.
         while let Ok(line) = echo.recv().wait() {
             let _ = echo.send(line.to_uppercase()).wait();
         }
@@ -21,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         chat.send(line.into()).wait()?;
         println!("{line} -> {}", chat.recv().wait()?);
     }
-    exporter.shutdown(Duration::from_secs(1));
+    drop(chat);
     echoing.join().map_err(|_| "the other side panicked")?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netchan::{Reason, Receiver, RecvError, SendCause, Sender};
+use netchan::{Account, Dead, ExportOptions, Fanout, Reason, Receiver, RecvError, SendCause, Sender};
 
 use crate::common::{Ground, Outcome, SOON, Tick, eventually, spawn, tick};
 
@@ -121,13 +121,51 @@ fn a_drain_does_not_wait_for_importers_that_are_gone() -> Outcome {
     assert_eq!(got.recv().wait()?, tick(0));
     let drainer = spawn(move || {
         let drained = ticks.drain().timeout(SOON).wait();
-        (drained.is_ok(), ticks.account())
+        (drained, ticks.account())
     });
     node.shutdown(Duration::ZERO);
-    let (_, account) = drainer.join();
+    let (drained, account) = drainer.join();
+    assert_eq!(drained.expect_err("four were not taken").dead, Some(Dead::peer(Reason::Shutdown)));
     // What it did not confirm is in its account, not forgotten.
     assert_eq!((account.confirmed, account.in_doubt, account.sent()), (1, 4, 5));
     assert!(got.recv().wait().is_ok(), "what has arrived is still there");
+    Ok(())
+}
+
+#[test]
+fn a_drain_does_not_call_taken_what_died_with_an_importer() -> Outcome {
+    let ground = Ground::new();
+    for fanout in [Fanout::WorkQueue, Fanout::Broadcast, Fanout::BroadcastWaits] {
+        let mut ticks: Sender<Tick> = ground.node.export_with("ticks", ExportOptions::fanout(fanout))?;
+        let (_node, peer) = ground.visitor();
+        let mut doomed = peer.import::<Receiver<Tick>>("ticks").wait()?;
+        for n in 0..5 {
+            ticks.send(tick(n)).wait()?;
+        }
+        assert_eq!(doomed.recv().wait()?, tick(0));
+        drop(doomed);
+        eventually("it has left", || (ticks.importers() == 0).then_some(()));
+        // With somebody else there, who takes all of its own.
+        let mut other = peer.import::<Receiver<Tick>>("ticks").wait()?;
+        ticks.send(tick(5)).wait()?;
+        let missing = ticks.drain().timeout(SHORT).wait().expect_err("the other one has taken nothing");
+        assert_eq!((missing.dead, missing.account.in_doubt), (None, 5), "it waits for those who live");
+        assert_eq!(other.recv().wait()?, tick(5));
+        let missing = ticks.drain().timeout(SOON).wait().expect_err("four were not taken");
+        assert_eq!(missing.dead, Some(Dead::peer(Reason::HungUp)));
+        let counts = |account: Account| (account.confirmed, account.in_doubt, account.dropped);
+        assert_eq!(counts(missing.account), (2, 4, 0));
+        // Told once; from now on it is about what was sent since.
+        assert_eq!(ticks.drain().timeout(SOON).wait(), Ok(()));
+        ticks.send(tick(6)).wait()?;
+        assert_eq!(other.recv().wait()?, tick(6));
+        assert_eq!(ticks.drain().timeout(SOON).wait(), Ok(()));
+        assert_eq!(counts(ticks.account()), (3, 4, 0));
+        // One that has taken all may leave.
+        drop(other);
+        eventually("it has left", || (ticks.importers() == 0).then_some(()));
+        assert_eq!(ticks.drain().timeout(SOON).wait(), Ok(()));
+    }
     Ok(())
 }
 

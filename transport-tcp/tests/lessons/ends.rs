@@ -4,7 +4,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use netchan::proto::{DeadFrame, Fault, Frame, FrameError, Part, Total};
-use netchan::{Bytes, Client, Dead, LinkError, Node, Reason, Receiver, RecvError, SendCause, Sender, Server};
+use netchan::{
+    Bytes, Client, Dead, Duplex, ImportError, LinkError, Message, Node, Peer, Reason, Receiver, RecvError,
+    SendCause, Sender, Server,
+};
 use netchan_tcp as tcp;
 
 use crate::common::raw::{Raw, mine, packed, packet, receives, sends};
@@ -16,7 +19,7 @@ fn the_first_importer_to_close_does_not_close_the_shared_channel() -> Outcome {
     let mut all: Receiver<Tick> = ground.node.export("all")?;
     let (_node, peer) = ground.visitor();
     let (_other, other_peer) = ground.visitor();
-    let import = |peer: &netchan::Peer| peer.import::<Sender<Tick>>("all").wait();
+    let import = |peer: &Peer| peer.import::<Sender<Tick>>("all").wait();
     let (mut a, mut b, mut c) = (import(&peer)?, import(&peer)?, import(&other_peer)?);
     a.send(tick(1)).wait()?;
     drop(a);
@@ -319,5 +322,165 @@ fn whoever_waits_hears_that_the_node_is_shut() -> Outcome {
     for (i, wait) in waits.into_iter().enumerate() {
         assert!(wait.join(), "waiter {i}");
     }
+    Ok(())
+}
+
+type Talk = Duplex<Tick, Tick>;
+
+/// The name cannot be imported now.
+#[track_caller]
+fn is_busy(peer: &Peer) {
+    let refused = peer.import::<Talk>("talk").wait().err().map(ImportError::from);
+    assert_eq!(refused, Some(ImportError::Dead(Dead::peer(Reason::Busy))));
+}
+
+/// The place in an exclusive export is free, sooner or later.
+#[track_caller]
+fn next_importer(peer: &Peer) -> Talk {
+    eventually("the place is free", || peer.import::<Talk>("talk").wait().ok())
+}
+
+const LEFT: Result<Tick, RecvError> = Err(RecvError::Left { dead: None });
+
+/// To the next importer. That the last one is gone, who still listened when its values ended,
+/// may be told with this, once.
+#[track_caller]
+fn send_next<T: Message + Send + Clone>(talk: &mut Duplex<T, T>, value: &T) {
+    let Err(refused) = talk.send(value.clone()).timeout(SOON).wait() else { return };
+    assert!(matches!(refused.cause(), SendCause::Left { .. }), "{refused}");
+    talk.send(value.clone()).timeout(SOON).wait().expect("it is told once");
+}
+
+#[test]
+fn the_end_of_one_direction_does_not_end_the_other() -> Outcome {
+    let ground = Ground::new();
+    let mut talk: Talk = ground.node.export("talk")?;
+    let (_node, peer) = ground.visitor();
+    let (mut out, mut back) = peer.import::<Talk>("talk").wait()?.split();
+    out.send(tick(1)).wait()?;
+    drop(out);
+    assert_eq!(talk.recv().timeout(SOON).wait()?, tick(1));
+    assert_eq!(talk.recv().timeout(SOON).wait(), LEFT);
+    assert_eq!(talk.recv().timeout(Duration::from_millis(20)).wait(), Err(RecvError::Deadline), "told once");
+    for n in 0..100 {
+        talk.send(tick(n)).timeout(SOON).wait()?;
+        assert_eq!(back.recv().timeout(SOON).wait()?, tick(n));
+    }
+    talk.halves().0.drain().timeout(SOON).wait()?;
+    is_busy(&peer);
+    drop(back);
+    // The next one's values are not taken for the last one's.
+    let mut next = next_importer(&peer);
+    next.send(tick(7)).wait()?;
+    assert_eq!(talk.recv().timeout(SOON).wait()?, tick(7));
+    talk.send(tick(8)).timeout(SOON).wait()?;
+    assert_eq!(next.recv().timeout(SOON).wait()?, tick(8));
+    drop(talk);
+    assert_eq!(next.recv().timeout(SOON).wait(), Err(RecvError::Closed));
+    ground.others_go_on();
+    Ok(())
+}
+
+#[test]
+fn an_exporter_that_ends_one_direction_does_not_end_the_other() -> Outcome {
+    let ground = Ground::new();
+    let (mut out, mut back) = ground.node.export::<Talk>("talk")?.split();
+    let (_node, peer) = ground.visitor();
+    let mut first = peer.import::<Talk>("talk").wait()?;
+    out.send(tick(1)).wait()?;
+    drop(out);
+    assert_eq!(first.recv().timeout(SOON).wait()?, tick(1));
+    assert_eq!(first.recv().timeout(SOON).wait(), Err(RecvError::Closed));
+    for n in 0..100 {
+        first.send(tick(n)).timeout(SOON).wait()?;
+        assert_eq!(back.recv().timeout(SOON).wait()?, tick(n));
+    }
+    drop(first);
+    assert_eq!(back.recv().timeout(SOON).wait(), LEFT);
+    // Who comes later hears the same.
+    let mut second = next_importer(&peer);
+    assert_eq!(second.recv().timeout(SOON).wait(), Err(RecvError::Closed));
+    second.send(tick(5)).timeout(SOON).wait()?;
+    assert_eq!(back.recv().timeout(SOON).wait()?, tick(5));
+    assert!(matches!(ground.node.export::<Talk>("talk"), Err(netchan::ExportError::Taken)));
+    drop(back);
+    let _again: Talk = ground.node.export("talk")?;
+    let told = eventually("the last half is gone", || second.send(tick(6)).timeout(SOON).wait().err());
+    assert_eq!(told.cause(), SendCause::Dead(Dead::peer(Reason::HungUp)));
+    Ok(())
+}
+
+#[test]
+fn a_receiving_half_that_is_dropped_does_not_end_the_sending_half() -> Outcome {
+    let ground = Ground::new();
+    let mut talk: Talk = ground.node.export("talk")?;
+    let (_node, peer) = ground.visitor();
+    for untaken in [false, true] {
+        let (mut out, back) = next_importer(&peer).split();
+        if untaken {
+            send_next(&mut talk, &tick(0));
+        }
+        drop(back);
+        // More than its window holds: nobody waits for a receiver that is not there.
+        for n in 0..100_000 {
+            talk.send(tick(n)).timeout(SOON).wait()?;
+        }
+        for n in 0..100 {
+            out.send(tick(n)).timeout(SOON).wait()?;
+            assert_eq!(talk.recv().timeout(SOON).wait()?, tick(n));
+        }
+        out.drain().timeout(SOON).wait()?;
+        is_busy(&peer);
+        drop(out);
+        assert_eq!(talk.recv().timeout(SOON).wait(), LEFT);
+    }
+    let mut last = next_importer(&peer);
+    let account = talk.halves().0.account();
+    assert_eq!((account.confirmed, account.in_doubt), (0, 200_001), "nobody has taken them");
+    send_next(&mut talk, &tick(3));
+    assert_eq!(last.recv().timeout(SOON).wait()?, tick(3));
+    ground.others_go_on();
+    Ok(())
+}
+
+#[test]
+fn a_dropped_duplex_does_not_lose_what_it_has_sent() -> Outcome {
+    let ground = Ground::new();
+    let mut talk: Duplex<Bytes, Bytes> = ground.node.export("talk")?;
+    let (_node, peer) = ground.visitor();
+    for round in 0..20 {
+        let mut visitor =
+            eventually("the place is free", || peer.import::<Duplex<Bytes, Bytes>>("talk").wait().ok());
+        send_next(&mut talk, &Bytes::from(vec![1; 10]));
+        // Its last value is not all written when it goes, with something left to take.
+        for _ in 0..2 {
+            visitor.send(Bytes::from(vec![round; 60_000])).timeout(SOON).wait()?;
+        }
+        drop(visitor);
+        for _ in 0..2 {
+            assert_eq!(talk.recv().timeout(SOON).wait()?.as_ref(), vec![round; 60_000]);
+        }
+        assert_eq!(talk.recv().timeout(SOON).wait(), Err(RecvError::Left { dead: None }));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_loss_of_an_importer_is_not_taken_for_silence() -> Outcome {
+    let ground = Ground::new();
+    let mut talk: Talk = ground.node.export("talk")?;
+    let (node, lost) = ground.visitor();
+    let (_other, peer) = ground.visitor();
+    let mut first = lost.import::<Talk>("talk").wait()?;
+    first.send(tick(1)).wait()?;
+    assert_eq!(talk.recv().timeout(SOON).wait()?, tick(1));
+    let waiter = spawn(move || (talk.recv().timeout(SOON).wait(), talk));
+    node.shutdown(Duration::ZERO);
+    let (heard, mut talk) = waiter.join();
+    assert_eq!(heard, Err(RecvError::Left { dead: Some(Dead::peer(Reason::Shutdown)) }));
+    let mut second = next_importer(&peer);
+    second.send(tick(2)).wait()?;
+    assert_eq!(talk.recv().timeout(SOON).wait()?, tick(2));
+    drop(first);
     Ok(())
 }

@@ -11,3 +11,4 @@ mod fan_out;
 mod load;
 mod opening;
 mod threads;
+mod wakers;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netchan::{Config, ImportError, LinkEvent, Message, Node, Reason, Receiver, RecvError, Sender};
+use netchan::{Bytes, Config, ImportError, LinkEvent, Message, Node, Reason, Receiver, RecvError, Sender};
 use netchan_tcp as tcp;
 
 use crate::common::{Ground, Outcome, Tick, calm, eventually, spawn, tick};
@@ -176,5 +176,19 @@ fn handles_that_are_used_again_do_not_mix_their_values() -> Outcome {
     for export in exports {
         export.join();
     }
+    Ok(())
+}
+
+#[test]
+fn an_import_that_is_not_made_does_not_keep_its_room() -> Outcome {
+    let ground = Ground::new();
+    let _ticks: Sender<Tick> = ground.node.export("ticks")?;
+    let (_node, peer) = ground.visitor();
+    // More than all the room that a link has.
+    for _ in 0..100 {
+        let refused = peer.import::<Receiver<Bytes>>("Not A Name").message_limit(1 << 20).wait();
+        assert!(matches!(refused, Err(ref error) if **error == ImportError::BadName), "{refused:?}");
+    }
+    peer.import::<Receiver<Tick>>("ticks").wait()?;
     Ok(())
 }

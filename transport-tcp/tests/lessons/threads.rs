@@ -1,11 +1,12 @@
 //! User code never runs on the I/O path: it may block, panic or hang, and only its own
 //! channel notices.
 
+use std::future::Future;
 use std::sync::mpsc::{Receiver as Told, Sender as Tell, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use netchan::{CallError, Client, Message, Reason, Receiver, RecvError, Sender, Server};
+use netchan::{CallError, Client, Message, Reason, Receiver, RecvError, Request, Sender, Server};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::common::{Ground, Outcome, SOON, Tick, spawn, tick};
@@ -146,6 +147,101 @@ fn an_encoder_that_panics_sends_nothing_and_breaks_nothing() -> Outcome {
     request.reply(tick(4)).wait()?;
     assert_eq!(call.join(), Ok(tick(4)));
     assert_eq!(out.account().sent(), 1);
+    Ok(())
+}
+
+/// Its encoder asks the same method for a smaller one first.
+#[derive(Deserialize, Message, Debug)]
+struct Asking {
+    n: u64,
+}
+
+static ASKED: OnceLock<Client<Asking, Tick>> = OnceLock::new();
+
+impl Serialize for Asking {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.n > 0 {
+            let client = ASKED.get().expect("the test has made it");
+            let smaller = client.call(Self { n: self.n - 1 }).timeout(SOON).wait();
+            assert_eq!(smaller, Ok(tick(self.n - 1)));
+        }
+        self.n.serialize(serializer)
+    }
+}
+
+#[test]
+fn an_encoder_that_calls_the_same_method_does_not_wait_for_itself() -> Outcome {
+    let ground = Ground::new();
+    let mut server: Server<Asking, Tick> = ground.node.export("asked")?;
+    let (_node, peer) = ground.visitor();
+    let client = peer.import::<Client<Asking, Tick>>("asked").wait()?;
+    assert!(ASKED.set(client.clone()).is_ok());
+    let caller = spawn(move || client.call(Asking { n: 3 }).timeout(SOON).wait());
+    for n in 0..=3 {
+        let request = server.recv().timeout(SOON).wait()?;
+        assert_eq!(request.n, n, "the smallest comes first");
+        request.reply(tick(n)).wait()?;
+    }
+    assert_eq!(caller.join(), Ok(tick(3)));
+    Ok(())
+}
+
+/// Its decoder answers the request before.
+#[derive(Serialize, Message, Debug)]
+struct Answering {
+    n: u64,
+}
+
+static HELD: Mutex<Option<Request<Answering, Tick>>> = Mutex::new(None);
+
+impl<'de> Deserialize<'de> for Answering {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let n = u64::deserialize(deserializer)?;
+        let held = HELD.lock().expect("no panic").take();
+        if let Some(held) = held {
+            assert!(!held.is_cancelled());
+            assert!(held.reply(tick(n)).timeout(SOON).wait().is_ok());
+        }
+        Ok(Self { n })
+    }
+}
+
+#[test]
+fn a_decoder_that_answers_another_request_does_not_wait_for_itself() -> Outcome {
+    let ground = Ground::new();
+    let mut server: Server<Answering, Tick> = ground.node.export("answering")?;
+    let (_node, peer) = ground.visitor();
+    let client = peer.import::<Client<Answering, Tick>>("answering").wait()?;
+    let handler = spawn(move || {
+        for _ in 0..2 {
+            let request = server.recv().timeout(SOON).wait().expect("two come");
+            *HELD.lock().expect("no panic") = Some(request);
+        }
+        HELD.lock().expect("no panic").take();
+    });
+    let mut first = std::pin::pin!(client.call(Answering { n: 1 }));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(first.as_mut().poll(&mut cx).is_pending(), "it is sent");
+    let second = client.call(Answering { n: 2 }).timeout(SOON).wait();
+    handler.join();
+    assert!(matches!(second, Err(CallError::Dead(dead)) if dead.reason == Reason::HandlerGone), "{second:?}");
+    assert_eq!(first.as_mut().poll(&mut cx), std::task::Poll::Ready(Ok(tick(2))));
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_dropped_does_not_take_the_replies_along() -> Outcome {
+    let ground = Ground::new();
+    let mut server: Server<Tick, Tick> = ground.node.export("server")?;
+    let (_node, peer) = ground.visitor();
+    let client = peer.import::<Client<Tick, Tick>>("server").wait()?;
+    let call = spawn(move || client.call(tick(1)).timeout(SOON).wait());
+    let request = server.recv().wait()?;
+    drop(server);
+    request.reply(tick(2)).wait()?;
+    assert_eq!(call.join(), Ok(tick(2)));
+    // The name is free with the last request.
+    let _again: Server<Tick, Tick> = ground.node.export("server")?;
     Ok(())
 }
 

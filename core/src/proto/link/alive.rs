@@ -75,6 +75,12 @@ impl Link {
         }
     }
 
+    /// There is no room for the link: the peer's hello will be answered with ours and a
+    /// goodbye. Changes nothing once the link is up.
+    pub fn turn_away(&mut self, reason: Reason) {
+        self.no_room = Some(reason);
+    }
+
     pub(super) fn beat_ms(&self) -> u32 {
         (self.config.hear_ms / 2).max(1)
     }

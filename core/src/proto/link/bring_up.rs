@@ -52,10 +52,16 @@ impl Link {
             parity,
             crc: !lossy && (hello.crc || self.config.crc),
         };
-        if hello.echo != self.nonce {
+        if hello.echo != self.nonce && self.no_room.is_none() {
             return Ok(Event::Nothing);
         }
         self.session = session_number(self.nonce, hello.nonce);
+        if let Some(reason) = self.no_room {
+            // Our hello, with its echo, makes the peer's side up: there a goodbye is in order.
+            self.bye_due = Some(reason);
+            self.state = LinkState::Down(Fault::TurnedAway(reason));
+            return Err(Fault::TurnedAway(reason));
+        }
         self.state = LinkState::Up;
         Ok(Event::Up(hello))
     }
