@@ -221,7 +221,7 @@ impl LinkCell {
         }
         state.output.heard = true;
         let mut fault = large.and_then(|large| state.take_large(large, effects).err());
-        while fault.is_none() {
+        while fault.is_none() && *from < *to {
             let input = &buffer[*from..*to];
             if let Some(used) = state.take_run(input, effects) {
                 *from += used;
