@@ -130,6 +130,44 @@ fn a_latest_value_is_seen_by_who_comes_late() -> Outcome {
 }
 
 #[test]
+fn a_latest_value_does_not_come_again_because_somebody_joins() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let gauge: Latest<Tick> = a.export("gauge")?;
+    gauge.set(Tick { n: 1 })?;
+    let mut first = peer.import::<Watch<Tick>>("gauge").wait()?;
+    assert_eq!(first.changed().wait()?, Tick { n: 1 });
+    let mut second = peer.import::<Watch<Tick>>("gauge").wait()?;
+    assert_eq!(second.changed().wait()?, Tick { n: 1 });
+    gauge.set(Tick { n: 2 })?;
+    assert_eq!(first.changed().wait()?, Tick { n: 2 }, "not the first one again");
+    assert_eq!(second.changed().wait()?, Tick { n: 2 });
+    Ok(())
+}
+
+#[test]
+fn a_node_that_leaves_does_not_forget_the_latest_value() -> Outcome {
+    for _ in 0..20 {
+        let (a, b, peer) = pair()?;
+        let gauge: Latest<Tick> = a.export("gauge")?;
+        let mut watch = peer.import::<Watch<Tick>>("gauge").wait()?;
+        for n in 1..=50 {
+            gauge.set(Tick { n })?;
+        }
+        drop((gauge, a));
+        let mut last = 0;
+        let end = loop {
+            match watch.changed().timeout(Duration::from_secs(5)).wait() {
+                Ok(Tick { n }) => last = n,
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((last, end), (50, RecvError::Closed));
+        drop(b);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_watch_shows_its_current_value_again_and_again() -> Outcome {
     let (a, _b, peer) = pair()?;
     let gauge: Latest<Tick> = a.export("gauge")?;

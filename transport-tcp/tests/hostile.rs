@@ -693,3 +693,35 @@ fn opens_from_a_peer_that_does_not_read_do_not_fill_our_memory() -> Outcome {
 fn ground_is_up(ground: &Ground) -> bool {
     !matches!(ground.node.next_event(), Some(LinkEvent::Down { .. }))
 }
+
+#[test]
+fn a_dead_notice_does_not_make_up_values_that_were_taken() -> Outcome {
+    let ground = Ground::new();
+    let mut ticks: Sender<Tick> = ground.node.export("made-up")?;
+    let told: Receiver<Tick> = ground.node.export("told")?;
+    let dead = |taken| DeadFrame { dead: Dead::here(Reason::HungUp), taken: Total::new(taken), detail: "" };
+    // Less than was reported before.
+    let mut raw = Raw::up(ground.address);
+    raw.open(0, receives::<Tick>("made-up", 1000));
+    for n in 0..3 {
+        ticks.send(tick(n)).timeout(SOON).wait()?;
+    }
+    for _ in 0..3 {
+        raw.expect("a value", |frame| matches!(frame, Frame::Data(..)).then_some(()));
+    }
+    raw.send(&Frame::Taken(mine(0), Total::new(3)));
+    ticks.drain().timeout(SOON).wait()?;
+    raw.send(&Frame::Dead(mine(0), dead(1)));
+    // Of values that nobody has sent.
+    raw.open(1, sends::<Tick>("told"));
+    raw.send(&Frame::Dead(mine(1), dead(5)));
+    raw.send(&Frame::Open(mine(2), receives::<Tick>("nothing", 100)));
+    raw.expect("an answer", |frame| {
+        matches!(frame, Frame::Dead(handle, _) if *handle == mine(2)).then_some(())
+    });
+    let account = ticks.account();
+    assert_eq!((account.confirmed, account.in_doubt, account.unsent), (3, 0, 0));
+    drop(told);
+    ground.others_go_on();
+    Ok(())
+}

@@ -596,7 +596,8 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
                 }
                 continue;
             };
-            let is_cancel = |bytes: &[u8]| bytes == short(id, &[KIND_OTHER]);
+            let cancel = short(id, &[KIND_OTHER]);
+            let is_cancel = |bytes: &[u8]| bytes == &cancel[..];
             let cancelled = Arc::new(AtomicBool::new(self.inflow.inbox().any(is_cancel)));
             lock(&self.shared).handled.insert(key, Arc::clone(&cancelled));
             let deadline = (left_ms > 0).then(|| sync::now() + Duration::from_millis(u64::from(left_ms)));
@@ -751,7 +752,8 @@ struct Reply {
 
 impl Reply {
     fn is_cancelled(&self) -> bool {
-        let is_ours = |bytes: &[u8]| bytes == short(self.id, &[KIND_OTHER]);
+        let cancel = short(self.id, &[KIND_OTHER]);
+        let is_ours = |bytes: &[u8]| bytes == &cancel[..];
         self.cancelled.load(Ordering::Acquire)
             || self.circuit.dead().is_some()
             || self.circuit.any(is_ours)

@@ -118,7 +118,11 @@ impl Cell {
 
     /// The far end's program has taken `total` values, modulo 2^32.
     pub(crate) fn confirm(&mut self, total: Total) {
-        self.confirmed += u64::from(total.ahead_of(Total::new(self.confirmed as u32)));
+        let more = u64::from(total.ahead_of(Total::new(self.confirmed as u32)));
+        // A dead notice may speak of an older total, and what it says is not to be trusted.
+        if more <= self.sent - self.confirmed {
+            self.confirmed += more;
+        }
     }
 }
 
@@ -146,6 +150,11 @@ impl Cells {
     #[inline]
     pub(crate) fn get(&mut self, id: CellId) -> Option<&mut Cell> {
         self.list.get_mut(id)?.as_mut()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len() - self.free.len()
     }
 
     pub(crate) fn remove(&mut self, id: CellId) -> Option<Cell> {

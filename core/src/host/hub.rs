@@ -188,25 +188,35 @@ impl Hub {
         self.spec.flags.has(OpenFlags::BOTH) && !self.spec.flags.has(OpenFlags::CALLS)
     }
 
-    /// The newest value of a latest-value export.
-    pub(crate) fn newest(&self) -> Option<Vec<u8>> {
-        self.lock().newest.clone()
-    }
-
+    /// Whether the export is still there to have a newest value.
     pub(crate) fn set_newest(&self, message: Vec<u8>) -> bool {
         let mut state = self.lock();
-        let open = !state.closed;
         state.newest = Some(message);
-        open
+        state.turn += 1;
+        !state.closed
     }
 
-    /// Offers the newest value to every importer; one that has no room gets the next.
-    pub(crate) fn send_newest(&self, message: &[u8]) {
+    /// Offers the newest value to every importer that was not offered it; one that has no
+    /// room gets the next.
+    pub(crate) fn offer_newest(&self) {
         let len = self.lock().members.len();
         for index in 0..len {
-            if let Some(circuit) = self.member(index) {
+            let mut sent = None;
+            loop {
+                let (circuit, newest, turn) = {
+                    let mut state = self.lock();
+                    let State { members, newest, turn, .. } = &mut *state;
+                    let (Some(Some(entry)), Some(newest)) = (members.get_mut(index), newest) else { break };
+                    // Who was overtaken while it sent makes good what it has put last.
+                    if sent.unwrap_or(entry.turn) == *turn {
+                        break;
+                    }
+                    entry.turn = *turn;
+                    (Arc::clone(&entry.circuit), newest.clone(), *turn)
+                };
                 // One that died is told and removed by its own signal.
-                let _ = circuit.send_newest(message.to_vec());
+                let _ = circuit.send_newest(newest);
+                sent = Some(turn);
             }
         }
     }
@@ -263,7 +273,8 @@ impl Hub {
         let node = self.node.upgrade();
         let importer = node.as_ref().map_or(0, |node| node.next_importer());
         let link = circuit.link.number;
-        let turn = state.turn;
+        // Of a latest value who joins has seen none.
+        let turn = if self.spec.flags.has(OpenFlags::LATEST) { 0 } else { state.turn };
         let entry = Entry { circuit, importer, which, turn, left: false, told: false, lost: false };
         let entry = Some(entry);
         match state.members.get_mut(index) {
@@ -504,9 +515,14 @@ impl Hub {
         self.is_for_one() && self.with_next(|circuit| circuit.send_short_now(message, len).into()) == 1
     }
 
-    /// As [`Hub::send_short_now`], for many to one importer: how many were sent.
+    /// As [`Hub::send_short_now`], for many to the only importer: how many were sent. Among
+    /// several each value is for the next that has room.
     pub(crate) fn send_batch_now(&self, batch: &[(Short, usize)]) -> usize {
-        if self.is_for_one() { self.with_next(|circuit| circuit.send_batch_now(batch)) } else { 0 }
+        if self.is_for_one() && self.lock().members.len() == 1 {
+            self.with_next(|circuit| circuit.send_batch_now(batch))
+        } else {
+            0
+        }
     }
 
     /// Whether each value goes to one importer.

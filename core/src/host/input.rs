@@ -522,8 +522,11 @@ impl LinkState {
         let cell = self.offered(handle);
         let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
         let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
+        let may_keep = self.cells.len() <= 2 * self.circuits as usize;
         match self.cell_of(carrier) {
-            Some((_, carrier)) if !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
+            // Ends that died on the way stay until their message is taken, without a handle
+            // that would count: so it is the cells that are counted.
+            Some((_, carrier)) if may_keep && !carrier.rx_gone && carrier.attached.len() < ENDS_MAX => {
                 carrier.attached.push(attached);
             }
             _ => self.refuse_attached([attached]),

@@ -59,7 +59,7 @@ impl<T: Message + Send> Latest<T> {
                     let dead = Dead::here(Reason::Shutdown);
                     return Err(SendError::new(value.give_back(&mut bytes), SendCause::Dead(dead)));
                 }
-                hub.send_newest(&bytes);
+                hub.offer_newest();
                 Ok(())
             }
             Port::Circuit(circuit) => circuit.send_newest(bytes).map_err(|refusal| {

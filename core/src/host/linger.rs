@@ -9,6 +9,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::time::Instant;
 
+use super::cell::Cell;
 use super::error::LinkError;
 use super::hub::Hub;
 use super::link::{Io, LinkCell, LinkState};
@@ -164,7 +165,12 @@ impl LinkState {
 
     /// Values that are not written yet.
     pub(crate) fn count_unsent(&mut self) -> u64 {
-        self.cells.iter_mut().filter(|cell| cell.outbox.is_some()).count() as u64
+        let waiting = |cell: &mut Cell| {
+            let waits =
+                cell.backlog.len() + usize::from(cell.outbox.is_some()) + usize::from(cell.unsent.is_some());
+            if cell.handle.is_some() && cell.dead.is_none() { waits as u64 } else { 0 }
+        };
+        self.cells.iter_mut().map(waiting).sum()
     }
 
     /// Why this side has said goodbye, if it has.

@@ -92,7 +92,7 @@ pub(crate) struct LinkState {
     /// Values that were not written when the link left.
     pub(crate) unsent: u64,
     budget: Budget,
-    circuits: u32,
+    pub(crate) circuits: u32,
 }
 
 /// What became of a message that was begun.
@@ -320,7 +320,7 @@ impl LinkState {
         let Self { link, mine, theirs, cells, output, .. } = self;
         let Some(cell) = cells.get(id) else { return false };
         let (None, Some(handle)) = (cell.dead, cell.handle) else { return false };
-        if output.is_full() || link.crc_seed().is_some() {
+        if output.is_full() || link.crc_seed().is_some() || !cell.backlog.is_empty() {
             return false;
         }
         match link.begin(&mut Slots { mine, theirs }, handle, len) {

@@ -610,9 +610,7 @@ impl NodeInner {
         match joined {
             Ok(()) => {
                 link.flush(link.lock());
-                if let Some(newest) = hub.newest() {
-                    hub.send_newest(&newest);
-                }
+                hub.offer_newest();
             }
             Err(reason) => refuse(link, offer, reason, ""),
         }

@@ -419,7 +419,7 @@ impl<T: Message + Send> Sender<T> {
             Port::Hub(hub) => hub.send(bytes, ends, waker).map_err(|refusal| refusal.cause(waker.is_some())),
             Port::Local(tx) => match tx.circuit() {
                 // The receiving half has moved to another node.
-                Some(circuit) => circuit.send(bytes, waker).map_err(told),
+                Some(circuit) => circuit.send_carrying(bytes, ends, waker).map_err(told),
                 None => Err(Some(SendCause::Closed)),
             },
             Port::Moved(_) => Err(Some(SendCause::Dead(Dead::here(Reason::NotTaken)))),

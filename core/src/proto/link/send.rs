@@ -150,6 +150,10 @@ impl Link {
                 self.push_ready(slots, handle);
             }
             self.bytes_out = self.bytes_out.plus(len);
+            if part == Part::Whole && len <= SMALL_MAX {
+                // One that a router passes on: the receiver counts it as small, too.
+                self.small_out_at = self.bytes_out;
+            }
             self.sent = true;
             let head = Head::new(handle, part, len as usize, trailer);
             return Some(Fragment { handle, head, offset: offset as usize, len: len as usize, last });
