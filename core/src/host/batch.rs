@@ -46,7 +46,8 @@ impl<T> core::error::Error for BatchError<T> {}
 impl<T: Message + Send + Clone> Sender<T> {
     /// Sends values in order, each as soon as there is credit for it: as
     /// [`send`](Self::send) for one after the other, but cheaper where the encoding of `T`
-    /// is bounded by 48 bytes.
+    /// is bounded by 48 bytes, and there is one receiver: an import that does not reopen, or
+    /// an export with one importer.
     ///
     /// Dropping the operation before it is ready means that some of the first are sent and
     /// the others are not; [`account`](Self::account) counts them. A value is cloned only

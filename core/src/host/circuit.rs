@@ -576,7 +576,7 @@ impl Circuit {
             confirmed: cell.confirmed,
             in_doubt: (cell.sent - cell.confirmed).saturating_sub(begun),
             // The newest value may wait, too.
-            unsent: begun + u64::from(cell.unsent.is_some()),
+            unsent: begun + u64::from(cell.unsent.is_some()) + cell.backlog.len() as u64,
             dropped: cell.dropped,
         }
     }

@@ -22,6 +22,7 @@ const READS: usize = 8;
 /// A stream as the task that drives a link uses it. Only that task calls it.
 pub trait TaskStream: Send + Unpin + 'static {
     /// Reads at least one byte, or registers the task; `Ok(0)` is the end of the stream.
+    /// What `into` holds before is of no use to anybody; only what was read may be counted.
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>>;
 
     /// Writes at least one byte, or registers the task.

@@ -117,9 +117,10 @@ impl Reader {
 
     /// `len` bytes were put into [`Reader::space`].
     pub(crate) fn filled(&mut self, len: usize) {
+        // No more than there was room for, whatever a stream says.
         match &mut self.large {
-            Some(large) => large.filled += len,
-            None => self.to += len,
+            Some(large) => large.filled = large.bytes.len().min(large.filled + len),
+            None => self.to = self.buffer.len().min(self.to + len),
         }
     }
 }

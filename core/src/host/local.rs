@@ -275,7 +275,8 @@ impl<T: Message + Send> LocalHalf for Rx<T> {
             return Err(Alone);
         }
         state.circuit = Some(Arc::clone(circuit));
-        state.taken += state.queue.len() as u64;
+        // The circuit's account goes on with them.
+        state.sent -= state.queue.len() as u64;
         let queue = core::mem::take(&mut state.queue);
         let waker = state.send_waker.take();
         drop(state);

@@ -5,7 +5,8 @@
 //! message would cost more than all the rest, so a message that follows another one
 //! closely, with nothing heard from the peer in between, is left to the flusher (the
 //! link's writing thread or task), together with all that gather until it runs. A thread
-//! that is about to wait writes what is left first. No timer is involved.
+//! that is about to wait writes what is left first. How long a thread lets a stream gather
+//! stands in `lead.rs`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

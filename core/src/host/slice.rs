@@ -13,7 +13,8 @@ impl Sender<Bytes> {
     ///
     /// An imported sender gives them to the stream at once where nothing stands in the way.
     /// They are copied where there is no credit yet, where other messages go first or small
-    /// ones go along, and what the stream does not take is; an exported sender copies all.
+    /// ones go along, and what the stream does not take is. Exported senders, those that
+    /// reopen or send a fixed number, and links with a checksum copy all.
     ///
     /// Dropping the operation before it is ready means that nothing was sent.
     ///

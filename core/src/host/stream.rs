@@ -23,7 +23,8 @@ pub trait Stream: Send + Sync + 'static {
 
 /// A stream whose reads and writes may block a thread, for at most a given time.
 pub trait BlockingStream: Stream {
-    /// Reads at least one byte; `Ok(0)` is the end of the stream.
+    /// Reads at least one byte; `Ok(0)` is the end of the stream. What `into` holds before is
+    /// of no use to anybody; only what was read may be counted.
     ///
     /// # Errors
     ///
