@@ -387,7 +387,10 @@ impl LinkCell {
                 mine_cells: Vec::new(),
                 theirs_cells: Vec::new(),
                 cells: Cells::default(),
-                output: Output::new(),
+                output: match config.window {
+                    0 => Output::new(),
+                    window => Output::on_line(config.packet, window),
+                },
                 kept: Vec::new(),
                 up_wakers: Vec::new(),
                 down_wakers: Vec::new(),
@@ -426,7 +429,7 @@ impl LinkCell {
             return;
         }
         // After our goodbye the stream's end is what we asked for.
-        let error = match (error, state.parting()) {
+        let error = match (self.io.stream().explain(error), state.parting()) {
             (LinkError::Closed | LinkError::Io(_), Some(reason)) => LinkError::Local(reason),
             _ => error,
         };
