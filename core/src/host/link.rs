@@ -428,8 +428,9 @@ impl LinkCell {
         if state.down.is_some() {
             return;
         }
+        let error = self.io.stream().explain(error);
         // After our goodbye the stream's end is what we asked for.
-        let error = match (self.io.stream().explain(error), state.parting()) {
+        let error = match (error, state.parting()) {
             (LinkError::Closed | LinkError::Io(_), Some(reason)) => LinkError::Local(reason),
             _ => error,
         };
