@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use netchan::testing::{Faults, FaultyLine};
 use netchan::{Config, LinkError, LinkEvent, Message, Node, Peer, Reconnect, proto};
-use netchan_serial::{self as serial, Options};
+use netchan_serial::{self as serial, OpenError, Opening, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open as open_file};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -190,6 +190,11 @@ impl Cable {
         }
     }
 
+    /// The time of the line.
+    pub fn passed(&self) -> Duration {
+        self.shared.epoch.elapsed()
+    }
+
     pub fn heal(&self) {
         self.line().heal();
     }
@@ -277,6 +282,8 @@ pub struct Ground {
     pub cable: Cable,
     pub station: Node,
     pub dashboard: Node,
+    /// Of both sides.
+    pub options: Options,
 }
 
 impl Ground {
@@ -287,23 +294,19 @@ impl Ground {
     pub fn with(cable: Cable, options: Options) -> Self {
         let station = station();
         serial::serve(&station, cable.port(1), options).expect("a pty");
-        Self { cable, station, dashboard: Node::new("dashboard") }
+        Self { cable, station, dashboard: Node::new("dashboard"), options }
     }
 
-    pub fn open(&self) -> Result<Peer, serial::OpenError> {
-        open(&self.dashboard, &self.cable.port(0)).wait()
+    pub fn opening(&self) -> Opening {
+        serial::open(&self.dashboard, self.cable.port(0)).options(self.options)
+    }
+
+    pub fn open(&self) -> Result<Peer, OpenError> {
+        self.opening().wait()
     }
 }
 
 /// A node that is left shows no patience: nothing here is to be waited for.
 pub fn station() -> Node {
     Node::with_config("station", Config::default().linger(Duration::ZERO)).expect("a good name")
-}
-
-pub fn open_with(node: &Node, path: &Path, options: Options) -> serial::Opening {
-    serial::open(node, path).options(options)
-}
-
-pub fn open(node: &Node, path: &Path) -> serial::Opening {
-    open_with(node, path, options())
 }
