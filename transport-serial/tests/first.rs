@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::{Cable, Ground, Outcome, SOON, Tick, spawn, tick};
+use common::{Cable, Outcome, Pair, SOON, Tick, spawn, tick};
 use netchan::{Client, Receiver, RecvError, Sender, Server};
 
 #[test]
 fn values_arrive_in_order_and_then_the_end() -> Outcome {
-    let ground = Ground::new(Cable::new());
-    let mut ticks: Sender<Tick> = ground.station.export("ticks")?;
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::new());
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let board = pair.open()?;
     assert_eq!(board.info().name, "station");
     let mut got = board.import::<Receiver<Tick>>("ticks").wait()?;
     let sending = spawn(move || {
@@ -29,10 +29,10 @@ fn values_arrive_in_order_and_then_the_end() -> Outcome {
 
 #[test]
 fn both_directions_and_a_method() -> Outcome {
-    let ground = Ground::new(Cable::new());
-    let mut orders: Receiver<Tick> = ground.station.export("orders")?;
-    let mut twice: Server<Tick, Tick> = ground.station.export("twice")?;
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::new());
+    let mut orders: Receiver<Tick> = pair.station.export("orders")?;
+    let mut twice: Server<Tick, Tick> = pair.station.export("twice")?;
+    let board = pair.open()?;
     let mut out = board.import::<Sender<Tick>>("orders").wait()?;
     let client = board.import::<Client<Tick, Tick>>("twice").wait()?;
     let serving = spawn(move || {
@@ -55,9 +55,9 @@ fn both_directions_and_a_method() -> Outcome {
 
 #[test]
 fn large_messages_pass_in_parts() -> Outcome {
-    let ground = Ground::new(Cable::new());
-    let mut blobs: Sender<Vec<u8>> = ground.station.export("blobs")?;
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::new());
+    let mut blobs: Sender<Vec<u8>> = pair.station.export("blobs")?;
+    let board = pair.open()?;
     let mut got = board.import::<Receiver<Vec<u8>>>("blobs").wait()?;
     let blob: Vec<u8> = (0..60_000_u32).map(|n| (n * 7) as u8).collect();
     let sent = blob.clone();

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Cable, Ground, Outcome, SOON, Task, Tick, eventually, next_down, options, spawn, tick};
+use common::{Cable, Outcome, Pair, SOON, Task, Tick, eventually, next_down, options, spawn, tick};
 use netchan::proto::Fault;
 use netchan::testing::Faults;
 use netchan::{
@@ -44,12 +44,12 @@ fn a_bad_line_delivers_everything_once_in_order_unaltered() -> Outcome {
     for seed in 1..=rounds {
         // Long packets are damaged more often, short ones are more.
         let options = options().packet(if seed % 2 == 0 { 240 } else { 64 });
-        let ground = Ground::with(Cable::disturbed(bad(), seed), options);
-        let mut up: Sender<Tick> = ground.station.export("up")?;
-        let mut down: Receiver<Tick> = ground.station.export("down")?;
-        let mut blobs: Sender<Vec<u8>> = ground.station.export("blobs")?;
-        let serving = serve_twice(ground.station.export("twice")?);
-        let board = ground.open()?;
+        let pair = Pair::with(Cable::disturbed(bad(), seed), options);
+        let mut up: Sender<Tick> = pair.station.export("up")?;
+        let mut down: Receiver<Tick> = pair.station.export("down")?;
+        let mut blobs: Sender<Vec<u8>> = pair.station.export("blobs")?;
+        let serving = serve_twice(pair.station.export("twice")?);
+        let board = pair.open()?;
         let mut got = board.import::<Receiver<Tick>>("up").timeout(SOON).wait()?;
         let mut out = board.import::<Sender<Tick>>("down").timeout(SOON).wait()?;
         let mut whole = board.import::<Receiver<Vec<u8>>>("blobs").timeout(SOON).wait()?;
@@ -82,9 +82,9 @@ fn a_bad_line_delivers_everything_once_in_order_unaltered() -> Outcome {
             assert_eq!(sent.join(), Ok(()), "seed {seed}");
         }
         assert!(board.is_up());
-        let disturbed: u64 = ground.cable.line().wires.iter().map(|wire| wire.count).sum();
+        let disturbed: u64 = pair.cable.line().wires.iter().map(|wire| wire.count).sum();
         assert!(disturbed > 4, "seed {seed}: only {disturbed} faults");
-        drop(ground.station);
+        drop(pair.station);
         serving.join();
     }
     Ok(())
@@ -92,16 +92,16 @@ fn a_bad_line_delivers_everything_once_in_order_unaltered() -> Outcome {
 
 #[test]
 fn text_of_a_boot_loader_before_and_during_a_session_does_no_harm() -> Outcome {
-    let ground = Ground::new(Cable::disturbed(Faults { insert: 300, ..Faults::default() }, 7));
+    let pair = Pair::new(Cable::disturbed(Faults { insert: 300, ..Faults::default() }, 7));
     let text = b"\r\nU-Boot SPL 2024.01 (Jan 01 2024)\r\nHit any key to stop autoboot:  0\r\nAT+CGMM\r\n";
-    let mut ticks: Sender<Tick> = ground.station.export("ticks")?;
-    for wire in &mut ground.cable.line().wires {
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    for wire in &mut pair.cable.line().wires {
         wire.push(netchan::proto::Instant::ZERO, text);
     }
-    let board = ground.open()?;
+    let board = pair.open()?;
     let mut got = board.import::<Receiver<Tick>>("ticks").timeout(SOON).wait()?;
     for n in 0..50 {
-        ground.cable.line().wires[(n % 2) as usize].push(netchan::proto::Instant::ZERO, text);
+        pair.cable.line().wires[(n % 2) as usize].push(netchan::proto::Instant::ZERO, text);
         ticks.send(tick(n)).timeout(SOON).wait()?;
         assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(n)));
     }
@@ -110,9 +110,9 @@ fn text_of_a_boot_loader_before_and_during_a_session_does_no_harm() -> Outcome {
 
 #[test]
 fn a_line_that_stands_still_holds_its_sender_back() -> Outcome {
-    let ground = Ground::new(Cable::new());
-    let mut readings: Receiver<String> = ground.station.export("readings")?;
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::new());
+    let mut readings: Receiver<String> = pair.station.export("readings")?;
+    let board = pair.open()?;
     let mut out = board.import::<Sender<String>>("readings").wait()?;
     let reading = "x".repeat(100);
     // As many as make the window of credit wide.
@@ -120,7 +120,7 @@ fn a_line_that_stands_still_holds_its_sender_back() -> Outcome {
         out.send(reading.clone()).timeout(SOON).wait()?;
         readings.recv().timeout(SOON).wait()?;
     }
-    ground.cable.deafen();
+    pair.cable.deafen();
     let mut accepted = 0;
     let refused = loop {
         match out.send(reading.clone()).timeout(Duration::from_millis(300)).wait() {
@@ -132,7 +132,7 @@ fn a_line_that_stands_still_holds_its_sender_back() -> Outcome {
     assert_eq!(refused, SendCause::Deadline);
     // Two windows of four packets with two readings each, and one message beyond.
     assert!(accepted <= 20, "{accepted} readings wait in front of a line that takes none");
-    ground.cable.heal();
+    pair.cable.heal();
     for _ in 0..accepted {
         readings.recv().timeout(SOON).wait()?;
     }
@@ -141,10 +141,10 @@ fn a_line_that_stands_still_holds_its_sender_back() -> Outcome {
 
 #[test]
 fn a_call_does_not_wait_for_a_bulk_transfer_that_goes_on() -> Outcome {
-    let ground = Ground::with(Cable::new().baud(115_200), options().baud(115_200));
-    let mut blobs: Receiver<Vec<u8>> = ground.station.export("blobs")?;
-    let serving = serve_twice(ground.station.export("twice")?);
-    let board = ground.open()?;
+    let pair = Pair::with(Cable::new().baud(115_200), options().baud(115_200));
+    let mut blobs: Receiver<Vec<u8>> = pair.station.export("blobs")?;
+    let serving = serve_twice(pair.station.export("twice")?);
+    let board = pair.open()?;
     let mut out = board.import::<Sender<Vec<u8>>>("blobs").wait()?;
     let client = board.import::<Client<Tick, Tick>>("twice").wait()?;
     assert_eq!(client.call(tick(1)).timeout(SOON).wait(), Ok(tick(2)));
@@ -162,63 +162,63 @@ fn a_call_does_not_wait_for_a_bulk_transfer_that_goes_on() -> Outcome {
     // The window of four packets takes 87 ms, and one packet waits behind it.
     assert!(took.iter().all(|took| *took < Duration::from_millis(300)), "calls took {took:?}");
     assert_eq!(blobs.recv().timeout(SOON).wait()?.len(), 33_000);
-    drop(ground.station);
+    drop(pair.station);
     serving.join();
     Ok(())
 }
 
 #[test]
 fn what_was_sent_is_delivered_before_a_node_leaves_also_on_a_bad_line() -> Outcome {
-    let ground = Ground::new(Cable::disturbed(bad(), 11).baud(460_800));
-    let mut orders: Receiver<Tick> = ground.station.export("orders")?;
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::disturbed(bad(), 11).baud(460_800));
+    let mut orders: Receiver<Tick> = pair.station.export("orders")?;
+    let board = pair.open()?;
     let mut out = board.import::<Sender<Tick>>("orders").timeout(SOON).wait()?;
     for n in 0..200 {
         out.send(tick(n)).timeout(SOON).wait()?;
     }
     drop((out, board));
-    assert_eq!(ground.dashboard.shutdown(SOON), 0, "values were not delivered");
+    assert_eq!(pair.dashboard.shutdown(SOON), 0, "values were not delivered");
     for n in 0..200 {
         assert_eq!(orders.recv().timeout(SOON).wait(), Ok(tick(n)));
     }
-    assert_eq!(next_down(&ground.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
+    assert_eq!(next_down(&pair.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
     Ok(())
 }
 
 #[test]
 fn a_goodbye_is_quick_where_the_peer_answers() -> Outcome {
-    let ground = Ground::new(Cable::new());
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::new());
+    let board = pair.open()?;
     let start = Instant::now();
-    assert_eq!(ground.dashboard.shutdown(SOON), 0);
+    assert_eq!(pair.dashboard.shutdown(SOON), 0);
     // Without an acknowledgement it would be half a second and more.
     assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
     assert_eq!(board.down().timeout(SOON).wait().dead(), Dead::here(Reason::Shutdown));
-    assert_eq!(next_down(&ground.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
+    assert_eq!(next_down(&pair.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
     Ok(())
 }
 
 /// With a dead-time for tests.
-fn impatient() -> Ground {
+fn impatient() -> Pair {
     let options = options().dead_time(Duration::from_millis(400));
-    Ground::with(Cable::new(), options)
+    Pair::with(Cable::new(), options)
 }
 
 #[test]
 fn a_broken_wire_is_noticed_within_the_dead_time_and_a_quarter() -> Outcome {
-    let ground = impatient();
-    let mut ticks: Sender<Tick> = ground.station.export("ticks")?;
-    let board = ground.open()?;
+    let pair = impatient();
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let board = pair.open()?;
     let mut got = board.import::<Receiver<Tick>>("ticks").wait()?;
     ticks.send(tick(1)).wait()?;
     assert_eq!(got.recv().timeout(SOON).wait()?, tick(1));
-    ground.cable.deafen();
+    pair.cable.deafen();
     let start = Instant::now();
     assert_eq!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(Dead::here(Reason::Unresponsive))));
     let took = start.elapsed();
     assert!(took < Duration::from_millis(500 + 100), "{took:?}");
     assert!(matches!(
-        next_down(&ground.station),
+        next_down(&pair.station),
         LinkError::Fault(Fault::Unresponsive | Fault::Unacknowledged)
     ));
     Ok(())
@@ -226,28 +226,28 @@ fn a_broken_wire_is_noticed_within_the_dead_time_and_a_quarter() -> Outcome {
 
 #[test]
 fn a_wire_that_breaks_in_one_direction_is_noticed_by_both() -> Outcome {
-    let ground = impatient();
-    let mut ticks: Sender<Tick> = ground.station.export("ticks")?;
-    let board = ground.open()?;
+    let pair = impatient();
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let board = pair.open()?;
     let mut got = board.import::<Receiver<Tick>>("ticks").wait()?;
     ticks.send(tick(1)).wait()?;
     assert_eq!(got.recv().timeout(SOON).wait()?, tick(1));
-    ground.cable.line().wires[0].deaf_until = netchan::proto::Instant::NEVER;
+    pair.cable.line().wires[0].deaf_until = netchan::proto::Instant::NEVER;
     assert!(matches!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(_))));
-    let error = next_down(&ground.station);
+    let error = next_down(&pair.station);
     assert!(matches!(error, LinkError::Fault(Fault::Unresponsive | Fault::Unacknowledged)), "{error}");
     Ok(())
 }
 
 #[test]
 fn a_stall_shorter_than_the_dead_time_is_not_noticed() -> Outcome {
-    let ground = Ground::new(Cable::new());
-    let mut ticks: Sender<Tick> = ground.station.export("ticks")?;
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::new());
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let board = pair.open()?;
     let mut got = board.import::<Receiver<Tick>>("ticks").wait()?;
     for round in 0..3 {
-        let until = netchan::proto::Instant::ZERO + ground.cable.passed() + Duration::from_millis(300);
-        for wire in &mut ground.cable.line().wires {
+        let until = netchan::proto::Instant::ZERO + pair.cable.passed() + Duration::from_millis(300);
+        for wire in &mut pair.cable.line().wires {
             wire.stalled_until = until;
         }
         ticks.send(tick(round)).timeout(SOON).wait()?;
@@ -259,9 +259,9 @@ fn a_stall_shorter_than_the_dead_time_is_not_noticed() -> Outcome {
 
 #[test]
 fn the_newest_value_gets_through_a_bad_line() -> Outcome {
-    let ground = Ground::new(Cable::disturbed(bad(), 23));
-    let gauge: Latest<Tick> = ground.station.export("gauge")?;
-    let board = ground.open()?;
+    let pair = Pair::new(Cable::disturbed(bad(), 23));
+    let gauge: Latest<Tick> = pair.station.export("gauge")?;
+    let board = pair.open()?;
     let mut seen = board.import::<Watch<Tick>>("gauge").timeout(SOON).wait()?;
     for n in 1..=500 {
         gauge.set(tick(n))?;

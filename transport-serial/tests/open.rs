@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Cable, Ground, Outcome, Pty, Task, options, spawn, station};
+use common::{Cable, Outcome, Pair, Pty, Task, options, spawn, station};
 use netchan::proto::Fault;
 use netchan::{LinkError, Node, Peer};
 use netchan_serial::{self as serial, Board, OpenError, Reset, Usb};
@@ -115,12 +115,12 @@ fn a_file_is_no_serial_port() {
 
 #[test]
 fn a_port_in_use_is_busy_and_its_user_is_not_disturbed() -> Outcome {
-    let ground = Ground::new(Cable::new());
-    let peer = ground.open()?;
+    let pair = Pair::new(Cable::new());
+    let peer = pair.open()?;
     let other = Node::new("other");
     for _ in 0..3 {
         let slower = options().baud(1200);
-        let opening = serial::open(&other, ground.cable.port(0)).options(slower);
+        let opening = serial::open(&other, pair.cable.port(0)).options(slower);
         let error = opening.wait().expect_err("it is in use");
         assert!(matches!(error, OpenError::Busy(_)), "{error:?}");
         assert!(format!("{error:?}").contains("close the other program"), "{error:?}");
@@ -129,7 +129,7 @@ fn a_port_in_use_is_busy_and_its_user_is_not_disturbed() -> Outcome {
     peer.close();
     peer.down().wait();
     // And free again, as soon as the last words are said.
-    let again = common::eventually("the port is free", || ground.open().ok());
+    let again = common::eventually("the port is free", || pair.open().ok());
     assert!(again.is_up());
     Ok(())
 }
@@ -148,12 +148,12 @@ fn a_port_without_control_lines_cannot_reset_a_board() -> Outcome {
 
 #[test]
 fn a_board_is_found_by_its_name_among_other_ports() -> Outcome {
-    let ground = Ground::new(Cable::new());
+    let pair = Pair::new(Cable::new());
     let other = Cable::new();
     let gauge = Node::new("gauge");
     serial::serve(&gauge, other.port(1), options())?;
     let silent = Pty::new()?;
-    let ports = ["/dev/ttyNONE".into(), silent.path.clone(), ground.cable.port(0), other.port(0)];
+    let ports = ["/dev/ttyNONE".into(), silent.path.clone(), pair.cable.port(0), other.port(0)];
 
     let find = |node: &Node, name: &str| -> Result<Peer, OpenError> {
         let board = Board::named(name).among(ports.clone());

@@ -5,9 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{
-    Cable, Ground, Outcome, SOON, Tick, eventually, next_down, options, quick, spawn, station, tick,
-};
+use common::{Cable, Outcome, Pair, SOON, Tick, eventually, next_down, options, quick, spawn, station, tick};
 use netchan::proto::Fault;
 use netchan::testing::Faults;
 use netchan::{
@@ -16,15 +14,15 @@ use netchan::{
 use netchan_serial as serial;
 
 /// A dead-time for tests: whoever loses the line hears of it soon.
-fn ground() -> Ground {
-    Ground::with(Cable::new(), options().dead_time(Duration::from_millis(400)))
+fn pair() -> Pair {
+    Pair::with(Cable::new(), options().dead_time(Duration::from_millis(400)))
 }
 
 #[test]
 fn a_replugged_port_is_told_once_and_goes_on() -> Outcome {
-    let ground = ground();
-    let mut out: Sender<Tick> = ground.station.export("ticks")?;
-    let peer = ground.opening().reconnect(quick()).wait()?;
+    let pair = pair();
+    let mut out: Sender<Tick> = pair.station.export("ticks")?;
+    let peer = pair.opening().reconnect(quick()).wait()?;
     let mut ticks = peer.import::<Receiver<Tick>>("ticks").reopen().wait()?;
     for round in 0..3 {
         // A receive opens the channel again: the sender waits for that.
@@ -40,43 +38,43 @@ fn a_replugged_port_is_told_once_and_goes_on() -> Outcome {
         sent?;
         drained?;
         out = back;
-        ground.cable.unplug(0);
+        pair.cable.unplug(0);
         let told = ticks.recv().timeout(SOON).wait();
         let dead = Dead::here(Reason::LinkLost);
         assert_eq!(told, Err(RecvError::Interrupted { dead, taken: 4 }), "round {round}");
         // The station has its own port still, and hears nothing any more.
         eventually("the exporter notices it too", || (out.importers() == 0).then_some(()));
-        ground.cable.plug(0);
+        pair.cable.plug(0);
     }
     drop(out);
-    drop(ground.station);
+    drop(pair.station);
     Ok(())
 }
 
 #[test]
 fn both_ends_may_be_unplugged_at_a_time() -> Outcome {
-    let ground = ground();
-    let mut into: Receiver<Tick> = ground.station.export("orders")?;
-    let peer = ground.opening().reconnect(quick()).wait()?;
+    let pair = pair();
+    let mut into: Receiver<Tick> = pair.station.export("orders")?;
+    let peer = pair.opening().reconnect(quick()).wait()?;
     let mut orders = peer.import::<Sender<Tick>>("orders").reopen().wait()?;
     for n in 0..3 {
         orders.send(tick(n)).timeout(SOON).wait()?;
         assert_eq!(into.recv().timeout(SOON).wait()?, tick(n));
     }
     orders.drain().timeout(SOON).wait()?;
-    ground.cable.deafen();
+    pair.cable.deafen();
     orders.send(tick(3)).timeout(SOON).wait()?;
     let down = peer.down();
     for end in [0, 1] {
-        ground.cable.unplug(end);
+        pair.cable.unplug(end);
     }
     down.timeout(SOON).wait();
     let refused = orders.send(tick(4)).timeout(SOON).wait().expect_err("the session is over");
     let SendCause::Interrupted { account, .. } = refused.cause() else { panic!("{refused}") };
     assert_eq!((account.confirmed, account.in_doubt, account.unsent), (3, 1, 0));
-    ground.cable.heal();
+    pair.cable.heal();
     for end in [1, 0] {
-        ground.cable.plug(end);
+        pair.cable.plug(end);
     }
     orders.send(tick(5)).timeout(SOON).wait()?;
     assert_eq!(into.recv().timeout(SOON).wait()?, tick(5), "what was in doubt is not sent again");
@@ -85,21 +83,21 @@ fn both_ends_may_be_unplugged_at_a_time() -> Outcome {
 
 #[test]
 fn a_board_that_was_reset_is_told_as_restarted_and_its_channels_go_on() -> Outcome {
-    let ground = ground();
-    let mut out: Sender<Tick> = ground.station.export("ticks")?;
-    let peer = ground.opening().reconnect(quick()).wait()?;
+    let pair = pair();
+    let mut out: Sender<Tick> = pair.station.export("ticks")?;
+    let peer = pair.opening().reconnect(quick()).wait()?;
     let mut ticks = peer.import::<Receiver<Tick>>("ticks").reopen().wait()?;
     out.send(tick(1)).timeout(SOON).wait()?;
     assert_eq!(ticks.recv().timeout(SOON).wait()?, tick(1));
 
     // A reset says no goodbye: the wire is dead while the old program ends.
-    ground.cable.deafen();
+    pair.cable.deafen();
     drop(out);
-    drop(ground.station);
+    drop(pair.station);
     let reset = station();
     let mut out: Sender<Tick> = reset.export("ticks")?;
-    eventually("the port is free", || serial::serve(&reset, ground.cable.port(1), ground.options).ok());
-    ground.cable.heal();
+    eventually("the port is free", || serial::serve(&reset, pair.cable.port(1), pair.options).ok());
+    pair.cable.heal();
     assert_eq!(
         ticks.recv().timeout(SOON).wait(),
         Err(RecvError::Interrupted { dead: Dead::here(Reason::PeerRestarted), taken: 1 })
@@ -107,44 +105,44 @@ fn a_board_that_was_reset_is_told_as_restarted_and_its_channels_go_on() -> Outco
     let receiving = spawn(move || ticks.recv().timeout(SOON).wait());
     out.send(tick(2)).timeout(SOON).wait()?;
     assert_eq!(receiving.join(), Ok(tick(2)));
-    assert_eq!(next_down(&ground.dashboard), LinkError::Fault(Fault::Restarted(Reason::PeerRestarted)));
+    assert_eq!(next_down(&pair.dashboard), LinkError::Fault(Fault::Restarted(Reason::PeerRestarted)));
     Ok(())
 }
 
 #[test]
 fn a_host_that_starts_over_takes_the_place_of_its_earlier_self() -> Outcome {
-    let ground = ground();
-    let mut out: Sender<Tick> = ground.station.export("ticks")?;
+    let pair = pair();
+    let mut out: Sender<Tick> = pair.station.export("ticks")?;
     for round in 0..3 {
         // Killed: no goodbye is heard, and the board still has the session.
         let host = station();
         let peer = eventually("the port is free", || {
-            serial::open(&host, ground.cable.port(0)).options(ground.options).wait().ok()
+            serial::open(&host, pair.cable.port(0)).options(pair.options).wait().ok()
         });
         let mut ticks = peer.import::<Receiver<Tick>>("ticks").wait()?;
         out.send(tick(round)).timeout(SOON).wait()?;
         assert_eq!(ticks.recv().timeout(SOON).wait()?, tick(round));
-        ground.cable.deafen();
+        pair.cable.deafen();
         drop((ticks, peer, host));
-        ground.cable.heal();
+        pair.cable.heal();
     }
     Ok(())
 }
 
 #[test]
 fn a_call_under_way_when_the_plug_is_pulled_is_told() -> Outcome {
-    let ground = ground();
-    let mut twice: Server<Tick, Tick> = ground.station.export("twice")?;
-    let peer = ground.opening().reconnect(quick()).wait()?;
+    let pair = pair();
+    let mut twice: Server<Tick, Tick> = pair.station.export("twice")?;
+    let peer = pair.opening().reconnect(quick()).wait()?;
     let client = peer.import::<Client<Tick, Tick>>("twice").wait()?;
     let calling = spawn(move || client.call(tick(1)).timeout(SOON).wait());
     let request = twice.recv().timeout(SOON).wait()?;
-    ground.cable.unplug(0);
+    pair.cable.unplug(0);
     let error = calling.join().expect_err("no answer can come");
     assert!(error.to_string().contains("the link was lost"), "{error}");
     // The answer finds nobody, and does no harm.
     let _ = request.reply(tick(2)).timeout(SOON).wait();
-    ground.cable.plug(0);
+    pair.cable.plug(0);
     let client = peer.import::<Client<Tick, Tick>>("twice").timeout(SOON).wait()?;
     let serving = spawn(move || {
         let request = twice.recv().timeout(SOON).wait().expect("a call");
@@ -158,12 +156,12 @@ fn a_call_under_way_when_the_plug_is_pulled_is_told() -> Outcome {
 
 #[test]
 fn a_port_that_does_not_come_back_is_given_up() -> Outcome {
-    let ground = ground();
-    let _out: Sender<Tick> = ground.station.export("ticks")?;
+    let pair = pair();
+    let _out: Sender<Tick> = pair.station.export("ticks")?;
     let how: Reconnect = quick().give_up_after(Duration::from_millis(300));
-    let peer = ground.opening().reconnect(how).wait()?;
+    let peer = pair.opening().reconnect(how).wait()?;
     let mut ticks = peer.import::<Receiver<Tick>>("ticks").reopen().wait()?;
-    ground.cable.unplug(0);
+    pair.cable.unplug(0);
     assert!(matches!(ticks.recv().timeout(SOON).wait(), Err(RecvError::Interrupted { .. })));
     assert_eq!(ticks.recv().timeout(SOON).wait(), Err(RecvError::Dead(Dead::here(Reason::LinkLost))));
     Ok(())
@@ -171,18 +169,18 @@ fn a_port_that_does_not_come_back_is_given_up() -> Outcome {
 
 #[test]
 fn another_board_on_the_same_port_is_not_taken_for_the_one_before() -> Outcome {
-    let ground = ground();
-    let _out: Sender<Tick> = ground.station.export("ticks")?;
-    let peer = ground.opening().reconnect(quick()).wait()?;
+    let pair = pair();
+    let _out: Sender<Tick> = pair.station.export("ticks")?;
+    let peer = pair.opening().reconnect(quick()).wait()?;
     let mut ticks = peer.import::<Receiver<Tick>>("ticks").reopen().wait()?;
-    ground.cable.unplug(1);
+    pair.cable.unplug(1);
     assert!(matches!(ticks.recv().timeout(SOON).wait(), Err(RecvError::Interrupted { .. })));
-    ground.cable.plug(1);
+    pair.cable.plug(1);
     // The station is back on its port before anybody else; so it is taken off it.
-    drop(ground.station);
+    drop(pair.station);
     let other = Node::new("impostor");
     let mut out: Sender<Tick> = other.export("ticks")?;
-    eventually("the port is free", || serial::serve(&other, ground.cable.port(1), ground.options).ok());
+    eventually("the port is free", || serial::serve(&other, pair.cable.port(1), pair.options).ok());
     assert!(out.send(tick(1)).timeout(Duration::from_millis(300)).wait().is_err(), "somebody imported it");
     assert_eq!(ticks.recv().timeout(Duration::from_millis(50)).wait(), Err(RecvError::Deadline));
     Ok(())
@@ -192,9 +190,9 @@ fn another_board_on_the_same_port_is_not_taken_for_the_one_before() -> Outcome {
 fn a_line_that_is_bad_and_comes_and_goes_loses_nothing_that_it_does_not_tell() -> Outcome {
     let rounds = if std::env::var_os("NETCHAN_LONG").is_some() { 60 } else { 8 };
     let faults = Faults { flip: 5000, lose: 8000, insert: 8000, duplicate: 9000, ..Faults::default() };
-    let ground = Ground::with(Cable::disturbed(faults, 5), options().dead_time(Duration::from_millis(400)));
-    let mut out: Sender<Tick> = ground.station.export("ticks")?;
-    let peer = ground.opening().timeout(SOON).reconnect(quick()).wait()?;
+    let pair = Pair::with(Cable::disturbed(faults, 5), options().dead_time(Duration::from_millis(400)));
+    let mut out: Sender<Tick> = pair.station.export("ticks")?;
+    let peer = pair.opening().timeout(SOON).reconnect(quick()).wait()?;
     let mut ticks = peer.import::<Receiver<Tick>>("ticks").reopen().timeout(SOON).wait()?;
     let sending = spawn(move || {
         let mut n = 0;
@@ -214,8 +212,8 @@ fn a_line_that_is_bad_and_comes_and_goes_loses_nothing_that_it_does_not_tell() -
                 last = Some(value.n);
                 in_session += 1;
                 if in_session == 40 {
-                    ground.cable.unplug(told % 2);
-                    ground.cable.plug(told % 2);
+                    pair.cable.unplug(told % 2);
+                    pair.cable.plug(told % 2);
                 }
             }
             Err(RecvError::Interrupted { taken, .. }) => {
@@ -226,23 +224,23 @@ fn a_line_that_is_bad_and_comes_and_goes_loses_nothing_that_it_does_not_tell() -
         }
     }
     drop((ticks, peer));
-    drop(ground.dashboard);
+    drop(pair.dashboard);
     sending.join();
     Ok(())
 }
 
 #[test]
 fn a_value_that_is_watched_is_there_again_after_a_replug() -> Outcome {
-    let ground = ground();
-    let gauge = ground.station.export::<netchan::Latest<Tick>>("gauge")?;
+    let pair = pair();
+    let gauge = pair.station.export::<netchan::Latest<Tick>>("gauge")?;
     gauge.set(tick(7))?;
-    let peer = ground.opening().reconnect(quick()).wait()?;
+    let peer = pair.opening().reconnect(quick()).wait()?;
     let mut seen = peer.import::<Watch<Tick>>("gauge").reopen().wait()?;
     assert_eq!(seen.changed().timeout(SOON).wait()?, tick(7));
-    ground.cable.unplug(0);
+    pair.cable.unplug(0);
     assert!(matches!(seen.changed().timeout(SOON).wait(), Err(RecvError::Interrupted { .. })));
     gauge.set(tick(8))?;
-    ground.cable.plug(0);
+    pair.cable.plug(0);
     assert_eq!(seen.changed().timeout(SOON).wait()?, tick(8));
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netchan::testing::{Faults, FaultyLine};
-use netchan::{Config, LinkError, LinkEvent, Message, Node, Peer, Reconnect, proto};
+use netchan::{Client, Config, LinkError, LinkEvent, Message, Node, Peer, Reconnect, Server, proto};
 use netchan_serial::{self as serial, OpenError, Opening, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open as open_file};
@@ -278,7 +278,7 @@ fn carry(shared: &Shared, alarm: &io::PipeReader) {
 }
 
 /// A station that serves one end of a cable, and a dashboard that opens the other one.
-pub struct Ground {
+pub struct Pair {
     pub cable: Cable,
     pub station: Node,
     pub dashboard: Node,
@@ -286,7 +286,7 @@ pub struct Ground {
     pub options: Options,
 }
 
-impl Ground {
+impl Pair {
     pub fn new(cable: Cable) -> Self {
         Self::with(cable, options())
     }
@@ -309,4 +309,55 @@ impl Ground {
 /// A node that is left shows no patience: nothing here is to be waited for.
 pub fn station() -> Node {
     Node::with_config("station", Config::default().linger(Duration::ZERO)).expect("a good name")
+}
+
+/// A node with a line to each of its visitors, and to one that must never notice what happens on
+/// other lines: what the lessons that hold on every transport need.
+pub struct Ground {
+    pub node: Node,
+    witness: Client<Tick, Tick>,
+    _witness_node: Node,
+    cables: Mutex<Vec<Cable>>,
+}
+
+impl Ground {
+    pub fn new() -> Self {
+        let node = Node::new("ground");
+        let mut server: Server<Tick, Tick> = node.export("witness").expect("the first export");
+        thread::spawn(move || {
+            while let Ok(request) = server.recv().wait() {
+                let n = request.n;
+                let _ = request.reply(tick(n + 1)).wait();
+            }
+        });
+        let cables = Mutex::new(Vec::new());
+        let (witness_node, peer) = visit(&node, &cables);
+        let witness = peer.import("witness").wait().expect("it is exported");
+        let ground = Self { node, witness, _witness_node: witness_node, cables };
+        ground.others_go_on();
+        ground
+    }
+
+    /// Another node, and its link to this one, over a line of its own.
+    pub fn visitor(&self) -> (Node, Peer) {
+        visit(&self.node, &self.cables)
+    }
+
+    /// The link beside still works.
+    #[track_caller]
+    pub fn others_go_on(&self) {
+        assert_eq!(self.witness.call(tick(1)).timeout(SOON).wait(), Ok(tick(2)), "another link is disturbed");
+    }
+}
+
+/// A visitor on a line that now and then loses a byte.
+fn visit(node: &Node, cables: &Mutex<Vec<Cable>>) -> (Node, Peer) {
+    let mut cables = cables.lock().expect("nobody panics here");
+    let faults = Faults { flip: 20_000, lose: 40_000, insert: 40_000, ..Faults::default() };
+    let cable = Cable::disturbed(faults, cables.len() as u64);
+    serial::serve(node, cable.port(1), options()).expect("a pty");
+    let visitor = Node::new("visitor");
+    let peer = serial::open(&visitor, cable.port(0)).options(options()).wait().expect("a link");
+    cables.push(cable);
+    (visitor, peer)
 }
