@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netchan::host::{BlockingStream, Stream};
 use serial2::{KeepSettings, SerialPort, Settings};
@@ -15,6 +15,11 @@ use crate::{OpenError, Options, Reset};
 /// The longest a call may wait where the system cannot wait for a port and for its closing
 /// at a time. Elsewhere a call is made only when the port is ready.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// How long a port may still be in use: whoever had it last says its last words first.
+const BUSY_WAIT: Duration = Duration::from_millis(400);
+/// How often that is looked at.
+const BUSY_LOOK: Duration = Duration::from_millis(10);
 
 /// An open port. A clone is another handle to it.
 #[derive(Debug, Clone)]
@@ -34,18 +39,16 @@ impl Tty {
     /// Opens the port for this program alone.
     pub(crate) fn open(path: &Path, options: &Options, first: bool) -> Result<Self, OpenError> {
         let failed = |error: io::Error| OpenError::of(path, error);
-        // Its settings are not touched before it is ours.
-        let mut port = SerialPort::open(path, KeepSettings).map_err(failed)?;
-        claim(&port).map_err(failed)?;
-        let mut settings = port.get_configuration().map_err(failed)?;
-        configure(&mut settings, options.baud).map_err(failed)?;
-        port.set_configuration(&settings).map_err(failed)?;
-        keep_up(&port).map_err(failed)?;
-        port.set_read_timeout(SLICE).map_err(failed)?;
-        port.set_write_timeout(SLICE).map_err(failed)?;
-        if first {
-            reset(&port, options.reset).map_err(failed)?;
-        }
+        let until = Instant::now() + BUSY_WAIT;
+        let port = loop {
+            match open_alone(path) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < until => {
+                    thread::sleep(BUSY_LOOK);
+                }
+                result => break result.map_err(failed)?,
+            }
+        };
+        let port = prepare(port, options, first).map_err(failed)?;
         let shared = Shared {
             port: Mutex::new(Some(Arc::new(port))),
             #[cfg(unix)]
@@ -58,6 +61,31 @@ impl Tty {
         let port = self.shared.port.lock().unwrap_or_else(PoisonError::into_inner);
         port.clone().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
+}
+
+/// Opens it, and nobody else does. Its settings are not touched before it is ours.
+fn open_alone(path: &Path) -> io::Result<SerialPort> {
+    let port = SerialPort::open(path, KeepSettings)?;
+    claim(&port)?;
+    Ok(port)
+}
+
+/// Makes the port as it is to be, or lets go of it.
+fn prepare(mut port: SerialPort, options: &Options, first: bool) -> io::Result<SerialPort> {
+    let mut prepare = || {
+        let mut settings = port.get_configuration()?;
+        configure(&mut settings, options.baud)?;
+        port.set_configuration(&settings)?;
+        keep_up(&port)?;
+        port.set_read_timeout(SLICE)?;
+        port.set_write_timeout(SLICE)?;
+        if first { reset(&port, options.reset) } else { Ok(()) }
+    };
+    let result = prepare();
+    if result.is_err() {
+        release(&port);
+    }
+    result.map(|()| port)
 }
 
 /// Eight data bits, no parity, one stop bit, no flow control, and no byte with a meaning.
@@ -106,11 +134,24 @@ fn claim(port: &SerialPort) -> io::Result<()> {
     Ok(rustix::termios::ioctl_tiocexcl(port)?)
 }
 
+/// The next one may open it, although a thread may still look at it for a moment, or another
+/// program holds it.
+#[cfg(unix)]
+fn release(port: &SerialPort) {
+    // Where this fails the port is gone, and nobody is kept out.
+    let _ = rustix::termios::ioctl_tiocnxcl(port);
+    let _ = rustix::fs::flock(port, rustix::fs::FlockOperation::Unlock);
+}
+
 /// The system opens it for one program.
 #[cfg(not(unix))]
 fn claim(_: &SerialPort) -> io::Result<()> {
     Ok(())
 }
+
+/// It is free when it is closed.
+#[cfg(not(unix))]
+fn release(_: &SerialPort) {}
 
 /// Closing the port does not lower DTR, which resets many boards: neither the end of this
 /// program nor a reconnect is a reason to start a board anew.
@@ -141,15 +182,10 @@ impl Stream for Tty {
     fn close(&self) {
         let port = self.shared.port.lock().unwrap_or_else(PoisonError::into_inner).take();
         #[cfg(unix)]
-        {
-            self.shared.alarm.ring();
-            if let Some(port) = port {
-                // Whoever still looks at it does so for a moment only: it is free now.
-                let _ = rustix::fs::flock(&port, rustix::fs::FlockOperation::Unlock);
-            }
+        self.shared.alarm.ring();
+        if let Some(port) = port {
+            release(&port);
         }
-        #[cfg(not(unix))]
-        drop(port);
     }
 }
 

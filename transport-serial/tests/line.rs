@@ -1,6 +1,7 @@
 //! What a bad line does: bytes are flipped, lost, doubled and invented, and nobody notices; or
 //! somebody does, and is told what it was.
 #![cfg(unix)]
+#![expect(clippy::print_stdout, reason = "figures, for who wants them")]
 
 mod common;
 
@@ -164,6 +165,29 @@ fn a_call_does_not_wait_for_a_bulk_transfer_that_goes_on() -> Outcome {
     assert_eq!(blobs.recv().timeout(SOON).wait()?.len(), 33_000);
     drop(pair.station);
     serving.join();
+    Ok(())
+}
+
+#[test]
+fn most_of_what_a_line_carries_is_messages() -> Outcome {
+    let pair = Pair::with(Cable::new().baud(115_200), options().baud(115_200));
+    let mut lines: Receiver<String> = pair.station.export("lines")?;
+    let board = pair.open()?;
+    let mut out = board.import::<Sender<String>>("lines").wait()?;
+    let text = "x".repeat(127);
+    let sending = spawn(move || (0..200).try_for_each(|_| out.send(text.clone()).timeout(SOON).wait()));
+    // The line is full when the first ones have come.
+    for _ in 0..20 {
+        lines.recv().timeout(SOON).wait()?;
+    }
+    let start = Instant::now();
+    for _ in 20..200 {
+        lines.recv().timeout(SOON).wait()?;
+    }
+    let share = 180.0 * 128.0 / (start.elapsed().as_secs_f64() * 11_520.0);
+    println!("{:.1} % of the line is messages", share * 100.0);
+    assert!(share > 0.85, "{share}");
+    sending.join().map_err(|error| error.cause())?;
     Ok(())
 }
 

@@ -116,9 +116,7 @@ fn a_host_that_starts_over_takes_the_place_of_its_earlier_self() -> Outcome {
     for round in 0..3 {
         // Killed: no goodbye is heard, and the board still has the session.
         let host = station();
-        let peer = eventually("the port is free", || {
-            serial::open(&host, pair.cable.port(0)).options(pair.options).wait().ok()
-        });
+        let peer = serial::open(&host, pair.cable.port(0)).options(pair.options).timeout(SOON).wait()?;
         let mut ticks = peer.import::<Receiver<Tick>>("ticks").wait()?;
         out.send(tick(round)).timeout(SOON).wait()?;
         assert_eq!(ticks.recv().timeout(SOON).wait()?, tick(round));
