@@ -100,7 +100,8 @@ impl Output {
     /// For a slow line that takes so many bytes in a packet and has so many packets under way.
     /// What waits behind them waits with the senders, who can still think better of it.
     pub(crate) fn on_line(packet: u32, window: u8) -> Self {
-        let full_at = packet as usize * window as usize;
+        // As much again may wait for the line to take it.
+        let full_at = packet as usize * usize::from(window.max(2) / 2);
         Self { full_at, parts_max: packet as usize, ..Self::new() }
     }
 
