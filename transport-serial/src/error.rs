@@ -124,3 +124,24 @@ impl std::error::Error for OpenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_is_told_with_what_to_do() {
+        let said = |kind: io::ErrorKind| format!("{:?}", OpenError::of(Path::new("/dev/tty1"), kind.into()));
+        assert!(
+            said(io::ErrorKind::PermissionDenied)
+                .starts_with("/dev/tty1: no permission to open it (on Linux")
+        );
+        assert!(
+            said(io::ErrorKind::NotFound).starts_with("/dev/tty1: there is no such port (is it plugged in?")
+        );
+        assert!(
+            said(io::ErrorKind::ResourceBusy).starts_with("/dev/tty1: another program has it open (close")
+        );
+        assert_eq!(said(io::ErrorKind::TimedOut), "/dev/tty1: timed out");
+    }
+}

@@ -180,12 +180,24 @@ impl Stream for Tty {
     fn finish(&self) {}
 
     fn close(&self) {
-        let port = self.shared.port.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        let port = self.port.lock().unwrap_or_else(PoisonError::into_inner).take();
         #[cfg(unix)]
-        self.shared.alarm.ring();
+        self.alarm.ring();
         if let Some(port) = port {
             release(&port);
         }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

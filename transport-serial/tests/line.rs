@@ -131,7 +131,7 @@ fn a_line_that_stands_still_holds_its_sender_back() -> Outcome {
         assert!(accepted < 1000, "nothing holds it back");
     };
     assert_eq!(refused, SendCause::Deadline);
-    // Two windows of four packets with two readings each, and one message beyond.
+    // A window of four packets with two readings each, and a little more than that behind it.
     assert!(accepted <= 20, "{accepted} readings wait in front of a line that takes none");
     pair.cable.heal();
     for _ in 0..accepted {
