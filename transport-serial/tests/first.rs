@@ -3,8 +3,15 @@
 
 mod common;
 
-use common::{Cable, Outcome, Pair, SOON, Tick, spawn, tick};
-use netchan::{Client, Receiver, RecvError, Sender, Server};
+use std::io::Read;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+
+use common::{Cable, Outcome, Pair, SOON, Tick, options, spawn, tick};
+use netchan::host::ReadWrite;
+use netchan::testing::Rng;
+use netchan::{Client, Node, Receiver, RecvError, Sender, Server};
+use netchan_serial as serial;
 
 #[test]
 fn values_arrive_in_order_and_then_the_end() -> Outcome {
@@ -65,4 +72,55 @@ fn large_messages_pass_in_parts() -> Outcome {
     assert_eq!(got.recv().timeout(SOON).wait()?, blob);
     sending.join()?;
     Ok(())
+}
+
+#[test]
+fn any_reader_and_writer_that_loses_bytes_is_a_line() -> Outcome {
+    let (a, b) = UnixStream::pair()?;
+    let (station, dashboard) = (Node::new("station"), Node::new("dashboard"));
+    let mut ticks: Sender<Tick> = station.export("ticks")?;
+    let line = |node: &Node, stream: UnixStream| -> Result<_, std::io::Error> {
+        let (reader, writer) = (Lossy(stream.try_clone()?, Rng::new(9)), stream.try_clone()?);
+        let stream = ReadWrite::new(reader, writer).with_close(move || {
+            let _ = stream.shutdown(Shutdown::Both);
+        });
+        Ok(serial::serve_stream(node, stream, options()))
+    };
+    let (served, opened) = (line(&station, a)?, line(&dashboard, b)?);
+    let board = opened.timeout(SOON).wait()?;
+    served.timeout(SOON).wait()?;
+    let mut got = board.import::<Receiver<Tick>>("ticks").timeout(SOON).wait()?;
+    for n in 0..500 {
+        ticks.send(tick(n)).timeout(SOON).wait()?;
+        assert_eq!(got.recv().timeout(SOON).wait()?, tick(n));
+    }
+    dashboard.shutdown(SOON);
+    let why = common::next_down(&station);
+    assert_eq!(why.dead().reason, netchan::Reason::Shutdown, "{why}");
+    Ok(())
+}
+
+/// Loses a byte now and then.
+struct Lossy(UnixStream, Rng);
+
+impl Read for Lossy {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let n = self.0.read(into)?;
+            if n == 0 {
+                return Ok(0);
+            }
+            let mut kept = 0;
+            for at in 0..n {
+                if !self.1.one_in(500) {
+                    into[kept] = into[at];
+                    kept += 1;
+                }
+            }
+            // None at all would be the end.
+            if kept > 0 {
+                return Ok(kept);
+            }
+        }
+    }
 }
