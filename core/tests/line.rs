@@ -136,6 +136,26 @@ fn a_bring_up_that_fails_says_what_it_met() {
     meets(&[0; 50], Fault::Noise);
 }
 
+/// Who waits for the deadline would not sleep at all, and burn a processor.
+#[test]
+fn a_deadline_that_has_come_leaves_something_to_write() {
+    let mut pair = LinePair::new(BAUD, 2, 64, 2);
+    while !pair.nodes[0].port.is_up() {
+        pair.step();
+    }
+    // The peer's first word under the session is lost, and noise comes instead.
+    pair.line.wires[1].deaf_until = Instant::NEVER;
+    pair.line.wires[1].cut();
+    pair.nodes[0].receive(&[0x80, 1, 2, 3, 0]);
+    pair.pass_ms(20);
+    let now = pair.time();
+    let port = &mut pair.nodes[0].port;
+    port.transmit();
+    let line = &port.line.as_ref().unwrap().line;
+    assert!(!line.is_confirmed() && line.counts().broken > 0);
+    assert!(!line.has_output(now) && line.deadline() > now, "{:?} at {now:?}", line.deadline());
+}
+
 #[test]
 fn a_wrong_baud_rate_is_told_as_noise() {
     // At half the rate each bit is seen as two, or as a broken frame; roughly so.

@@ -81,7 +81,7 @@ impl LinkCell {
                 state.leave.as_ref().map(|leave| (leave.phase, leave.reason, leave.at))?;
             let over = now >= at;
             let next = match phase {
-                Phase::Draining if over || state.is_written() => {
+                Phase::Draining if over || state.is_written() && self.is_delivered(&state) => {
                     state.unsent = state.count_unsent();
                     state.report_totals();
                     state.link.goodbye(reason);
@@ -110,6 +110,11 @@ impl LinkCell {
                 state = self.lock();
             }
         }
+    }
+
+    /// Whether the stream keeps nothing back; the flusher is woken when it does not any more.
+    fn is_delivered(&self, state: &LinkState) -> bool {
+        self.io.stream().is_delivered(state.output.flusher.as_ref())
     }
 
     /// The flusher goes, and the link with it: what the stream takes at once is written.

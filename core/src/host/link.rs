@@ -422,7 +422,10 @@ impl LinkCell {
                 mine_cells: Vec::new(),
                 theirs_cells: Vec::new(),
                 cells: Cells::default(),
-                output: Output::new(),
+                output: match config.window {
+                    0 => Output::new(),
+                    window => Output::on_line(config.packet, window),
+                },
                 kept: Vec::new(),
                 asked: Vec::new(),
                 up_wakers: Vec::new(),
@@ -462,6 +465,7 @@ impl LinkCell {
         if state.down.is_some() {
             return;
         }
+        let error = self.io.stream().explain(error);
         // After our goodbye the stream's end is what we asked for.
         let error = match (error, state.parting()) {
             (LinkError::Closed | LinkError::Io(_), Some(reason)) => LinkError::Local(reason),

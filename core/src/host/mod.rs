@@ -28,6 +28,7 @@ mod inbox;
 mod input;
 mod latest;
 mod lead;
+mod line;
 mod linger;
 mod link;
 mod local;

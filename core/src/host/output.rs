@@ -60,6 +60,10 @@ pub(crate) struct Output {
     pub(crate) heard: bool,
     last_write: Option<Instant>,
     room_wakers: Vec<Waker>,
+    /// No more than this gathers; senders wait, in bytes.
+    full_at: usize,
+    /// Parts of large messages in one write, in bytes: what a small one may have to wait for.
+    parts_max: usize,
 }
 
 /// Bytes of one write: gathered frames, with parts of large messages in between.
@@ -89,13 +93,23 @@ impl Output {
             heard: true,
             last_write: None,
             room_wakers: Vec::new(),
+            full_at: FULL_AT,
+            parts_max: usize::MAX,
         }
+    }
+
+    /// For a slow line that takes so many bytes in a packet and has so many packets under way.
+    /// What waits behind them waits with the senders, who can still think better of it.
+    pub(crate) fn on_line(packet: u32, window: u8) -> Self {
+        // As much again may wait for the line to take it.
+        let full_at = packet as usize * usize::from(window.max(2) / 2);
+        Self { full_at, parts_max: packet as usize, ..Self::new() }
     }
 
     /// Whether a sender has to wait for room.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= FULL_AT
+        self.bytes.len() >= self.full_at
     }
 
     /// Whether no honest peer could have let so much gather.
@@ -230,6 +244,7 @@ impl LinkState {
     /// The parts of large messages whose turn it is; their heads go into the outgoing buffer.
     fn pieces(&mut self, effects: &mut Effects) -> Vec<Piece> {
         let mut pieces = Vec::new();
+        let mut bytes = 0;
         while let Some(part) = self.proto(|link, slots| link.fragment(slots)) {
             let Some((id, cell)) = self.cell_of(part.handle) else { continue };
             let Some(message) = &cell.outbox else { continue };
@@ -251,7 +266,8 @@ impl LinkState {
             if part.last {
                 self.send_waiting(id);
             }
-            if pieces.len() * 2 + 1 >= SLICES {
+            bytes += part.len;
+            if pieces.len() * 2 + 1 >= SLICES || bytes >= self.output.parts_max {
                 break;
             }
         }

@@ -1,7 +1,10 @@
 //! What a transport gives the host runtime: a reliable duplex stream of bytes.
 
+use core::task::Waker;
 use core::time::Duration;
 use std::io::{self, IoSlice};
+
+use super::error::LinkError;
 
 /// Writing without waiting, and ending. Every transport of the host has it.
 ///
@@ -19,6 +22,19 @@ pub trait Stream: Send + Sync + 'static {
 
     /// Ends both directions: blocked reads and writes return.
     fn close(&self);
+
+    /// Whether what was written is out of this program's hands; if not, `waker` is woken when
+    /// it is. A link that leaves says goodbye after that.
+    fn is_delivered(&self, waker: Option<&Waker>) -> bool {
+        let _ = waker;
+        true
+    }
+
+    /// Why the link ends, in the light of what the stream has seen. Called under the link's
+    /// lock.
+    fn explain(&self, error: LinkError) -> LinkError {
+        error
+    }
 }
 
 /// A stream whose reads and writes may block a thread, for at most a given time.

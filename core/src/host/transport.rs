@@ -12,6 +12,7 @@ use std::time::Instant;
 
 pub use super::driver::{Driver, Handover, TaskStream};
 use super::error::LinkError;
+use super::line::LineStream;
 use super::link::{Budget, Io, LinkCell};
 use super::node::Node;
 use super::peer::Peer;
@@ -20,6 +21,7 @@ use super::stream::{BlockingStream, Stream};
 use super::sync::{self, Mutex, PoisonError};
 use super::timer;
 use super::wait::{Source, Wait, Waiting};
+pub use crate::proto::LineConfig;
 use crate::proto::{LinkConfig, LinkState, Reason};
 
 /// How a transport wants its links.
@@ -50,9 +52,32 @@ impl LinkOptions {
     }
 }
 
+/// How a transport wants its links on a lossy line.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct LineOptions {
+    /// The line itself. Its dead-time is the link's.
+    pub line: LineConfig,
+    /// How long the bring-up may take, at most an hour. 3 s by default.
+    pub hello: Duration,
+}
+
+impl LineOptions {
+    /// For such a line.
+    pub const fn new(line: LineConfig) -> Self {
+        Self { line, hello: Duration::from_secs(3) }
+    }
+
+    /// Sets [`hello`](Self::hello).
+    #[must_use]
+    pub const fn hello(self, hello: Duration) -> Self {
+        Self { hello, ..self }
+    }
+}
+
 pub(crate) fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<LinkCell>, LinkError> {
     let inner = node.inner();
-    let dead_ms = u32::try_from(inner.config.dead_time.as_millis()).unwrap_or(u32::MAX).clamp(250, 600_000);
+    let dead_ms = millis(inner.config.dead_time).clamp(250, 600_000);
     let config = LinkConfig {
         crc: options.crc,
         active: options.active,
@@ -61,9 +86,18 @@ pub(crate) fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<Link
         circuits: inner.config.channels_per_link,
         ..LinkConfig::stream(inner.identity)
     };
+    cell_with(node, io, config)
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn cell_with(node: &Node, io: Io, config: LinkConfig) -> Result<Arc<LinkCell>, LinkError> {
+    let inner = node.inner();
     let budget = Budget { floors: inner.config.reserve_per_link, pool: inner.config.lend_per_link };
     let link = Arc::new(LinkCell::new(inner, io, config, sync::random(), budget));
-    if options.active && inner.is_full() {
+    if config.active && inner.is_full() {
         return Err(LinkError::Local(Reason::NoResources));
     }
     if !inner.add_link(&link) {
@@ -107,22 +141,55 @@ impl Lobby {
 /// bring-up is complete.
 pub fn start_blocking(node: &Node, stream: Box<dyn BlockingStream>, options: LinkOptions) -> Wait<Up> {
     let started = cell(node, Io::Blocking(stream), options).and_then(|link| {
-        let threads =
-            [("netchan-write", LinkCell::attend as fn(&LinkCell)), ("netchan-read", LinkCell::drive)];
-        for (name, run) in threads {
-            let own = Arc::clone(&link);
-            let builder = sync::Builder::new().name(name.into()).stack_size(256 * 1024);
-            match builder.spawn(move || run(&own)) {
-                Ok(_) => {}
-                Err(error) => {
-                    link.fail(LinkError::Io(error.kind()));
-                    return Err(LinkError::Io(error.kind()));
-                }
-            }
-        }
+        spawn(&link, "netchan-write", LinkCell::attend)?;
+        spawn(&link, "netchan-read", LinkCell::drive)?;
         Ok(link)
     });
     Wait::new(Up { started })
+}
+
+/// Makes a link of a port that loses and alters bytes, with three threads to drive it: both
+/// sides call it, or the other one is a board. Ready when the bring-up is complete.
+///
+/// An error says what came instead of a hello: nothing, bytes that are no packets (a wrong
+/// baud rate), text, or only what this side has sent.
+///
+/// Of the port only reads, writes and [`close`](Stream::close) are used; it is closed a moment
+/// after the link is down.
+pub fn start_line(node: &Node, port: Box<dyn BlockingStream>, options: LineOptions) -> Wait<Up> {
+    let inner = node.inner();
+    let config = LinkConfig {
+        hello_ms: millis(options.hello).clamp(100, 3_600_000),
+        ..LinkConfig::line(inner.identity, &options.line, inner.config.channels_per_link)
+    };
+    let line = LineStream::new(port, options.line);
+    let started = cell_with(node, Io::Blocking(Box::new(Arc::clone(&line))), config).and_then(|link| {
+        let own = Arc::clone(&line);
+        spawn(&link, "netchan-line", move |link| own.run(link))?;
+        spawn(&link, "netchan-write", LinkCell::attend)?;
+        spawn(&link, "netchan-read", LinkCell::drive)?;
+        Ok(link)
+    });
+    if started.is_err() {
+        // There may be no thread that does it.
+        line.close_port();
+    }
+    Wait::new(Up { started })
+}
+
+/// A thread for a link, which is down where there can be none.
+fn spawn(
+    link: &Arc<LinkCell>,
+    name: &str,
+    run: impl FnOnce(&LinkCell) + Send + 'static,
+) -> Result<(), LinkError> {
+    let own = Arc::clone(link);
+    let builder = sync::Builder::new().name(name.into()).stack_size(256 * 1024);
+    builder.spawn(move || run(&own)).map(drop).map_err(|error| {
+        let error = LinkError::Io(error.kind());
+        link.fail(error);
+        error
+    })
 }
 
 /// Makes a link of a stream that a task of an async runtime drives: the driver is the

@@ -135,7 +135,8 @@ impl Line {
 
     /// Whether [`Line::drain`] has something to write.
     pub fn has_output(&self, now: Instant) -> bool {
-        let session = self.is_up() && (self.receiver.owes_nak() || self.receiver.owes_ack(now));
+        let session =
+            self.may_nak() && self.receiver.owes_nak() || self.is_up() && self.receiver.owes_ack(now);
         self.writing.is_some() || session || self.bring_up.is_due(now) || self.sender.has_packet()
     }
 
@@ -150,7 +151,7 @@ impl Line {
 
     /// When to call [`Line::tick`] and [`Line::drain`] at the latest.
     pub fn deadline(&self) -> Instant {
-        let session = if self.is_up() { self.receiver.deadline() } else { Instant::NEVER };
+        let session = if self.is_up() { self.receiver.deadline(self.may_nak()) } else { Instant::NEVER };
         session.min(self.bring_up.deadline()).min(self.sender.deadline())
     }
 
@@ -178,6 +179,11 @@ impl Line {
 
     const fn is_up(&self) -> bool {
         self.bring_up.seeds.is_some()
+    }
+
+    /// Before the peer has spoken it may have nothing that it could send again.
+    const fn may_nak(&self) -> bool {
+        self.is_up() && self.bring_up.confirmed
     }
 
     /// The slot whose bytes are being written.

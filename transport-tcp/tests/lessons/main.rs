@@ -5,10 +5,12 @@
 mod common;
 
 mod credit;
+#[path = "../../../core/tests/lessons/drain.rs"]
 mod drain;
 mod ends;
 mod fan_out;
 mod load;
 mod opening;
+#[path = "../../../core/tests/lessons/threads.rs"]
 mod threads;
 mod wakers;

@@ -94,9 +94,9 @@ impl Receiver {
         self.acked();
     }
 
-    /// When an acknowledgement is due.
-    pub(super) fn deadline(&self) -> Instant {
-        if self.nak { Instant::ZERO } else { self.ack_at }
+    /// When an acknowledgement is due, or a NAK where one may be sent.
+    pub(super) fn deadline(&self, may_nak: bool) -> Instant {
+        if may_nak && self.nak { Instant::ZERO } else { self.ack_at }
     }
 }
 

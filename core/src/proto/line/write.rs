@@ -39,7 +39,7 @@ impl Line {
         let (what, kind, sequence, body) = if self.bring_up.is_due(now) {
             self.bring_up.sent(now);
             (What::Other, Kind::Hello, 0, (0, self.bring_up.len))
-        } else if self.is_up() && self.bring_up.confirmed && self.receiver.owes_nak() {
+        } else if self.may_nak() && self.receiver.owes_nak() {
             self.receiver.naked();
             (What::Other, Kind::Nak, 0, (0, 0))
         } else if let Some(pick) = self.sender.pick(now) {

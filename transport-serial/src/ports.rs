@@ -1,0 +1,266 @@
+//! Which ports there are, and what is plugged into them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serial2::SerialPort;
+
+use crate::OpenError;
+
+/// A serial port of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PortInfo {
+    /// What to open.
+    pub path: PathBuf,
+    /// The USB device behind it, where there is one and the system says so (Linux).
+    pub usb: Option<UsbInfo>,
+}
+
+/// What a USB device says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct UsbInfo {
+    /// The vendor's number.
+    pub vendor: u16,
+    /// The product's number.
+    pub product: u16,
+    /// Which of its kind it is.
+    pub serial: Option<String>,
+    /// Who made it, in words.
+    pub vendor_name: Option<String>,
+    /// What it is, in words.
+    pub product_name: Option<String>,
+}
+
+/// Lists the serial ports, sorted by path.
+///
+/// ```no_run
+/// for port in netchan_serial::ports()? {
+///     println!("{} {:?}", port.path.display(), port.usb);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Whatever the system says; a machine without ports is none.
+pub fn ports() -> io::Result<Vec<PortInfo>> {
+    let paths = match SerialPort::available_ports() {
+        Ok(paths) => paths,
+        // No drivers, no directory.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(describe(paths, Path::new("/sys/class/tty")))
+}
+
+fn describe(paths: Vec<PathBuf>, devices: &Path) -> Vec<PortInfo> {
+    let mut ports: Vec<_> = paths
+        .into_iter()
+        .map(|path| {
+            let usb = path.file_name().and_then(|name| usb_of(&devices.join(name).join("device")));
+            PortInfo { path, usb }
+        })
+        .collect();
+    ports.sort_by(|a, b| a.path.cmp(&b.path));
+    ports
+}
+
+/// The USB device that a device of the system belongs to: some steps up.
+fn usb_of(device: &Path) -> Option<UsbInfo> {
+    let mut at = device.canonicalize().ok()?;
+    let number = |dir: &Path, name: &str| {
+        let text = fs::read_to_string(dir.join(name)).ok()?;
+        u16::from_str_radix(text.trim(), 16).ok()
+    };
+    let text = |dir: &Path, name: &str| Some(fs::read_to_string(dir.join(name)).ok()?.trim().to_owned());
+    loop {
+        if let (Some(vendor), Some(product)) = (number(&at, "idVendor"), number(&at, "idProduct")) {
+            return Some(UsbInfo {
+                vendor,
+                product,
+                serial: text(&at, "serial"),
+                vendor_name: text(&at, "manufacturer"),
+                product_name: text(&at, "product"),
+            });
+        }
+        if !at.pop() {
+            return None;
+        }
+    }
+}
+
+/// Which port to open: its path, [`Usb`], or [`Board`]. It is looked for at each attempt, so
+/// that a board that was plugged in elsewhere is found again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Port {
+    /// This one.
+    Path(PathBuf),
+    /// That of a USB device.
+    Usb(Usb),
+    /// That at whose other end the board says this name.
+    Board(Board),
+}
+
+impl From<&str> for Port {
+    fn from(path: &str) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<String> for Port {
+    fn from(path: String) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<&Path> for Port {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<PathBuf> for Port {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<Usb> for Port {
+    fn from(usb: Usb) -> Self {
+        Self::Usb(usb)
+    }
+}
+
+impl From<Board> for Port {
+    fn from(board: Board) -> Self {
+        Self::Board(board)
+    }
+}
+
+/// A USB device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Usb {
+    vendor: u16,
+    product: u16,
+    serial: Option<String>,
+}
+
+impl Usb {
+    /// By the numbers of its vendor and product.
+    pub const fn new(vendor: u16, product: u16) -> Self {
+        Self { vendor, product, serial: None }
+    }
+
+    /// And by its serial number, where there may be several.
+    pub fn serial(self, serial: &str) -> Self {
+        Self { serial: Some(serial.to_owned()), ..self }
+    }
+
+    fn fits(&self, usb: &UsbInfo) -> bool {
+        let kind = usb.vendor == self.vendor && usb.product == self.product;
+        kind && (self.serial.is_none() || self.serial == usb.serial)
+    }
+
+    pub(crate) fn find(&self, ports: Vec<PortInfo>) -> Result<PathBuf, OpenError> {
+        let fits = |port: &PortInfo| port.usb.as_ref().is_some_and(|usb| self.fits(usb));
+        let mut found: Vec<_> = ports.into_iter().filter(fits).map(|port| port.path).collect();
+        match found.len() {
+            0 => Err(OpenError::NotFound(self.to_string())),
+            1 => Ok(found.remove(0)),
+            _ => Err(OpenError::Several(self.to_string(), found)),
+        }
+    }
+}
+
+impl std::fmt::Display for Usb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "USB device {:04x}:{:04x}", self.vendor, self.product)?;
+        self.serial.as_ref().map_or(Ok(()), |serial| write!(f, " with serial number {serial}"))
+    }
+}
+
+/// A board by its node's name. Ports are opened one after the other, and those who answer are
+/// asked, so a port with another device on it is sent a few bytes: by default only USB
+/// devices are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Board {
+    pub(crate) name: String,
+    among: Option<Vec<PathBuf>>,
+}
+
+impl Board {
+    /// The board with this name.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), among: None }
+    }
+
+    /// Looks at these ports only.
+    pub fn among<P: Into<PathBuf>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        Self { among: Some(paths.into_iter().map(P::into).collect()), ..self }
+    }
+
+    pub(crate) fn candidates(&self) -> Vec<PathBuf> {
+        match &self.among {
+            Some(paths) => paths.clone(),
+            None => {
+                let ports = ports().unwrap_or_default().into_iter();
+                ports.filter(|port| port.usb.is_some()).map(|port| port.path).collect()
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// What Linux shows of two adapters of a kind and a plain UART.
+    fn system() -> (PathBuf, Vec<PortInfo>) {
+        let root = std::env::temp_dir().join(format!("netchan-serial-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            fs::write(path, text).expect("a file");
+        };
+        for (n, serial) in [(0, "A"), (1, "B")] {
+            write(&format!("usb{n}/idVendor"), "0403\n");
+            write(&format!("usb{n}/idProduct"), "6001\n");
+            write(&format!("usb{n}/serial"), &format!("{serial}\n"));
+            write(&format!("usb{n}/product"), "FT232R USB UART\n");
+            write(&format!("usb{n}/1-1:1.0/tty/uevent"), "");
+            let class = root.join(format!("tty/ttyUSB{n}"));
+            fs::create_dir_all(&class).expect("a directory");
+            std::os::unix::fs::symlink(root.join(format!("usb{n}/1-1:1.0")), class.join("device"))
+                .expect("a link");
+        }
+        write("tty/ttyS0/device/uevent", "");
+        let paths = ["ttyUSB1", "ttyS0", "ttyUSB0"].map(|name| Path::new("/dev").join(name));
+        let ports = describe(paths.into(), &root.join("tty"));
+        (root, ports)
+    }
+
+    #[test]
+    fn usb_devices_are_found_by_their_numbers() {
+        let (root, ports) = system();
+        fs::remove_dir_all(root).expect("it is ours");
+        let shown: Vec<_> = ports.iter().map(|port| port.path.to_str()).collect();
+        assert_eq!(shown, [Some("/dev/ttyS0"), Some("/dev/ttyUSB0"), Some("/dev/ttyUSB1")]);
+        assert_eq!(ports[0].usb, None);
+        let usb = ports[1].usb.as_ref().expect("it is one");
+        assert_eq!((usb.vendor, usb.product, usb.serial.as_deref()), (0x403, 0x6001, Some("A")));
+        assert_eq!(usb.product_name.as_deref(), Some("FT232R USB UART"));
+
+        let one = Usb::new(0x403, 0x6001).serial("B");
+        assert_eq!(one.find(ports.clone()).expect("it is there"), Path::new("/dev/ttyUSB1"));
+        let several = Usb::new(0x403, 0x6001).find(ports.clone()).expect_err("which?");
+        assert!(matches!(&several, OpenError::Several(_, paths) if paths.len() == 2), "{several}");
+        let none = Usb::new(0x2e8a, 10).find(ports).expect_err("there is none");
+        assert_eq!(none.to_string(), "no serial port of USB device 2e8a:000a");
+    }
+}

@@ -1,0 +1,301 @@
+//! What a bad line does: bytes are flipped, lost, doubled and invented, and nobody notices; or
+//! somebody does, and is told what it was.
+#![cfg(unix)]
+#![expect(clippy::print_stdout, reason = "figures, for who wants them")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Cable, Outcome, Pair, SOON, Task, Tick, eventually, next_down, options, spawn, tick};
+use netchan::proto::Fault;
+use netchan::testing::Faults;
+use netchan::{
+    Client, Dead, Latest, LinkError, Reason, Receiver, RecvError, SendCause, Sender, Server, Watch,
+};
+
+/// A line on which one long packet in seven is damaged, in all ways.
+fn bad() -> Faults {
+    Faults {
+        flip: 4000,
+        burst: 20_000,
+        lose: 10_000,
+        insert: 10_000,
+        duplicate: 15_000,
+        truncate: 20_000,
+        stall: 20_000,
+        stall_us: 20_000,
+        ..Faults::default()
+    }
+}
+
+/// Answers with the double of what it is asked.
+fn serve_twice(mut twice: Server<Tick, Tick>) -> Task<()> {
+    spawn(move || {
+        while let Ok(request) = twice.recv().timeout(SOON).wait() {
+            let n = request.n;
+            let _ = request.reply(tick(2 * n)).wait();
+        }
+    })
+}
+
+#[test]
+fn a_bad_line_delivers_everything_once_in_order_unaltered() -> Outcome {
+    let rounds = if std::env::var_os("NETCHAN_LONG").is_some() { 100 } else { 4 };
+    for seed in 1..=rounds {
+        // Long packets are damaged more often, short ones are more.
+        let options = options().packet(if seed % 2 == 0 { 240 } else { 64 });
+        let pair = Pair::with(Cable::disturbed(bad(), seed), options);
+        let mut up: Sender<Tick> = pair.station.export("up")?;
+        let mut down: Receiver<Tick> = pair.station.export("down")?;
+        let mut blobs: Sender<Vec<u8>> = pair.station.export("blobs")?;
+        let serving = serve_twice(pair.station.export("twice")?);
+        let board = pair.open()?;
+        let mut got = board.import::<Receiver<Tick>>("up").timeout(SOON).wait()?;
+        let mut out = board.import::<Sender<Tick>>("down").timeout(SOON).wait()?;
+        let mut whole = board.import::<Receiver<Vec<u8>>>("blobs").timeout(SOON).wait()?;
+        let client = board.import::<Client<Tick, Tick>>("twice").timeout(SOON).wait()?;
+
+        let blob = |n: u8| -> Vec<u8> { (0..3000_u32).map(|at| (at * 31) as u8 ^ n).collect() };
+        let sends = [
+            spawn(move || {
+                (0..300).try_for_each(|n| up.send(tick(n)).timeout(SOON).wait().map_err(|e| e.cause()))
+            }),
+            spawn(move || {
+                (0..300).try_for_each(|n| out.send(tick(n)).timeout(SOON).wait().map_err(|e| e.cause()))
+            }),
+            spawn(move || {
+                (0..4).try_for_each(|n| blobs.send(blob(n)).timeout(SOON).wait().map_err(|e| e.cause()))
+            }),
+        ];
+        let calls =
+            spawn(move || (0..30).map(|n| client.call(tick(n)).timeout(SOON).wait()).collect::<Vec<_>>());
+        let taken = spawn(move || (0..300).map(|_| down.recv().timeout(SOON).wait()).collect::<Vec<_>>());
+        for n in 0..300 {
+            assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(n)), "seed {seed}");
+        }
+        for n in 0..4 {
+            assert!(whole.recv().timeout(SOON).wait()? == blob(n), "seed {seed}: blob {n} is altered");
+        }
+        assert!(taken.join().into_iter().eq((0..300).map(|n| Ok(tick(n)))), "seed {seed}");
+        assert!(calls.join().into_iter().eq((0..30).map(|n| Ok(tick(2 * n)))), "seed {seed}");
+        for sent in sends {
+            assert_eq!(sent.join(), Ok(()), "seed {seed}");
+        }
+        assert!(board.is_up());
+        let disturbed: u64 = pair.cable.line().wires.iter().map(|wire| wire.count).sum();
+        assert!(disturbed > 4, "seed {seed}: only {disturbed} faults");
+        drop(pair.station);
+        serving.join();
+    }
+    Ok(())
+}
+
+#[test]
+fn text_of_a_boot_loader_before_and_during_a_session_does_no_harm() -> Outcome {
+    let pair = Pair::new(Cable::disturbed(Faults { insert: 300, ..Faults::default() }, 7));
+    let text = b"\r\nU-Boot SPL 2024.01 (Jan 01 2024)\r\nHit any key to stop autoboot:  0\r\nAT+CGMM\r\n";
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    for wire in &mut pair.cable.line().wires {
+        wire.push(netchan::proto::Instant::ZERO, text);
+    }
+    let board = pair.open()?;
+    let mut got = board.import::<Receiver<Tick>>("ticks").timeout(SOON).wait()?;
+    for n in 0..50 {
+        pair.cable.line().wires[(n % 2) as usize].push(netchan::proto::Instant::ZERO, text);
+        ticks.send(tick(n)).timeout(SOON).wait()?;
+        assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(n)));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_line_that_stands_still_holds_its_sender_back() -> Outcome {
+    let pair = Pair::new(Cable::new());
+    let mut readings: Receiver<String> = pair.station.export("readings")?;
+    let board = pair.open()?;
+    let mut out = board.import::<Sender<String>>("readings").wait()?;
+    let reading = "x".repeat(100);
+    // As many as make the window of credit wide.
+    for _ in 0..2000 {
+        out.send(reading.clone()).timeout(SOON).wait()?;
+        readings.recv().timeout(SOON).wait()?;
+    }
+    pair.cable.deafen();
+    let mut accepted = 0;
+    let refused = loop {
+        match out.send(reading.clone()).timeout(Duration::from_millis(300)).wait() {
+            Ok(()) => accepted += 1,
+            Err(error) => break error.cause(),
+        }
+        assert!(accepted < 1000, "nothing holds it back");
+    };
+    assert_eq!(refused, SendCause::Deadline);
+    // A window of four packets with two readings each, and a little more than that behind it.
+    assert!(accepted <= 20, "{accepted} readings wait in front of a line that takes none");
+    pair.cable.heal();
+    for _ in 0..accepted {
+        readings.recv().timeout(SOON).wait()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_call_does_not_wait_for_a_bulk_transfer_that_goes_on() -> Outcome {
+    let pair = Pair::with(Cable::new().baud(115_200), options().baud(115_200));
+    let mut blobs: Receiver<Vec<u8>> = pair.station.export("blobs")?;
+    let serving = serve_twice(pair.station.export("twice")?);
+    let board = pair.open()?;
+    let mut out = board.import::<Sender<Vec<u8>>>("blobs").wait()?;
+    let client = board.import::<Client<Tick, Tick>>("twice").wait()?;
+    assert_eq!(client.call(tick(1)).timeout(SOON).wait(), Ok(tick(2)));
+    // Three seconds of the line.
+    out.send(vec![7; 33_000]).timeout(SOON).wait()?;
+    let start = Instant::now();
+    let mut took = Vec::new();
+    for n in 0..10 {
+        let start = Instant::now();
+        assert_eq!(client.call(tick(n)).timeout(SOON).wait(), Ok(tick(2 * n)));
+        took.push(start.elapsed());
+    }
+    let all = start.elapsed();
+    assert_eq!(blobs.try_recv(), Err(RecvError::Empty), "it was to be under way still, after {all:?}");
+    // The window of four packets takes 87 ms, and one packet waits behind it.
+    assert!(took.iter().all(|took| *took < Duration::from_millis(300)), "calls took {took:?}");
+    assert_eq!(blobs.recv().timeout(SOON).wait()?.len(), 33_000);
+    drop(pair.station);
+    serving.join();
+    Ok(())
+}
+
+#[test]
+fn most_of_what_a_line_carries_is_messages() -> Outcome {
+    let pair = Pair::with(Cable::new().baud(115_200), options().baud(115_200));
+    let mut lines: Receiver<String> = pair.station.export("lines")?;
+    let board = pair.open()?;
+    let mut out = board.import::<Sender<String>>("lines").wait()?;
+    let text = "x".repeat(127);
+    let sending = spawn(move || (0..200).try_for_each(|_| out.send(text.clone()).timeout(SOON).wait()));
+    // The line is full when the first ones have come.
+    for _ in 0..20 {
+        lines.recv().timeout(SOON).wait()?;
+    }
+    let start = Instant::now();
+    for _ in 20..200 {
+        lines.recv().timeout(SOON).wait()?;
+    }
+    let share = 180.0 * 128.0 / (start.elapsed().as_secs_f64() * 11_520.0);
+    println!("{:.1} % of the line is messages", share * 100.0);
+    assert!(share > 0.85, "{share}");
+    sending.join().map_err(|error| error.cause())?;
+    Ok(())
+}
+
+#[test]
+fn what_was_sent_is_delivered_before_a_node_leaves_also_on_a_bad_line() -> Outcome {
+    let pair = Pair::new(Cable::disturbed(bad(), 11).baud(460_800));
+    let mut orders: Receiver<Tick> = pair.station.export("orders")?;
+    let board = pair.open()?;
+    let mut out = board.import::<Sender<Tick>>("orders").timeout(SOON).wait()?;
+    for n in 0..200 {
+        out.send(tick(n)).timeout(SOON).wait()?;
+    }
+    drop((out, board));
+    assert_eq!(pair.dashboard.shutdown(SOON), 0, "values were not delivered");
+    for n in 0..200 {
+        assert_eq!(orders.recv().timeout(SOON).wait(), Ok(tick(n)));
+    }
+    assert_eq!(next_down(&pair.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
+    Ok(())
+}
+
+#[test]
+fn a_goodbye_is_quick_where_the_peer_answers() -> Outcome {
+    let pair = Pair::new(Cable::new());
+    let board = pair.open()?;
+    let start = Instant::now();
+    assert_eq!(pair.dashboard.shutdown(SOON), 0);
+    // Without an acknowledgement it would be half a second and more.
+    assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
+    assert_eq!(board.down().timeout(SOON).wait().dead(), Dead::here(Reason::Shutdown));
+    assert_eq!(next_down(&pair.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
+    Ok(())
+}
+
+/// With a dead-time for tests.
+fn impatient() -> Pair {
+    let options = options().dead_time(Duration::from_millis(400));
+    Pair::with(Cable::new(), options)
+}
+
+#[test]
+fn a_broken_wire_is_noticed_within_the_dead_time_and_a_quarter() -> Outcome {
+    let pair = impatient();
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let board = pair.open()?;
+    let mut got = board.import::<Receiver<Tick>>("ticks").wait()?;
+    ticks.send(tick(1)).wait()?;
+    assert_eq!(got.recv().timeout(SOON).wait()?, tick(1));
+    pair.cable.deafen();
+    let start = Instant::now();
+    assert_eq!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(Dead::here(Reason::Unresponsive))));
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(500 + 100), "{took:?}");
+    assert!(matches!(
+        next_down(&pair.station),
+        LinkError::Fault(Fault::Unresponsive | Fault::Unacknowledged)
+    ));
+    Ok(())
+}
+
+#[test]
+fn a_wire_that_breaks_in_one_direction_is_noticed_by_both() -> Outcome {
+    let pair = impatient();
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let board = pair.open()?;
+    let mut got = board.import::<Receiver<Tick>>("ticks").wait()?;
+    ticks.send(tick(1)).wait()?;
+    assert_eq!(got.recv().timeout(SOON).wait()?, tick(1));
+    pair.cable.line().wires[0].deaf_until = netchan::proto::Instant::NEVER;
+    assert!(matches!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(_))));
+    let error = next_down(&pair.station);
+    assert!(matches!(error, LinkError::Fault(Fault::Unresponsive | Fault::Unacknowledged)), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_stall_shorter_than_the_dead_time_is_not_noticed() -> Outcome {
+    let pair = Pair::new(Cable::new());
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let board = pair.open()?;
+    let mut got = board.import::<Receiver<Tick>>("ticks").wait()?;
+    for round in 0..3 {
+        let until = netchan::proto::Instant::ZERO + pair.cable.passed() + Duration::from_millis(300);
+        for wire in &mut pair.cable.line().wires {
+            wire.stalled_until = until;
+        }
+        ticks.send(tick(round)).timeout(SOON).wait()?;
+        assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(round)));
+    }
+    assert!(board.is_up());
+    Ok(())
+}
+
+#[test]
+fn the_newest_value_gets_through_a_bad_line() -> Outcome {
+    let pair = Pair::new(Cable::disturbed(bad(), 23));
+    let gauge: Latest<Tick> = pair.station.export("gauge")?;
+    let board = pair.open()?;
+    let mut seen = board.import::<Watch<Tick>>("gauge").timeout(SOON).wait()?;
+    for n in 1..=500 {
+        gauge.set(tick(n))?;
+    }
+    let mut last = 0;
+    while last < 500 {
+        let now = seen.changed().timeout(SOON).wait()?.n;
+        assert!(now > last, "{now} after {last}");
+        last = now;
+    }
+    eventually("it has been taken", || seen.try_changed().is_err().then_some(()));
+    Ok(())
+}
