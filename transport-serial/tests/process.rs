@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Tells the other process which port it serves.
 const PORT: &str = "NETCHAN_TEST_PORT";
 const DEAD: Duration = Duration::from_millis(800);
+/// What a machine that does other work may add.
+const LOADED: Duration = Duration::from_millis(500);
 
 fn impatient() -> Options {
     options().dead_time(DEAD)
@@ -85,7 +87,7 @@ fn a_killed_peer_is_noticed_within_the_dead_time_and_a_quarter_and_its_successor
         };
         let took = start.elapsed();
         // The port is still there, and silent: only the dead-time tells.
-        assert!(took < DEAD + DEAD / 4 + Duration::from_millis(150), "{took:?}");
+        assert!(took < DEAD + DEAD / 4 + LOADED, "{took:?}");
         assert!(matches!(told.reason, Reason::Unresponsive | Reason::LinkLost) && taken >= 20, "{told:?}");
         station = Station::start(&cable);
     }
@@ -109,7 +111,7 @@ fn a_stopped_peer_is_dead_and_when_it_goes_on_it_is_a_new_session() -> Outcome {
             Err(error) => break error,
         }
     };
-    assert!(start.elapsed() < DEAD + DEAD / 4 + Duration::from_millis(150), "{:?}", start.elapsed());
+    assert!(start.elapsed() < DEAD + DEAD / 4 + LOADED, "{:?}", start.elapsed());
     let dead = Dead::here(Reason::Unresponsive);
     assert!(matches!(told, RecvError::Interrupted { dead: why, .. } if why == dead), "{told:?}");
     let receiving = spawn(move || ticks.recv().timeout(SOON).wait());
