@@ -63,6 +63,11 @@ impl Config {
         Self { bytes: self.bytes + inbox + outbox, ..self }
     }
 
+    /// Its line, which the peer should know.
+    pub const fn line(&self) -> &LineConfig {
+        &self.line
+    }
+
     /// Channels of the node.
     pub const fn channels(&self) -> usize {
         self.exports + self.imports
