@@ -11,6 +11,8 @@ extern crate std;
 // Lets the derive name `::netchan::` inside this crate too.
 extern crate self as netchan;
 
+#[cfg(feature = "board")]
+pub mod board;
 #[cfg(feature = "std")]
 pub mod host;
 pub mod message;

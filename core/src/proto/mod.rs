@@ -46,5 +46,5 @@ pub use splice::{Rings, Side, Splice};
 pub use time::Instant;
 pub use total::Total;
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", feature = "board"))]
 pub(crate) use frame::is_export_name;

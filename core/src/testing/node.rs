@@ -70,9 +70,18 @@ impl Node {
         let (credit, limit) = if receives { (self.window, self.limit) } else { (0, 0) };
         let fingerprints = Fingerprints::new(7, &[]);
         let open = Open { flags, wait_ms: 0, credit, limit, values, name, fingerprints, type_name: "test" };
+        self.open_as(&open)
+    }
+
+    /// Opens a circuit just so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::open`].
+    pub fn open_as(&mut self, open: &Open<'_>) -> Result<usize, Blocked> {
         let (link, mut slots, output) = self.port.parts();
-        let handle = link.open(&mut slots, &open, output)?;
-        Ok(self.add(Circuit::new(name, handle, Direction::of_opener(flags), Stage::Opening)))
+        let handle = link.open(&mut slots, open, output)?;
+        Ok(self.add(Circuit::new(open.name, handle, Direction::of_opener(open.flags), Stage::Opening)))
     }
 
     /// Accepts an offered circuit.

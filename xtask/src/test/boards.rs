@@ -1,5 +1,5 @@
 //! Core on boards: finds or installs a toolchain and QEMU, builds, and runs the firmware of
-//! `core/tests-no-std`.
+//! `core/tests-no-std`; then that of `examples/firmware`, which is talked to over its UART.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +9,10 @@ use crate::command::{Cmd, Result, root};
 
 const FIRMWARE: &str = "core/tests-no-std";
 const FIRMWARE_NAME: &str = "netchan-tests-no-std";
+/// The example's boards, the same program as a process, and the other end of their line.
+const EXAMPLES: &str = "examples/firmware";
+const DESK: &str = "netchan-firmware-desk";
+const PROCESS: &str = "netchan-firmware-process";
 /// Shared by everything for boards, apart from the host's builds.
 const TARGET_DIR: &str = "target/boards";
 
@@ -17,14 +21,22 @@ struct Board {
     target: &'static str,
     qemu: &'static str,
     machine: &'static str,
+    /// The package of `examples/firmware` that is for it.
+    example: &'static str,
 }
 
 const BOARDS: [Board; 2] = [
-    Board { target: "thumbv7m-none-eabi", qemu: "qemu-system-arm", machine: "-M lm3s6965evb" },
+    Board {
+        target: "thumbv7m-none-eabi",
+        qemu: "qemu-system-arm",
+        machine: "-M lm3s6965evb",
+        example: "netchan-firmware-cortex-m3",
+    },
     Board {
         target: "riscv32imac-unknown-none-elf",
         qemu: "qemu-system-riscv32",
         machine: "-M virt -bios none",
+        example: "netchan-firmware-riscv32",
     },
 ];
 
@@ -62,6 +74,7 @@ pub(super) fn no_std(runner: &mut Runner) -> Result {
     if !runner.output().contains("FAILED  a_planted_failure") && !runner.verbose {
         return Err("the board failed, but not by the check that was planted".into());
     }
+    talk(runner, toolchain)?;
     let targets = BOARDS.map(|board| board.target).join(", ");
     runner.remark(format!("{targets}, run in QEMU"));
     Ok(())
@@ -73,7 +86,33 @@ fn build_and_run(runner: &mut Runner, toolchain: Toolchain, board: &Board) -> Re
     runner.run(&board.emulate())
 }
 
+/// Boots each board with its UART on a pipe, and asks it everything that it exports.
+fn talk(runner: &mut Runner, toolchain: Toolchain) -> Result {
+    for package in [DESK, PROCESS] {
+        let build = Cmd::cargo(&format!("build --package {package}")).dir(EXAMPLES);
+        runner.run(&build.env("CARGO_TARGET_DIR", &root().join(TARGET_DIR).to_string_lossy()))?;
+    }
+    let limit = Duration::from_secs(60);
+    runner.run(&Cmd::new(&format!("{TARGET_DIR}/debug/{DESK} {TARGET_DIR}/debug/{PROCESS}")).limit(limit))?;
+    for board in &BOARDS {
+        let build = toolchain.cargo(&format!("build --release --package {}", board.example), board.target);
+        runner.run(&build.dir(EXAMPLES))?;
+        runner.run(&board.talk().limit(limit))?;
+    }
+    Ok(())
+}
+
 impl Board {
+    /// Runs the example's firmware, with its UART and its monitor in the hands of the desk.
+    fn talk(&self) -> Cmd {
+        let Self { qemu, machine, target, example } = self;
+        let socket = format!("{TARGET_DIR}/{example}.qmp");
+        let quiet = "-display none -monitor none -serial stdio";
+        let kernel = format!("{TARGET_DIR}/{target}/release/{example}");
+        let qemu = format!("{qemu} {machine} {quiet} -qmp unix:{socket},server=on,wait=off -kernel {kernel}");
+        Cmd::new(&format!("{TARGET_DIR}/debug/{DESK} --qmp {socket} {qemu}"))
+    }
+
     /// Runs the firmware; its exit code, by semihosting, becomes QEMU's.
     fn emulate(&self) -> Cmd {
         let quiet = "-display none -monitor none -serial none";

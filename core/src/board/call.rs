@@ -1,0 +1,347 @@
+//! Methods: requests one way, replies the other, over one circuit.
+//!
+//! ```text
+//! request = varint id, 0, varint deadline in ms (0: none), message      cancel = varint id, 1
+//! reply   = varint id, 0, message                                       dead   = varint id, 1, reason
+//! ```
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
+
+use critical_section::with;
+
+use super::channel::Shared;
+use super::error::{RecvError, SendCause, SendError};
+use super::scratch;
+use super::sender::{release, undecodable};
+use super::spec::{Bound, CALL_HEAD_MAX, End, ExportEnd, Spec, longest};
+use crate::message::{DecodeError, Message};
+use crate::proto::{Dead, OpenFlags, Place, Reason, varint};
+
+const KIND_MESSAGE: u8 = 0;
+const KIND_OTHER: u8 = 1;
+
+/// Answers the calls of a method.
+///
+/// Dropping it refuses what comes.
+pub struct Server<Req, Rep> {
+    channel: &'static Shared,
+    types: PhantomData<fn(Req) -> Rep>,
+}
+
+impl<Req: Message, Rep: Message> Server<Req, Rep> {
+    /// The next request, if it is there and there is room for its reply.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] if not; [`RecvError::Decode`], once, of a caller whose circuit is dead
+    /// now. It never sees the end of one caller as its own.
+    pub fn try_recv(&mut self) -> Result<Request<Req, Rep>, RecvError> {
+        scratch::with(const { longest::<Req>() + CALL_HEAD_MAX }, |bytes| {
+            let taken = take(self.channel, const { longest::<Rep>() + CALL_HEAD_MAX }, bytes)?;
+            // From here on it is answered, whatever becomes of it.
+            let reply =
+                Reply { channel: self.channel, taken, longest: const { longest::<Rep>() + CALL_HEAD_MAX } };
+            match Req::decode(bytes.get(taken.from..taken.to).unwrap_or_default()) {
+                Ok(value) => Ok(Request { value, reply, types: PhantomData }),
+                Err(error) => {
+                    undecodable(self.channel);
+                    Err(RecvError::Decode(error))
+                }
+            }
+        })
+    }
+}
+
+/// A request that has left the inbox.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    id: u32,
+    circuit: u16,
+    deadline_ms: u32,
+    from: usize,
+    to: usize,
+}
+
+fn take(channel: &'static Shared, longest_reply: usize, bytes: &mut [u8]) -> Result<Taken, RecvError> {
+    loop {
+        let (len, circuit) = with(|cs| {
+            let channel = channel.borrow(cs);
+            if channel.inbox.ready() == 0 || !channel.keep(longest_reply) {
+                return Err(RecvError::Empty);
+            }
+            Ok((channel.recv(cs, bytes)?, channel.circuit()))
+        })?;
+        let request = bytes.get(..len).unwrap_or_default();
+        match parse(request) {
+            Some((id, Some((deadline_ms, from)))) => {
+                return Ok(Taken { id, circuit, deadline_ms, from, to: len });
+            }
+            // The call that is not wanted any more has been answered, or will be.
+            Some((_, None)) => with(|cs| channel.borrow(cs).unkeep(longest_reply, circuit)),
+            None => {
+                undecodable(channel);
+                return Err(RecvError::Decode(DecodeError::Value));
+            }
+        }
+    }
+}
+
+/// Id, deadline, and where the message begins; nothing of a cancellation but the id.
+fn parse(bytes: &[u8]) -> Option<(u32, Option<(u32, usize)>)> {
+    let (id, used) = varint::get(bytes).ok()?;
+    if *bytes.get(used)? == KIND_OTHER {
+        return Some((id, None));
+    }
+    let at = used + 1;
+    let (deadline_ms, used) = varint::get(bytes.get(at..)?).ok()?;
+    Some((id, Some((deadline_ms, at + used))))
+}
+
+impl<Req, Rep> Drop for Server<Req, Rep> {
+    fn drop(&mut self) {
+        release(self.channel);
+    }
+}
+
+impl<Req, Rep> fmt::Debug for Server<Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+impl<Req: Message, Rep: Message> End for Server<Req, Rep> {
+    const SPEC: Spec = Spec::both::<Req, Rep>(OpenFlags::CALLS, Req::NAME);
+
+    fn bound(channel: Bound) -> Self {
+        Self { channel: channel.0, types: PhantomData }
+    }
+}
+
+impl<Req: Message, Rep: Message> ExportEnd for Server<Req, Rep> {}
+
+/// One request. Dropped without a reply, its caller hears `HandlerGone`.
+pub struct Request<Req, Rep> {
+    value: Req,
+    reply: Reply,
+    types: PhantomData<fn(Rep)>,
+}
+
+impl<Req, Rep: Message> Request<Req, Rep> {
+    /// Replies, in the room that was kept for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the reply, when it cannot be encoded, or the caller is gone.
+    pub fn reply(self, value: Rep) -> Result<(), SendError<Rep>> {
+        let reply = &self.reply;
+        let result = scratch::with(const { longest::<Rep>() }, |bytes| match value.encode(bytes) {
+            Ok(len) => reply.send(KIND_MESSAGE, bytes.get(..len).unwrap_or_default()),
+            Err(error) => Err(SendCause::Encode(error)),
+        });
+        match result {
+            Ok(()) => {
+                core::mem::forget(self.reply);
+                Ok(())
+            }
+            Err(cause) => Err(SendError { value, cause }),
+        }
+    }
+
+    /// The time that the caller waits, in milliseconds from when it has asked; 0: for ever.
+    pub const fn deadline_ms(&self) -> u32 {
+        self.reply.taken.deadline_ms
+    }
+}
+
+impl<Req, Rep> Deref for Request<Req, Rep> {
+    type Target = Req;
+
+    fn deref(&self) -> &Req {
+        &self.value
+    }
+}
+
+impl<Req: fmt::Debug, Rep> fmt::Debug for Request<Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Request").field(&self.value).finish()
+    }
+}
+
+/// The right to answer one request.
+struct Reply {
+    channel: &'static Shared,
+    taken: Taken,
+    /// What was kept for it.
+    longest: usize,
+}
+
+impl Reply {
+    fn send(&self, kind: u8, body: &[u8]) -> Result<(), SendCause> {
+        let mut head = [0; varint::MAX_LEN + 1];
+        let len = varint::put(&mut head, 0, self.taken.id);
+        head[len] = kind;
+        let head = head.get(..=len).unwrap_or_default();
+        with(|cs| {
+            let channel = self.channel.borrow(cs);
+            if channel.reply(cs, self.taken.circuit, self.longest, head, body) {
+                Ok(())
+            } else {
+                Err(SendCause::Dead(Dead::here(Reason::Closed)))
+            }
+        })
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        // Where the caller is gone, nobody is left to be told.
+        let _ = self.send(KIND_OTHER, &[Reason::HandlerGone.get()]);
+    }
+}
+
+/// Calls a method: sends `Req`, gets `Rep`.
+///
+/// Dropping it hangs up.
+pub struct Client<Req, Rep> {
+    channel: &'static Shared,
+    /// The last call's number, and how many have no answer.
+    last: u32,
+    pending: u16,
+    types: PhantomData<fn(Req) -> Rep>,
+}
+
+/// Which call it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallId(u32);
+
+/// Why a call has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// Nothing has come now.
+    Empty,
+    /// No reply to this call will come: its handler is gone.
+    Refused(CallId, Dead),
+    /// No reply to any call under way will come; told once, and later calls are heard of again, if
+    /// it was the session that ended.
+    Dead(Dead),
+    /// A reply did not decode; the circuit is dead.
+    Decode(DecodeError),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("nothing has come now"),
+            Self::Refused(_, dead) | Self::Dead(dead) => dead.fmt(f),
+            Self::Decode(error) => write!(f, "the reply did not decode: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+impl<Req: Message, Rep: Message> Client<Req, Rep> {
+    /// Begins a call, and does not wait. As many may be under way as there is room for replies.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the request.
+    pub fn try_call(&mut self, request: Req) -> Result<CallId, SendError<Req>> {
+        let result = scratch::with(const { longest::<Req>() }, |bytes| match request.encode(bytes) {
+            Ok(len) => {
+                self.put(const { longest::<Rep>() + CALL_HEAD_MAX }, bytes.get(..len).unwrap_or_default())
+            }
+            Err(error) => Err(SendCause::Encode(error)),
+        });
+        result.map_err(|cause| SendError { value: request, cause })
+    }
+
+    /// The next reply, of whichever call it is.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub fn try_reply(&mut self) -> Result<(CallId, Rep), CallError> {
+        scratch::with(const { longest::<Rep>() + CALL_HEAD_MAX }, |bytes| {
+            let (id, from, to) = self.take(bytes)?;
+            match Rep::decode(bytes.get(from..to).unwrap_or_default()) {
+                Ok(reply) => Ok((id, reply)),
+                Err(error) => {
+                    undecodable(self.channel);
+                    Err(CallError::Decode(error))
+                }
+            }
+        })
+    }
+}
+
+impl<Req, Rep> Client<Req, Rep> {
+    fn put(&mut self, longest_reply: usize, body: &[u8]) -> Result<CallId, SendCause> {
+        let id = self.last.wrapping_add(1);
+        let mut head = [0; varint::MAX_LEN + 2];
+        // Behind the id the kind and no deadline: two bytes of 0.
+        let len = varint::put(&mut head, 0, id) + 2;
+        let head = head.get(..len).unwrap_or_default();
+        let pending = self.pending;
+        with(|cs| {
+            let channel = self.channel.borrow(cs);
+            let room = channel.inbox.capacity() / (longest_reply + 4);
+            if usize::from(pending) >= room { Err(SendCause::Full) } else { channel.send(cs, head, body) }
+        })?;
+        self.last = id;
+        self.pending += 1;
+        Ok(CallId(id))
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) -> Result<(CallId, usize, usize), CallError> {
+        let taken = with(|cs| self.channel.borrow(cs).recv(cs, bytes));
+        let len = match taken {
+            Ok(len) => len,
+            Err(RecvError::Empty) => return Err(CallError::Empty),
+            Err(error) => {
+                self.pending = 0;
+                return Err(CallError::Dead(match error {
+                    RecvError::Dead(dead) | RecvError::Interrupted { dead, .. } => dead,
+                    _ => Dead::peer(Reason::Withdrawn),
+                }));
+            }
+        };
+        self.pending = self.pending.saturating_sub(1);
+        let reply = bytes.get(..len).unwrap_or_default();
+        let parsed = varint::get(reply).ok().and_then(|(id, used)| Some((id, used + 1, *reply.get(used)?)));
+        match parsed {
+            Some((id, from, KIND_MESSAGE)) => Ok((CallId(id), from, len)),
+            Some((id, from, _)) => {
+                let reason = reply.get(from).map_or(Reason::Protocol, |&reason| Reason::new(reason));
+                Err(CallError::Refused(CallId(id), Dead { reason, at: Place::Peer }))
+            }
+            None => {
+                undecodable(self.channel);
+                Err(CallError::Decode(DecodeError::Value))
+            }
+        }
+    }
+}
+
+impl<Req, Rep> Drop for Client<Req, Rep> {
+    fn drop(&mut self) {
+        release(self.channel);
+    }
+}
+
+impl<Req, Rep> fmt::Debug for Client<Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl<Req: Message, Rep: Message> End for Client<Req, Rep> {
+    const SPEC: Spec = Spec::both::<Rep, Req>(OpenFlags::CALLS, Req::NAME);
+
+    fn bound(channel: Bound) -> Self {
+        Self { channel: channel.0, last: 0, pending: 0, types: PhantomData }
+    }
+}

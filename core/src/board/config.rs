@@ -1,0 +1,108 @@
+//! How large a node is, counted at compile time from what its program exports and imports.
+
+use super::spec::{End, ExportEnd};
+use crate::proto::LineConfig;
+
+/// Most channels of a node.
+pub const CHANNELS_MAX: usize = 32;
+/// A slot beyond those of the exports, for an open that is being refused.
+const SPARE_SLOTS: usize = 1;
+
+/// What a node holds: its line, and its channels with room for so many messages each.
+///
+/// ```
+/// use netchan::board::{Config, Latest, Node, Receiver};
+/// use netchan::proto::LineConfig;
+///
+/// const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 64, 2))
+///     .export::<Latest<u16>>(1)
+///     .import::<Receiver<u32>>(4);
+///
+/// static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+/// ```
+///
+/// Sizes that contradict it do not compile:
+///
+/// ```compile_fail
+/// # use netchan::board::{Config, Latest, Node};
+/// # use netchan::proto::LineConfig;
+/// const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 64, 2)).export::<Latest<u16>>(1);
+///
+/// static NODE: Node<2, { CONFIG.bytes() }> = Node::new(&CONFIG);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    pub(super) line: LineConfig,
+    exports: usize,
+    imports: usize,
+    bytes: usize,
+}
+
+impl Config {
+    /// A node without channels.
+    pub const fn new(line: LineConfig) -> Self {
+        Self { line, exports: 0, imports: 0, bytes: 0 }
+    }
+
+    /// With one export more, that has room for `depth` of the longest messages in each direction.
+    #[must_use]
+    pub const fn export<E: ExportEnd>(self, depth: u16) -> Self {
+        Self { exports: self.exports + 1, ..self.and::<E>(depth) }
+    }
+
+    /// With one import more, that has room for `depth` of the longest messages in each direction.
+    #[must_use]
+    pub const fn import<E: End>(self, depth: u16) -> Self {
+        Self { imports: self.imports + 1, ..self.and::<E>(depth) }
+    }
+
+    const fn and<E: End>(self, depth: u16) -> Self {
+        assert!(depth > 0, "a channel needs room for one message at least");
+        let (inbox, outbox) = E::SPEC.bytes(depth);
+        assert!(inbox <= u16::MAX as usize && outbox <= u16::MAX as usize, "this channel is too deep");
+        Self { bytes: self.bytes + inbox + outbox, ..self }
+    }
+
+    /// Its line, which the peer should know.
+    pub const fn line(&self) -> &LineConfig {
+        &self.line
+    }
+
+    /// Channels of the node.
+    pub const fn channels(&self) -> usize {
+        self.exports + self.imports
+    }
+
+    /// Bytes of its arena.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Circuits that may be open on its line.
+    pub const fn circuits(&self) -> usize {
+        self.exports + self.imports + SPARE_SLOTS
+    }
+
+    /// Bytes of the line's packets: one that comes in, and those that are under way.
+    pub const fn line_bytes(&self) -> usize {
+        self.line.rx_len() + self.line.tx_len()
+    }
+
+    /// Those of them that this side opens.
+    pub(super) const fn imports(&self) -> usize {
+        self.imports
+    }
+
+    pub(super) const fn check(&self, channels: usize, bytes: usize) {
+        assert!(
+            channels == self.channels(),
+            "as many channels as the config says: Node<{{ CONFIG.channels() }}, ..>"
+        );
+        assert!(bytes == self.bytes, "as many bytes as the config says: Node<.., {{ CONFIG.bytes() }}>");
+        assert!(channels <= CHANNELS_MAX, "a node has at most 32 channels");
+        assert!(
+            self.line.window >= 1 && self.line.packet >= crate::proto::LINE_PACKET_MIN,
+            "make the line's config with `LineConfig::uart`"
+        );
+    }
+}

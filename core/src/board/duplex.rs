@@ -1,0 +1,72 @@
+//! Both directions on one circuit.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use critical_section::with;
+
+use super::channel::Shared;
+use super::error::{Account, RecvError, SendError};
+use super::receiver::recv;
+use super::sender::{release, send};
+use super::spec::{Bound, End, ExportEnd, Spec};
+use crate::message::Message;
+use crate::proto::OpenFlags;
+
+/// Receives `In` and sends `Out`; the other side holds it the other way round.
+///
+/// Dropping it hangs up.
+pub struct Duplex<In, Out> {
+    channel: &'static Shared,
+    types: PhantomData<fn(Out) -> In>,
+}
+
+impl<In: Message, Out: Message> Duplex<In, Out> {
+    /// The next value, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::try_recv`](super::Receiver::try_recv).
+    pub fn try_recv(&mut self) -> Result<In, RecvError> {
+        recv(self.channel)
+    }
+
+    /// Sends a value, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value.
+    pub fn try_send(&self, value: Out) -> Result<(), SendError<Out>> {
+        match send(self.channel, &value) {
+            Ok(()) => Ok(()),
+            Err(cause) => Err(SendError { value, cause }),
+        }
+    }
+
+    /// What became of what was sent to the present partner, or to the last one.
+    pub fn account(&self) -> Account {
+        with(|cs| self.channel.borrow(cs).account())
+    }
+}
+
+impl<In, Out> Drop for Duplex<In, Out> {
+    fn drop(&mut self) {
+        release(self.channel);
+    }
+}
+
+impl<In, Out> fmt::Debug for Duplex<In, Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Duplex")
+    }
+}
+
+impl<In: Message, Out: Message> End for Duplex<In, Out> {
+    const SPEC: Spec = Spec::both::<In, Out>(OpenFlags::NONE, In::NAME);
+
+    fn bound(channel: Bound) -> Self {
+        Self { channel: channel.0, types: PhantomData }
+    }
+}
+
+impl<In: Message, Out: Message> ExportEnd for Duplex<In, Out> {}

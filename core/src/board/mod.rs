@@ -1,0 +1,72 @@
+//! Nodes on boards: in a `static`, without heap and without executor.
+//!
+//! The ends have the names and meanings that they have on hosts, and no lifetime or size, so they
+//! go into statics, tasks and interrupt handlers. What waits lies in the node's arena, under critical sections of
+//! a few instructions and one copy; the protocol, the framing, the checksums, encoding and decoding
+//! run outside of them.
+//!
+//! ```
+//! use netchan::board::{Config, Latest, Memory, Node, RecvError, Receiver};
+//! use netchan::proto::{CounterNonce, Identity, Instant, LineConfig, Name};
+//!
+//! const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 64, 2))
+//!     .export::<Latest<u16>>(1)
+//!     .import::<Receiver<u32>>(2);
+//!
+//! static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+//!
+//! # struct Uart;
+//! # impl Uart { fn received(&mut self) -> &[u8] { &[] } fn room(&self) -> usize { 16 } fn send(&mut self, _: &[u8]) {} }
+//! # let mut uart = Uart;
+//! # let now = || Instant::ZERO;
+//! # fn main_loop(uart: &mut Uart, now: impl Fn() -> Instant) -> Result<(), Box<dyn std::error::Error>> {
+//! let identity = Identity { name: Name::new("board")?, uid: 1, boot: 1 };
+//! let mut nonces = CounterNonce::new(identity.uid, 1);
+//! let mut memory = Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG);
+//! let mut line = NODE.line(&mut memory, identity, &mut nonces, now());
+//!
+//! let load: Latest<u16> = NODE.export("load")?;
+//! let mut levels: Receiver<u32> = NODE.import("levels")?;
+//! # let mut turns = 0..2;
+//! # while turns.next().is_some() {
+//! // loop {
+//! line.feed(uart.received(), now());
+//! let mut out = [0; 16];
+//! let n = line.drain(&mut out[..uart.room()], now());
+//! uart.send(&out[..n]);
+//!
+//! load.set(&400)?;
+//! while let Ok(level) = levels.try_recv() {
+//!     let _ = level;
+//! }
+//! // }
+//! # }
+//! # Ok(())
+//! # }
+//! # main_loop(&mut uart, now).unwrap();
+//! ```
+
+mod call;
+mod channel;
+mod config;
+mod driver;
+mod duplex;
+mod error;
+mod latest;
+mod node;
+mod receiver;
+mod ring;
+mod scratch;
+mod sender;
+mod spec;
+
+pub use call::{CallError, CallId, Client, Request, Server};
+pub use config::{CHANNELS_MAX, Config};
+pub use driver::{Driver, Memory};
+pub use duplex::Duplex;
+pub use error::{Account, ExportError, RecvError, SendCause, SendError};
+pub use latest::{Latest, Watch};
+pub use node::Node;
+pub use receiver::Receiver;
+pub use sender::Sender;
+pub use spec::{Bound, End, ExportEnd, Spec};

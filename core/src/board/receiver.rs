@@ -1,0 +1,86 @@
+//! The receiving end.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use critical_section::with;
+
+use super::channel::Shared;
+use super::error::RecvError;
+use super::scratch;
+use super::sender::{release, undecodable};
+use super::spec::{Bound, End, ExportEnd, Spec, longest_accepted};
+use crate::message::{DecodeError, Message};
+use crate::proto::OpenFlags;
+
+/// Receives values of type `T`.
+///
+/// Dropping it hangs up: the sender is told.
+pub struct Receiver<T> {
+    channel: &'static Shared,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Message> Receiver<T> {
+    /// The next value, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] if none is; how the session or the importer ended, once; and what is for
+    /// ever: [`RecvError::Closed`], [`RecvError::Dead`].
+    pub fn try_recv(&mut self) -> Result<T, RecvError> {
+        recv(self.channel)
+    }
+}
+
+/// Takes the next message and decodes it.
+pub(super) fn recv<T: Message>(channel: &'static Shared) -> Result<T, RecvError> {
+    scratch::with(const { longest_accepted::<T>() }, |bytes| {
+        let (len, which) = take(channel, bytes)?;
+        let bytes = bytes.get(..len).unwrap_or_default();
+        decode(which, bytes).map_err(|error| {
+            undecodable(channel);
+            RecvError::Decode(error)
+        })
+    })
+}
+
+/// Decodes what a sender has sent whose type is our own, or one of the older ones.
+fn decode<T: Message>(which: u8, bytes: &[u8]) -> Result<T, DecodeError> {
+    if T::ACCEPTED.is_empty() || which == 0 {
+        return T::decode(bytes);
+    }
+    match T::ACCEPTED.get(usize::from(which) - 1) {
+        Some(older) => (older.decode)(bytes),
+        None => Err(DecodeError::Value),
+    }
+}
+
+fn take(channel: &'static Shared, bytes: &mut [u8]) -> Result<(usize, u8), RecvError> {
+    with(|cs| {
+        let channel = channel.borrow(cs);
+        Ok((channel.recv(cs, bytes)?, channel.which.get() & 0xf))
+    })
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        release(self.channel);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receiver")
+    }
+}
+
+impl<T: Message> End for Receiver<T> {
+    const SPEC: Spec = Spec::receives::<T>(OpenFlags::NONE);
+
+    fn bound(channel: Bound) -> Self {
+        Self { channel: channel.0, value: PhantomData }
+    }
+}
+
+impl<T: Message> ExportEnd for Receiver<T> {}

@@ -1,0 +1,89 @@
+//! The sending end.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use critical_section::with;
+
+use super::channel::{Shared, flag};
+use super::error::{Account, SendCause, SendError};
+use super::scratch;
+use super::spec::{Bound, End, ExportEnd, Spec, longest};
+use crate::message::Message;
+use crate::proto::{OpenFlags, Reason};
+
+/// Sends values of type `T`.
+///
+/// Dropping it is the orderly end: values that were sent are still delivered, then the receiver
+/// gets `Closed`.
+pub struct Sender<T> {
+    channel: &'static Shared,
+    value: PhantomData<fn(T)>,
+}
+
+impl<T: Message> Sender<T> {
+    /// Sends a value from wherever it is, an interrupt too, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value.
+    pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
+        match send(self.channel, &value) {
+            Ok(()) => Ok(()),
+            Err(cause) => Err(SendError { value, cause }),
+        }
+    }
+
+    /// What became of what was sent to the present importer, or to the last one.
+    pub fn account(&self) -> Account {
+        with(|cs| self.channel.borrow(cs).account())
+    }
+}
+
+/// Encodes a value and puts it into the outbox.
+pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Result<(), SendCause> {
+    scratch::with(const { longest::<T>() }, |bytes| match value.encode(bytes) {
+        Ok(len) => put(channel, bytes.get(..len).unwrap_or_default()),
+        Err(error) => Err(SendCause::Encode(error)),
+    })
+}
+
+fn put(channel: &'static Shared, bytes: &[u8]) -> Result<(), SendCause> {
+    with(|cs| channel.borrow(cs).send(cs, &[], bytes))
+}
+
+/// The program drops an end.
+pub(super) fn release(channel: &'static Shared) {
+    with(|cs| channel.borrow(cs).release());
+}
+
+/// A value that came did not decode: its circuit is dead.
+pub(super) fn undecodable(channel: &'static Shared) {
+    with(|cs| {
+        let channel = channel.borrow(cs);
+        channel.kill(Reason::DecodeFailed);
+        channel.clear(flag::UNTOLD_OUT);
+    });
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        release(self.channel);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender")
+    }
+}
+
+impl<T: Message> End for Sender<T> {
+    const SPEC: Spec = Spec::sends::<T>(OpenFlags::NONE);
+
+    fn bound(channel: Bound) -> Self {
+        Self { channel: channel.0, value: PhantomData }
+    }
+}
+
+impl<T: Message> ExportEnd for Sender<T> {}

@@ -1,0 +1,144 @@
+//! What an end asks for, as the protocol says it: a constant of its type.
+
+use super::channel::Shared;
+use super::scratch::MESSAGE_MAX;
+use crate::message::{Fingerprint, Message, Shape};
+use crate::proto::{Link, OpenFlags, varint};
+
+/// What stands before the message of a call: id, kind, deadline.
+pub(super) const CALL_HEAD_MAX: usize = 2 * varint::MAX_LEN + 1;
+
+/// An end of a channel: `Sender<T>`, `Receiver<T>` and the others. This crate implements it; the
+/// turbofish names what the board holds.
+pub trait End: Sized + 'static {
+    #[doc(hidden)]
+    const SPEC: Spec;
+    #[doc(hidden)]
+    fn bound(channel: Bound) -> Self;
+}
+
+/// An end that can be exported: all but `Client`, which would not know whom to ask.
+pub trait ExportEnd: End {}
+
+/// A channel that is in the node's table.
+#[derive(Debug)]
+pub struct Bound(pub(super) &'static Shared);
+
+/// What an end asks for, as its own side sees it.
+#[derive(Debug)]
+pub struct Spec {
+    pub(super) flags: OpenFlags,
+    pub(super) fingerprint: u64,
+    /// Older ones that a receiver takes.
+    pub(super) older: &'static [u64],
+    /// What the other side has to offer, in its own view.
+    pub(super) theirs: u64,
+    pub(super) type_name: &'static str,
+    /// Longest message that comes in, and goes out, in bytes.
+    pub(super) longest_in: u16,
+    pub(super) longest_out: u16,
+}
+
+impl Spec {
+    /// For an end that sends `T`.
+    pub(super) const fn sends<T: Message>(kind: OpenFlags) -> Self {
+        let fingerprint = T::FINGERPRINT.get();
+        Self {
+            flags: OpenFlags::SENDS.with(kind),
+            fingerprint,
+            older: &[],
+            theirs: fingerprint,
+            type_name: T::NAME,
+            longest_in: 0,
+            longest_out: longest::<T>() as u16,
+        }
+    }
+
+    /// For an end that receives `T`.
+    pub(super) const fn receives<T: Message>(kind: OpenFlags) -> Self {
+        Self {
+            flags: OpenFlags::RECEIVES.with(kind),
+            older: Older::<T>::SLICE,
+            longest_in: longest_accepted::<T>() as u16,
+            longest_out: 0,
+            ..Self::sends::<T>(kind)
+        }
+    }
+
+    /// For an end that does both.
+    pub(super) const fn both<In: Message, Out: Message>(kind: OpenFlags, name: &'static str) -> Self {
+        let is_call = kind.has(OpenFlags::CALLS);
+        let head = if is_call { CALL_HEAD_MAX } else { 0 };
+        Self {
+            flags: OpenFlags::BOTH.with(kind),
+            fingerprint: both(is_call, In::FINGERPRINT, Out::FINGERPRINT),
+            older: &[],
+            theirs: both(is_call, Out::FINGERPRINT, In::FINGERPRINT),
+            type_name: name,
+            longest_in: (longest::<In>() + head) as u16,
+            longest_out: (longest::<Out>() + head) as u16,
+        }
+    }
+
+    /// Bytes of the arena for so many messages in each direction that there is.
+    pub(super) const fn bytes(&self, depth: u16) -> (usize, usize) {
+        // The newest value, and one that is being written while it is replaced.
+        let depth = if self.flags.has(OpenFlags::LATEST) { 2 } else { depth as u32 };
+        let receives = if self.flags.has(OpenFlags::RECEIVES) { depth } else { 0 };
+        let sends = if self.flags.has(OpenFlags::SENDS) { depth } else { 0 };
+        let bytes_in = receives * Link::charge(self.longest_in as u32);
+        let bytes_out = sends * Link::charge(self.longest_out as u32);
+        (bytes_in as usize, bytes_out as usize)
+    }
+}
+
+const fn both(is_call: bool, one: Fingerprint, other: Fingerprint) -> u64 {
+    let what = if is_call { "call" } else { "duplex" };
+    Shape::end(what, &[one, other], 0).fingerprint().get()
+}
+
+/// Longest encoding of `T`, in bytes; a type without a bound does not compile.
+pub(super) const fn longest<T: Message>() -> usize {
+    const {
+        let Some(len) = T::MAX_LEN else {
+            panic!("a board has no room for messages without a bound: use `Text<N>` and `Blob<N>`");
+        };
+        assert!(len + CALL_HEAD_MAX <= MESSAGE_MAX, "this message is too long for a board's channel");
+        len
+    }
+}
+
+/// As [`longest`], of the older versions too.
+pub(super) const fn longest_accepted<T: Message>() -> usize {
+    let (mut most, mut at) = (longest::<T>(), 0);
+    while at < T::ACCEPTED.len() {
+        // One without a bound is received as far as there is room.
+        let len = match T::ACCEPTED[at].max_len {
+            Some(len) if len + CALL_HEAD_MAX <= MESSAGE_MAX => len,
+            _ => most,
+        };
+        if len > most {
+            most = len;
+        }
+        at += 1;
+    }
+    most
+}
+
+/// The fingerprints of older versions, as long as there are any.
+struct Older<T>(core::marker::PhantomData<T>);
+
+impl<T: Message> Older<T> {
+    const LIST: [u64; 3] = {
+        let (mut list, mut at) = ([0; 3], 0);
+        while at < T::ACCEPTED.len() && at < list.len() {
+            list[at] = T::ACCEPTED[at].fingerprint.get();
+            at += 1;
+        }
+        list
+    };
+    const SLICE: &'static [u64] = {
+        let len = T::ACCEPTED.len();
+        if len == 0 { &[] } else { Self::LIST.split_at(if len > 3 { 3 } else { len }).0 }
+    };
+}

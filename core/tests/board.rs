@@ -1,0 +1,508 @@
+//! A board's node against a link on a virtual line: what its ends promise.
+
+use netchan::Message;
+use netchan::board::{
+    CallError, Client, Config, Driver, Duplex, Latest, Memory, Node, Receiver, RecvError, SendCause, Sender,
+    Server, Watch,
+};
+use netchan::message::Shape;
+use netchan::proto::{
+    CounterNonce, Dead, Fingerprints, Identity, Instant, LineConfig, LinkConfig, Name, NonceSource, Open,
+    OpenFlags, Reason,
+};
+use netchan::testing::{Node as Peer, Outcome, Port, Stage, identity};
+
+const LINE: LineConfig = LineConfig::uart(115_200, 2, 64, 2);
+/// Bytes that pass in one step, which takes a millisecond.
+const STEP: usize = 11;
+
+/// A board, the line, and the peer at its other end.
+struct Desk<'m> {
+    board: Driver<'m>,
+    peer: Peer,
+    now: u64,
+    starts: u64,
+    to_peer: Vec<u8>,
+}
+
+impl<'m> Desk<'m> {
+    fn new(board: Driver<'m>) -> Self {
+        let mut desk = Self {
+            board,
+            peer: Peer::new(LinkConfig::line(identity("host", 9), &LINE, 8), 1, Instant::ZERO),
+            now: 0,
+            starts: 0,
+            to_peer: Vec::new(),
+        };
+        desk.start_peer();
+        desk
+    }
+
+    /// The peer's program starts, again or for the first time.
+    fn start_peer(&mut self) {
+        self.starts += 1;
+        let mut who = identity("host", 9);
+        who.boot = self.starts;
+        let link = LinkConfig::line(who, &LINE, 8);
+        let (nonce, now) = (self.starts << 40 | 7, Instant::from_micros(self.now));
+        self.peer = Peer::new(link, nonce, now);
+        self.peer.port = Port::on_line(link, LINE, nonce, now);
+        (self.peer.window, self.peer.limit) = (512, 200);
+    }
+
+    fn step(&mut self) {
+        self.now += 1000;
+        let now = Instant::from_micros(self.now);
+        self.peer.tick(now);
+        self.peer.receive(&std::mem::take(&mut self.to_peer));
+        self.peer.pump();
+        let to_board = self.peer.port.transmit_some(STEP);
+        self.board.feed(&to_board, now);
+        let mut out = [0; STEP];
+        let n = self.board.drain(&mut out, now);
+        self.to_peer.extend_from_slice(&out[..n]);
+    }
+
+    fn pass_ms(&mut self, millis: u64) {
+        (0..millis).for_each(|_| self.step());
+    }
+
+    /// Goes on until `done`, for two seconds at most.
+    #[track_caller]
+    fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+        let end = self.now + 2_000_000;
+        while !done(self) {
+            assert!(
+                self.now < end,
+                "{:?} {:?} {:?} {:?}",
+                self.board,
+                self.board.fault(),
+                self.peer.port.fault,
+                self.peer.circuits
+            );
+            self.step();
+        }
+    }
+
+    #[track_caller]
+    fn up(mut self) -> Self {
+        self.until(|desk| desk.board.is_up() && desk.peer.port.is_up());
+        self
+    }
+
+    /// The peer imports a channel.
+    fn import(&mut self, name: &str, flags: OpenFlags, fingerprint: u64) -> usize {
+        let receives = flags.has(OpenFlags::RECEIVES);
+        let (credit, limit) = if receives { (self.peer.window, self.peer.limit) } else { (0, 0) };
+        let fingerprints = Fingerprints::new(fingerprint, &[]);
+        let open =
+            Open { flags, wait_ms: 0, credit, limit, values: 0, name, fingerprints, type_name: "test" };
+        self.peer.open_as(&open).expect("room for the open")
+    }
+
+    /// Takes what the peer's circuit receives next.
+    #[track_caller]
+    fn take(&mut self, id: usize) -> Vec<u8> {
+        let mut value = Vec::new();
+        self.until(|desk| match desk.peer.take(id) {
+            Outcome::Value(bytes) => {
+                value = bytes;
+                true
+            }
+            Outcome::Empty => false,
+            other => panic!("{other:?}"),
+        });
+        value
+    }
+
+    /// The circuit of the board's import that the peer has been offered last.
+    fn offered(&self) -> Option<usize> {
+        self.peer
+            .circuits
+            .iter()
+            .rposition(|circuit| circuit.stage == Stage::Open && circuit.handle.is_some())
+    }
+}
+
+fn who() -> Identity {
+    Identity { name: Name::new("board").expect("a name"), uid: 1, boot: 1 }
+}
+
+fn nonces() -> CounterNonce {
+    CounterNonce::new(1, 1)
+}
+
+fn of<T: Message>() -> u64 {
+    T::FINGERPRINT.get()
+}
+
+fn pair(what: &str, first: u64, second: u64) -> u64 {
+    use netchan::Fingerprint;
+    Shape::end(what, &[Fingerprint::new(first), Fingerprint::new(second)], 0).fingerprint().get()
+}
+
+fn encoded<T: Message>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.encode_to(&mut bytes).expect("it encodes");
+    bytes
+}
+
+/// A board whose node is made for one test, and what its driver works in.
+macro_rules! desk {
+    ($config:expr) => {{
+        const CONFIG: Config = $config;
+        static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+        let memory =
+            Box::leak(Box::new(Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG)));
+        let nonces: &mut dyn NonceSource = Box::leak(Box::new(nonces()));
+        (&NODE, Desk::new(NODE.line(memory, who(), nonces, Instant::ZERO)))
+    }};
+}
+
+#[test]
+fn values_of_an_export_arrive_in_order_and_end_in_order() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<u32>>(2));
+    let sender = node.export::<Sender<u32>>("numbers").unwrap();
+    assert_eq!(sender.try_send(1).unwrap_err().cause, SendCause::NoImporter);
+    let mut desk = desk.up();
+    let id = desk.import("numbers", OpenFlags::RECEIVES, of::<u32>());
+    let (mut next, mut taken) = (0_u32, 0_u32);
+    while taken < 300 {
+        if sender.try_send(next).is_ok() {
+            next += 1;
+        }
+        if let Outcome::Value(bytes) = desk.peer.take(id) {
+            assert_eq!(bytes, encoded(&taken));
+            taken += 1;
+        }
+        desk.step();
+    }
+    let rest = next - taken;
+    drop(sender);
+    for _ in 0..rest {
+        desk.take(id);
+    }
+    desk.until(|desk| desk.peer.take(id) == Outcome::Closed);
+    desk.until(|desk| desk.peer.is_quiet());
+    assert!(node.export::<Sender<u32>>("numbers").is_ok(), "the name is free again");
+}
+
+#[test]
+fn an_import_receives_what_the_peer_exports_and_reopens_after_a_restart() {
+    let (node, desk) = desk!(Config::new(LINE).import::<Receiver<u16>>(2));
+    let mut levels = node.import::<Receiver<u16>>("levels").unwrap();
+    assert_eq!(levels.try_recv(), Err(RecvError::Empty));
+    let mut desk = desk.up();
+    desk.until(|desk| desk.offered().is_some());
+    let id = desk.offered().unwrap();
+    for n in 0..50_u16 {
+        desk.peer.send(id, encoded(&n));
+    }
+    for n in 0..50 {
+        desk.until(|_| match levels.try_recv() {
+            Ok(value) => value == n,
+            Err(error) => error != RecvError::Empty && panic!("{error}"),
+        });
+    }
+    desk.until(|desk| {
+        desk.peer.circuits[id].confirmed == 50 || {
+            desk.peer.ask(id);
+            false
+        }
+    });
+    desk.start_peer();
+    let mut told = None;
+    desk.until(|_| {
+        told = levels.try_recv().err().filter(|error| *error != RecvError::Empty);
+        told.is_some()
+    });
+    assert_eq!(told, Some(RecvError::Interrupted { dead: Dead::here(Reason::PeerRestarted), taken: 50 }));
+    desk.until(|desk| desk.offered().is_some());
+    let id = desk.offered().unwrap();
+    desk.peer.send(id, encoded(&7_u16));
+    desk.until(|_| levels.try_recv() == Ok(7));
+    desk.peer.end(id);
+    desk.until(|_| levels.try_recv() == Err(RecvError::Closed));
+    assert_eq!(levels.try_recv(), Err(RecvError::Closed), "for ever");
+    desk.until(|desk| desk.peer.is_quiet());
+}
+
+#[test]
+fn a_method_is_called_and_a_request_that_is_dropped_is_told() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Server<u32, u64>>(2));
+    let mut double = node.export::<Server<u32, u64>>("double").unwrap();
+    let mut desk = desk.up();
+    let fingerprint = pair("call", of::<u64>(), of::<u32>());
+    let id = desk.import("double", OpenFlags::BOTH.with(OpenFlags::CALLS), fingerprint);
+    for n in 1..=20_u32 {
+        let head = [n as u8, 0, 0];
+        desk.peer.send(id, [&head[..], &encoded(&n)].concat());
+    }
+    let mut answered = 0;
+    while answered < 20 {
+        desk.step();
+        if let Ok(request) = double.try_recv() {
+            let n = *request;
+            if n % 5 == 0 {
+                drop(request);
+            } else {
+                request.reply(u64::from(n) * 2).unwrap();
+            }
+        }
+        if let Outcome::Value(reply) = desk.peer.take(id) {
+            answered += 1;
+            let gone = vec![answered, 1, Reason::HandlerGone.get()];
+            let right = [&[answered, 0][..], &encoded(&(u64::from(answered) * 2))].concat();
+            assert_eq!(reply, if answered % 5 == 0 { gone } else { right });
+        }
+    }
+    desk.peer.end(id);
+    desk.until(|desk| {
+        assert_eq!(double.try_recv().unwrap_err(), RecvError::Empty, "no caller's end is the server's");
+        desk.peer.take(id) == Outcome::Closed
+    });
+    desk.until(|desk| desk.peer.is_quiet());
+}
+
+#[test]
+fn a_late_reply_reaches_no_other_caller() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Server<u32, u32>>(2));
+    let mut server = node.export::<Server<u32, u32>>("echo").unwrap();
+    let mut desk = desk.up();
+    let (flags, fingerprint) =
+        (OpenFlags::BOTH.with(OpenFlags::CALLS), pair("call", of::<u32>(), of::<u32>()));
+    let id = desk.import("echo", flags, fingerprint);
+    desk.peer.send(id, vec![1, 0, 0, 5]);
+    let mut late = None;
+    desk.until(|_| {
+        late = server.try_recv().ok();
+        late.is_some()
+    });
+    desk.peer.kill(id, Reason::Cancelled);
+    desk.pass_ms(100);
+    let id = desk.import("echo", flags, fingerprint);
+    desk.peer.send(id, vec![1, 0, 0, 6]);
+    desk.until(|desk| desk.peer.circuits[id].stage == Stage::Open);
+    let error = late.unwrap().reply(5).unwrap_err();
+    assert_eq!(error.cause, SendCause::Dead(Dead::here(Reason::Closed)));
+    desk.until(|_| server.try_recv().is_ok_and(|request| request.reply(6).is_ok()));
+    assert_eq!(desk.take(id), [1, 0, 6]);
+}
+
+#[test]
+fn a_board_calls_a_method_of_its_peer() {
+    let (node, desk) = desk!(Config::new(LINE).import::<Client<u32, u32>>(2));
+    let mut client = node.import::<Client<u32, u32>>("increment").unwrap();
+    assert_eq!(client.try_call(1).unwrap_err().cause, SendCause::NoImporter);
+    let mut desk = desk.up();
+    desk.until(|desk| desk.offered().is_some());
+    let id = desk.offered().unwrap();
+    let mut first = None;
+    desk.until(|_| {
+        first = client.try_call(1).ok();
+        first.is_some()
+    });
+    let second = client.try_call(2).unwrap();
+    assert_eq!(client.try_call(3).unwrap_err().cause, SendCause::Full, "no room is promised for its reply");
+    assert_eq!(desk.take(id), [1, 0, 0, 1]);
+    assert_eq!(desk.take(id), [2, 0, 0, 2]);
+    desk.peer.send(id, vec![2, 0, 3]);
+    desk.peer.send(id, vec![1, 1, Reason::HandlerGone.get()]);
+    desk.until(|_| client.try_reply() == Ok((second, 3)));
+    let gone = Dead::peer(Reason::HandlerGone);
+    desk.until(|_| client.try_reply() == Err(CallError::Refused(first.unwrap(), gone)));
+    client.try_call(4).unwrap();
+    desk.pass_ms(50);
+    desk.start_peer();
+    desk.until(|_| client.try_reply() == Err(CallError::Dead(Dead::here(Reason::PeerRestarted))));
+    assert_eq!(client.try_reply(), Err(CallError::Empty), "once");
+    desk.until(|_| client.try_call(5).is_ok());
+}
+
+#[test]
+fn of_a_latest_value_the_newest_arrives_and_who_comes_later_gets_it_too() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Latest<u32>>(1).export::<Watch<u32>>(1));
+    let load = node.export::<Latest<u32>>("load").unwrap();
+    let mut goal = node.export::<Watch<u32>>("goal").unwrap();
+    for n in 0..10 {
+        load.set(&n).unwrap();
+    }
+    assert_eq!(load.account().dropped, 9);
+    let mut desk = desk.up();
+    for _ in 0..2 {
+        let id = desk.import("load", OpenFlags::RECEIVES.with(OpenFlags::LATEST), of::<u32>());
+        assert_eq!(desk.take(id), [9]);
+        desk.pass_ms(50);
+        assert_eq!(desk.peer.take(id), Outcome::Empty, "once each");
+        desk.peer.kill(id, Reason::HungUp);
+        desk.pass_ms(50);
+    }
+    let id = desk.import("goal", OpenFlags::SENDS.with(OpenFlags::LATEST), of::<u32>());
+    for n in 0..10_u32 {
+        desk.peer.send(id, encoded(&n));
+    }
+    desk.pass_ms(200);
+    assert_eq!((goal.try_changed(), goal.try_changed()), (Ok(9), Err(RecvError::Empty)));
+    desk.peer.end(id);
+    desk.until(|_| goal.try_changed() == Err(RecvError::Left { dead: None }));
+    desk.until(|desk| desk.peer.is_quiet());
+}
+
+#[test]
+fn a_conversation_ends_before_the_next_one_begins() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Duplex<u32, u32>>(2));
+    let mut echo = node.export::<Duplex<u32, u32>>("echo").unwrap();
+    let mut desk = desk.up();
+    let fingerprint = pair("duplex", of::<u32>(), of::<u32>());
+    for round in 0..3_u32 {
+        let id = desk.import("echo", OpenFlags::BOTH, fingerprint);
+        for n in 0..10 {
+            desk.peer.send(id, encoded(&(round * 100 + n)));
+        }
+        for n in 0..10 {
+            let mut came = None;
+            desk.until(|_| {
+                came = echo.try_recv().ok();
+                came.is_some()
+            });
+            assert_eq!(came, Some(round * 100 + n));
+            desk.until(|_| echo.try_send(round * 100 + n).is_ok());
+            assert_eq!(desk.take(id), encoded(&(round * 100 + n)));
+        }
+        if round == 1 {
+            desk.peer.kill(id, Reason::HungUp);
+        } else {
+            desk.peer.end(id);
+        }
+        desk.pass_ms(50);
+        let dead = (round == 1).then(|| Dead::peer(Reason::HungUp));
+        if round == 1 {
+            // The next one comes before the program knows, and its values wait.
+            let next = desk.import("echo", OpenFlags::BOTH, fingerprint);
+            desk.peer.send(next, encoded(&1000_u32));
+            desk.pass_ms(50);
+            assert_eq!(desk.peer.circuits[next].stage, Stage::Opening);
+            assert_eq!(echo.try_recv(), Err(RecvError::Left { dead }));
+            let error = echo.try_send(0).unwrap_err();
+            assert!(matches!(error.cause, SendCause::Left { .. }), "{error}");
+            desk.until(|_| echo.try_recv() == Ok(1000));
+            desk.peer.end(next);
+            desk.until(|desk| desk.peer.take(next) == Outcome::Empty && desk.peer.circuits[next].ended);
+            desk.until(|_| echo.try_recv() == Err(RecvError::Left { dead: None }));
+            desk.until(|desk| desk.peer.take(next) == Outcome::Closed);
+        } else {
+            assert_eq!(echo.try_recv(), Err(RecvError::Left { dead }));
+            desk.until(|desk| desk.peer.take(id) == Outcome::Closed);
+        }
+        assert_eq!(echo.try_recv(), Err(RecvError::Empty), "told once");
+        desk.until(|desk| desk.peer.is_quiet());
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_the_reason() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<u32>>(2));
+    let _numbers = node.export::<Sender<u32>>("numbers").unwrap();
+    assert!(node.export::<Sender<u32>>("more").is_err(), "the table is full");
+    assert!(node.export::<Sender<u32>>("no name").is_err());
+    let mut desk = desk.up();
+    let cases = [
+        ("other", OpenFlags::RECEIVES, of::<u32>(), Reason::NoName),
+        ("numbers", OpenFlags::SENDS, of::<u32>(), Reason::WrongDirection),
+        ("numbers", OpenFlags::RECEIVES.with(OpenFlags::LATEST), of::<u32>(), Reason::WrongDirection),
+        ("numbers", OpenFlags::RECEIVES, of::<u16>(), Reason::TypeDiffers),
+    ];
+    for (name, flags, fingerprint, reason) in cases {
+        let id = desk.import(name, flags, fingerprint);
+        desk.until(|desk| desk.peer.circuits[id].dead == Some(Dead::peer(reason)));
+        if reason == Reason::TypeDiffers {
+            assert_eq!(desk.peer.circuits[id].detail, "u32");
+        }
+    }
+    let first = desk.import("numbers", OpenFlags::RECEIVES, of::<u32>());
+    desk.until(|desk| desk.peer.circuits[first].stage == Stage::Open);
+    let second = desk.import("numbers", OpenFlags::RECEIVES, of::<u32>());
+    desk.until(|desk| desk.peer.circuits[second].dead == Some(Dead::peer(Reason::Busy)));
+    desk.peer.kill(first, Reason::HungUp);
+    desk.until(|desk| desk.peer.is_quiet());
+}
+
+#[test]
+fn messages_longer_than_a_packet_pass_in_both_directions() {
+    type Block = netchan::Blob<200>;
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<Block>>(2).export::<Receiver<Block>>(2));
+    let sender = node.export::<Sender<Block>>("out").unwrap();
+    let mut receiver = node.export::<Receiver<Block>>("in").unwrap();
+    let mut desk = desk.up();
+    let from = desk.import("out", OpenFlags::RECEIVES, of::<Block>());
+    let to = desk.import("in", OpenFlags::SENDS, of::<Block>());
+    let block = |n: usize| -> Vec<u8> { (0..n * 10).map(|i| (i * n) as u8).collect() };
+    for n in 0..=20 {
+        desk.peer.send(to, block(n));
+    }
+    let (mut sent, mut came, mut taken) = (0, 0, 0);
+    while came <= 20 || taken <= 20 {
+        desk.step();
+        if sent <= 20 && sender.try_send(Block::try_from(&block(sent)[..]).unwrap()).is_ok() {
+            sent += 1;
+        }
+        if let Ok(value) = receiver.try_recv() {
+            assert_eq!(value[..], block(taken)[..]);
+            taken += 1;
+        }
+        if let Outcome::Value(value) = desk.peer.take(from) {
+            assert_eq!(value, block(came));
+            came += 1;
+        }
+        assert!(desk.now < 20_000_000, "{sent} {came} {taken}");
+    }
+}
+
+#[test]
+fn the_account_of_a_lost_session_adds_up() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<[u8; 20]>>(4));
+    let sender = node.export_with::<Sender<[u8; 20]>>("blocks", 4).unwrap();
+    let mut desk = desk.up();
+    let id = desk.import("blocks", OpenFlags::RECEIVES, of::<[u8; 20]>());
+    let mut sent = 0;
+    let mut taken = 0;
+    while taken < 20 {
+        desk.step();
+        sent += u32::from(sender.try_send([1; 20]).is_ok());
+        taken += u32::from(matches!(desk.peer.take(id), Outcome::Value(_)));
+    }
+    while sender.try_send([2; 20]).is_ok() {
+        sent += 1;
+    }
+    desk.start_peer();
+    let mut left = None;
+    desk.until(|_| match sender.try_send([3; 20]) {
+        Ok(()) => {
+            sent += 1;
+            false
+        }
+        Err(error) => {
+            left = Some(error.cause);
+            error.cause != SendCause::Full
+        }
+    });
+    let Some(SendCause::Left { dead, account }) = left else { panic!("{left:?}") };
+    assert_eq!(dead, Dead::here(Reason::PeerRestarted));
+    assert_eq!(account.confirmed + account.in_doubt + account.unsent, sent);
+    assert!(account.confirmed <= 20 && account.confirmed > 0 && account.unsent > 0, "{account:?}");
+    assert_eq!(sender.try_send([4; 20]).unwrap_err().cause, SendCause::NoImporter);
+}
+
+#[test]
+fn a_value_that_does_not_decode_ends_its_circuit_and_not_the_channel() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Receiver<bool>>(2));
+    let mut flags = node.export::<Receiver<bool>>("flags").unwrap();
+    let mut desk = desk.up();
+    let id = desk.import("flags", OpenFlags::SENDS, of::<bool>());
+    desk.peer.send(id, vec![2]);
+    desk.until(|_| matches!(flags.try_recv(), Err(RecvError::Decode(_))));
+    desk.until(|desk| desk.peer.circuits[id].dead == Some(Dead::peer(Reason::DecodeFailed)));
+    let id = desk.import("flags", OpenFlags::SENDS, of::<bool>());
+    desk.peer.send(id, vec![1]);
+    desk.until(|_| flags.try_recv() == Ok(true));
+}

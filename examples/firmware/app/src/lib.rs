@@ -1,0 +1,146 @@
+//! What the boards do, whatever they are: the same on a microcontroller and in a process.
+#![no_std]
+
+mod queue;
+
+use netchan::board::{Config, Duplex, ExportError, Latest, Node, Receiver, Sender, Server};
+use netchan::proto::LineConfig;
+use netchan::{Blob, Message};
+use serde::{Deserialize, Serialize};
+
+pub use queue::Queue;
+
+/// A value that is sampled.
+#[derive(Serialize, Deserialize, Message, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Milliseconds since the start.
+    pub uptime_ms: u32,
+    /// The level that the last command has set.
+    pub level: u8,
+}
+
+/// Two numbers to be added.
+#[derive(Serialize, Deserialize, Message, Debug, Clone, Copy)]
+pub struct Pair(pub u32, pub u32);
+
+/// What a board can be told.
+#[derive(Serialize, Deserialize, Message, Debug, Clone, Copy)]
+pub enum Command {
+    /// Another level.
+    Level(u8),
+    /// So many blocks by `dump`.
+    Dump(u32),
+}
+
+/// A part of a bulk transfer, longer than a packet.
+pub type Block = Blob<128>;
+
+/// What the node holds.
+pub const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 96, 4))
+    .export::<Latest<Reading>>(1)
+    .export::<Server<Pair, u32>>(2)
+    .export::<Duplex<u32, u32>>(4)
+    .export::<Sender<Block>>(2)
+    .export::<Receiver<Block>>(2)
+    .import::<Receiver<Command>>(2);
+
+/// The node of this program.
+pub static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+
+/// Its program.
+#[derive(Debug)]
+pub struct App {
+    reading: Latest<Reading>,
+    sum: Server<Pair, u32>,
+    echo: Duplex<u32, u32>,
+    dump: Sender<Block>,
+    load: Receiver<Block>,
+    command: Receiver<Command>,
+    level: u8,
+    sampled_ms: u32,
+    /// What could not be sent back yet.
+    echoed: Option<u32>,
+    to_dump: u32,
+}
+
+/// A reading so often, in milliseconds.
+const SAMPLE_MS: u32 = 50;
+
+impl App {
+    /// Exports and imports its channels.
+    ///
+    /// # Errors
+    ///
+    /// None, when it is made once.
+    pub fn new() -> Result<Self, ExportError> {
+        Ok(Self {
+            reading: NODE.export("reading")?,
+            sum: NODE.export("sum")?,
+            echo: NODE.export_with("echo", 4)?,
+            dump: NODE.export("dump")?,
+            load: NODE.export("load")?,
+            command: NODE.import("command")?,
+            level: 0,
+            sampled_ms: 0,
+            echoed: None,
+            to_dump: 0,
+        })
+    }
+
+    /// Does what there is to do, and does not wait.
+    pub fn poll(&mut self, now_ms: u32) {
+        if now_ms.wrapping_sub(self.sampled_ms) >= SAMPLE_MS {
+            self.sampled_ms = now_ms;
+            let reading = Reading { uptime_ms: now_ms, level: self.level };
+            // A struct of two numbers always encodes.
+            let _ = self.reading.set(&reading);
+        }
+        while let Ok(request) = self.sum.try_recv() {
+            let sum = request.0.wrapping_add(request.1);
+            // A caller that is gone needs no answer.
+            let _ = request.reply(sum);
+        }
+        while let Ok(command) = self.command.try_recv() {
+            match command {
+                Command::Level(level) => self.level = level,
+                Command::Dump(blocks) => self.to_dump = blocks,
+            }
+        }
+        self.poll_echo();
+        self.poll_bulk();
+    }
+
+    fn poll_echo(&mut self) {
+        loop {
+            let Some(value) = self.echoed.take().or_else(|| self.echo.try_recv().ok()) else { return };
+            if let Err(error) = self.echo.try_send(value) {
+                if matches!(error.cause, netchan::board::SendCause::Full) {
+                    self.echoed = Some(error.value);
+                }
+                return;
+            }
+        }
+    }
+
+    fn poll_bulk(&mut self) {
+        while self.to_dump > 0 && self.dump.try_send(block(self.to_dump)).is_ok() {
+            self.to_dump -= 1;
+        }
+        // What is loaded is only looked at: a block that is not right sets the level to 255.
+        while let Ok(loaded) = self.load.try_recv() {
+            let number = loaded.first_chunk().map(|&number| u32::from_le_bytes(number));
+            if number.is_none_or(|number| loaded[..] != block(number)[..]) {
+                self.level = 255;
+            }
+        }
+    }
+}
+
+/// The block of a number.
+pub fn block(number: u32) -> Block {
+    let mut bytes = [0; 128];
+    for (at, bytes) in (0..).zip(bytes.chunks_exact_mut(4)) {
+        bytes.copy_from_slice(&(number.wrapping_add(at * 0x0101)).to_le_bytes());
+    }
+    Block::try_from(&bytes[..]).unwrap_or_default()
+}
