@@ -238,7 +238,11 @@ fn a_broken_wire_is_noticed_within_the_dead_time_and_a_quarter() -> Outcome {
     assert_eq!(got.recv().timeout(SOON).wait()?, tick(1));
     pair.cable.deafen();
     let start = Instant::now();
-    assert_eq!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(Dead::here(Reason::Unresponsive))));
+    let told = got.recv().timeout(SOON).wait();
+    // Credit that was on its way may be what is missed first.
+    let reasons =
+        [Reason::Unresponsive, Reason::LinkLost].map(|reason| Err(RecvError::Dead(Dead::here(reason))));
+    assert!(reasons.contains(&told), "{told:?}");
     let took = start.elapsed();
     assert!(took < Duration::from_millis(500 + 100), "{took:?}");
     assert!(matches!(

@@ -64,6 +64,11 @@ impl Drop for Station {
     }
 }
 
+/// Nothing is heard any more, or what was on its way is not acknowledged: whichever is first.
+fn is_silence(dead: Dead) -> bool {
+    [Reason::Unresponsive, Reason::LinkLost].contains(&dead.reason) && dead == Dead::here(dead.reason)
+}
+
 #[test]
 fn a_killed_peer_is_noticed_within_the_dead_time_and_a_quarter_and_its_successor_goes_on() -> Outcome {
     let cable = Cable::new();
@@ -88,7 +93,7 @@ fn a_killed_peer_is_noticed_within_the_dead_time_and_a_quarter_and_its_successor
         let took = start.elapsed();
         // The port is still there, and silent: only the dead-time tells.
         assert!(took < DEAD + DEAD / 4 + LOADED, "{took:?}");
-        assert!(matches!(told.reason, Reason::Unresponsive | Reason::LinkLost) && taken >= 20, "{told:?}");
+        assert!(is_silence(told) && taken >= 20, "{told:?}");
         station = Station::start(&cable);
     }
     Ok(())
@@ -112,8 +117,8 @@ fn a_stopped_peer_is_dead_and_when_it_goes_on_it_is_a_new_session() -> Outcome {
         }
     };
     assert!(start.elapsed() < DEAD + DEAD / 4 + LOADED, "{:?}", start.elapsed());
-    let dead = Dead::here(Reason::Unresponsive);
-    assert!(matches!(told, RecvError::Interrupted { dead: why, .. } if why == dead), "{told:?}");
+    let RecvError::Interrupted { dead, .. } = told else { panic!("{told:?}") };
+    assert!(is_silence(dead), "{dead:?}");
     let receiving = spawn(move || ticks.recv().timeout(SOON).wait());
     station.signal(Signal::CONT);
     // What stood in its port and in its memory is of a session that is over.
