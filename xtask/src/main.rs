@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod sim;
+mod size;
 mod test;
 mod tidy;
 
@@ -59,6 +60,12 @@ const TASKS: &[Task] = &[
         about: "run simulated networks with seeded faults",
         needs: Some(sim::PROGRAM),
         run: sim::run,
+    },
+    Task {
+        name: "size",
+        about: "flash and RAM of the smallest firmware, and of each channel more",
+        needs: Some(size::MANIFEST),
+        run: size::run,
     },
 ];
 

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: runs the steps of [`steps`], says what each is for, and sums up.
 
-mod boards;
+pub(crate) mod boards;
 mod steps;
 
 use std::fs::{self, File};

@@ -7,6 +7,7 @@ use core::cell::Cell;
 
 use critical_section::{CriticalSection, Mutex};
 
+use super::driver::Opener;
 use super::error::{Account, RecvError, SendCause};
 use super::ring::{Byte, Ring};
 use super::spec::Spec;
@@ -29,8 +30,6 @@ pub(super) enum Phase {
 
 /// What is to be done, and what has happened: bits.
 pub(super) mod flag {
-    /// Opened by this side.
-    pub(crate) const IMPORT: u16 = 1;
     /// The program has taken values; the driver tells the link.
     pub(crate) const TAKEN: u16 = 2;
     /// The peer wants to know when so many are taken.
@@ -68,6 +67,8 @@ pub(super) mod flag {
 pub(super) struct Channel {
     pub(super) name: Cell<Option<&'static str>>,
     pub(super) spec: Cell<Option<&'static Spec>>,
+    /// Of an import: what opens its circuit. A program without imports links nothing of it.
+    pub(super) opener: Cell<Option<Opener>>,
     pub(super) phase: Cell<Phase>,
     pub(super) which: Cell<u8>,
     pub(super) flags: Cell<u16>,
@@ -97,6 +98,7 @@ impl Channel {
         Self {
             name: Cell::new(None),
             spec: Cell::new(None),
+            opener: Cell::new(None),
             phase: Cell::new(Phase::Idle),
             which: Cell::new(0),
             flags: Cell::new(0),
@@ -118,10 +120,11 @@ impl Channel {
     }
 
     /// Makes it a channel of that name.
-    pub(super) fn bind(&self, name: &'static str, spec: &'static Spec, flags: u16) {
+    pub(super) fn bind(&self, name: &'static str, spec: &'static Spec, opener: Option<Opener>) {
         self.name.set(Some(name));
         self.spec.set(Some(spec));
-        self.flags.set(flags);
+        self.opener.set(opener);
+        self.flags.set(0);
         self.inbox.clear();
         self.outbox.clear();
         self.unsent.set(0);
@@ -139,6 +142,10 @@ impl Channel {
 
     pub(super) fn clear(&self, flags: u16) {
         self.flags.set(self.flags.get() & !flags);
+    }
+
+    pub(super) fn is_import(&self) -> bool {
+        self.opener.get().is_some()
     }
 
     pub(super) fn kind(&self) -> OpenFlags {
@@ -179,7 +186,7 @@ impl Channel {
             self.unsent.set(self.outbox.ready());
             self.outbox.clear();
         }
-        if self.is_kind(OpenFlags::CALLS) && !self.has(flag::IMPORT) {
+        if self.is_kind(OpenFlags::CALLS) && !self.is_import() {
             // Nobody waits for answers to what was asked, and a server goes on with the next.
             self.inbox.clear();
             self.kept.set(0);
@@ -248,7 +255,7 @@ impl Channel {
         if self.has(flag::UNTOLD_OUT) {
             self.clear(flag::UNTOLD_OUT);
             let (dead, account) = (self.dead(), self.account());
-            return Err(if self.has(flag::IMPORT) {
+            return Err(if self.is_import() {
                 SendCause::Interrupted { dead, account }
             } else {
                 SendCause::Left { dead, account }
@@ -361,7 +368,7 @@ impl Channel {
                 self.set(flag::DRAINED);
             }
         }
-        if !self.has(flag::IMPORT) {
+        if !self.is_import() {
             return Err(RecvError::Left { dead: (!in_order).then(|| self.dead()) });
         }
         if in_order || self.by_peer.get() && !self.is_of_link() {
@@ -393,7 +400,7 @@ impl Channel {
         self.inbox.clear();
         self.clear(flag::UNTOLD);
         self.give_up(Dead::here(reason));
-        if self.has(flag::IMPORT) {
+        if self.is_import() {
             self.set(flag::OVER);
         }
         if self.phase.get() != Phase::Idle {

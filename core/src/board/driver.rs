@@ -19,7 +19,7 @@ use super::channel::{Phase, Shared};
 use super::config::Config;
 use crate::proto::{
     Dead, Fault, Handle, Identity, Instant, Line, LineConfig, Link, LinkConfig, LinkState, NonceSource,
-    Place, Slot, Slots,
+    Place, Sink, Slot, Slots,
 };
 
 /// After the end of a session its last words have this long, in milliseconds.
@@ -44,6 +44,7 @@ impl<const CIRCUITS: usize, const LINE_BYTES: usize> Memory<CIRCUITS, LINE_BYTES
     /// # Panics
     ///
     /// When the sizes are not those of the config.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub const fn new(config: &Config) -> Self {
         assert!(CIRCUITS == config.circuits() && LINE_BYTES == config.line_bytes());
         Self { config: *config, slots: Self::SLOTS, bytes: [0; LINE_BYTES] }
@@ -82,8 +83,11 @@ pub struct Driver<'m> {
     fault: Option<Fault>,
 }
 
+/// Opens the circuit of an import.
+pub(super) type Opener = fn(&mut Circuits<'_>, &'static Shared, &mut dyn Sink);
+
 /// The link, its circuits and the channels that they belong to.
-struct Circuits<'m> {
+pub(super) struct Circuits<'m> {
     link: Link,
     mine: &'m mut [Slot],
     theirs: &'m mut [Slot],
@@ -131,6 +135,7 @@ impl<'m> Driver<'m> {
     }
 
     /// Takes bytes that have come in, as many as there are.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn feed(&mut self, mut input: &[u8], now: Instant) {
         loop {
             let event = match self.line.next(self.rx, &mut input, now) {
@@ -148,6 +153,7 @@ impl<'m> Driver<'m> {
 
     /// Fills `out` with bytes for the line, as many as there are: how many. What is written counts
     /// as sent. Call it whenever the line takes bytes, and when [`Driver::deadline`] is reached.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
         self.tick(now);
         if self.again_at.is_none() {
@@ -178,6 +184,7 @@ impl<'m> Driver<'m> {
         self.line.counts()
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn tick(&mut self, now: Instant) {
         if let Some(again_at) = self.again_at {
             // Nobody waits for last words that have been taken.
@@ -209,6 +216,7 @@ impl<'m> Driver<'m> {
         }
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn restart(&mut self, now: Instant) {
         self.again_at = None;
         self.line.restart();
@@ -235,7 +243,7 @@ impl Circuits<'_> {
         }
     }
 
-    fn control(&mut self, sink: &mut dyn crate::proto::Sink) {
+    fn control(&mut self, sink: &mut dyn Sink) {
         let mut slots = Slots { mine: self.mine, theirs: self.theirs };
         self.link.control(&mut slots, sink);
     }

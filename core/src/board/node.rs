@@ -5,9 +5,9 @@ use core::fmt;
 
 use critical_section::{Mutex, with};
 
-use super::channel::{Channel, Shared, flag};
+use super::channel::{Channel, Shared};
 use super::config::Config;
-use super::driver::{Driver, Memory};
+use super::driver::{Driver, Memory, Opener};
 use super::error::ExportError;
 use super::ring::Byte;
 use super::spec::{Bound, End, ExportEnd, Spec};
@@ -59,7 +59,7 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         name: &'static str,
         depth: u16,
     ) -> Result<E, ExportError> {
-        self.table().add(name, const { &E::SPEC }, depth, 0).map(E::bound)
+        self.table().add(name, const { &E::SPEC }, depth, None).map(E::bound)
     }
 
     /// Imports a channel from whoever is at the other end of the line, with room for two messages.
@@ -78,7 +78,8 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
     ///
     /// [`ExportError`].
     pub fn import_with<E: End>(&'static self, name: &'static str, depth: u16) -> Result<E, ExportError> {
-        self.table().add(name, const { &E::SPEC }, depth, flag::IMPORT).map(E::bound)
+        let opener: Opener = |circuits, channel, sink| circuits.open(channel, sink);
+        self.table().add(name, const { &E::SPEC }, depth, Some(opener)).map(E::bound)
     }
 
     /// The node's end of its line: framing, checksums, retransmission and the protocol, for the
@@ -118,7 +119,7 @@ impl Table {
         name: &'static str,
         spec: &'static Spec,
         depth: u16,
-        flags: u16,
+        opener: Option<Opener>,
     ) -> Result<Bound, ExportError> {
         if !is_export_name(name) {
             return Err(ExportError::BadName);
@@ -151,7 +152,7 @@ impl Table {
                 it.lend(inbox, outbox);
                 lent.set((self.arena.len() - rest.len()) as u16);
             }
-            it.bind(name, spec, flags);
+            it.bind(name, spec, opener);
             Ok(Bound(channel))
         })
     }

@@ -314,66 +314,74 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (head, used) = varint::get(bytes)?;
-        let (number, rest) = (head >> 3, &bytes[used..]);
+        let (number, rest) = (head >> 3, bytes.get(used..).unwrap_or_default());
         let handle = Handle(number);
         match head & 7 {
             KIND_DATA => Ok(Self::Data(handle, Part::Whole, rest)),
             KIND_FIRST => {
                 let (len, used) = varint::get(rest)?;
-                Ok(Self::Data(handle, Part::First(len), &rest[used..]))
+                Ok(Self::Data(handle, Part::First(len), rest.get(used..).unwrap_or_default()))
             }
             KIND_MORE => Ok(Self::Data(handle, Part::More, rest)),
-            _ => Self::parse_control(head, Reader(rest)),
+            _ => Self::parse_control(head, rest),
         }
     }
 
-    fn parse_control(head: u32, mut r: Reader<'a>) -> Result<Self, FrameError> {
+    fn parse_control(head: u32, rest: &'a [u8]) -> Result<Self, FrameError> {
+        let mut r = Reader { rest, error: None };
         let handle = Handle(head >> 3);
-        let frame = match head & 7 {
-            KIND_CREDIT => Self::Credit(handle, r.total()?),
-            KIND_TAKEN => Self::Taken(handle, r.total()?),
+        let kind = head & 7;
+        // Some frames may have a tail that this version does not know.
+        let mut tail = false;
+        let frame = match kind {
+            KIND_CREDIT => Self::Credit(handle, r.total()),
+            KIND_TAKEN => Self::Taken(handle, r.total()),
             KIND_LINK => match head >> 3 {
-                LINK_HELLO => return Hello::parse(r.0).map(Self::Hello),
+                LINK_HELLO => return Hello::parse(rest).map(Self::Hello),
                 LINK_BEAT => Self::Beat,
                 LINK_PING => Self::Ping,
                 LINK_PONG => Self::Pong,
-                LINK_ACK => Self::Ack(r.total()?),
-                LINK_GOODBYE => Self::Goodbye(Reason::new(r.byte()?)),
+                LINK_ACK => Self::Ack(r.total()),
+                LINK_GOODBYE => Self::Goodbye(Reason::new(r.byte())),
                 _ => return Err(FrameError::Kind),
             },
-            KIND_CONTROL => match r.byte()? {
-                CONTROL_ASK => Self::Ask(handle, r.total()?),
-                CONTROL_END => Self::End(handle, r.total()?),
-                CONTROL_DONE => Self::Done(handle, r.total()?),
-                // The frames below may have a tail that this version does not know.
-                CONTROL_OPEN => {
-                    let open = r.open()?;
-                    // Only an attached end has no name.
-                    if open.name.is_empty() {
-                        return Err(FrameError::Text);
+            KIND_CONTROL => {
+                let code = r.byte();
+                tail = !matches!(code, CONTROL_ASK | CONTROL_END | CONTROL_DONE);
+                match code {
+                    CONTROL_ASK => Self::Ask(handle, r.total()),
+                    CONTROL_END => Self::End(handle, r.total()),
+                    CONTROL_DONE => Self::Done(handle, r.total()),
+                    CONTROL_OPEN => {
+                        let open = r.open();
+                        // Only an attached end has no name.
+                        if open.name.is_empty() {
+                            r.fail(FrameError::Text);
+                        }
+                        Self::Open(handle, open)
                     }
-                    return Ok(Self::Open(handle, open));
-                }
-                CONTROL_ACCEPT => {
-                    let which = r.byte()?;
-                    if usize::from(which) >= FINGERPRINTS_MAX {
-                        return Err(FrameError::Value);
+                    CONTROL_ACCEPT => {
+                        let which = r.byte();
+                        if usize::from(which) >= FINGERPRINTS_MAX {
+                            r.fail(FrameError::Value);
+                        }
+                        Self::Accept(handle, Accept { which, credit: r.number(), limit: r.number() })
                     }
-                    return Ok(Self::Accept(
-                        handle,
-                        Accept { which, credit: r.number()?, limit: r.number()? },
-                    ));
+                    CONTROL_DEAD => Self::Dead(handle, r.dead()),
+                    CONTROL_ATTACH => {
+                        let end = Handle(r.number());
+                        Self::Attach(handle, end, r.number(), r.open())
+                    }
+                    _ => return Err(r.error.unwrap_or(FrameError::Kind)),
                 }
-                CONTROL_DEAD => return Ok(Self::Dead(handle, r.dead()?)),
-                CONTROL_ATTACH => {
-                    let end = Handle(r.number()?);
-                    return Ok(Self::Attach(handle, end, r.number()?, r.open()?));
-                }
-                _ => return Err(FrameError::Kind),
-            },
+            }
             _ => return Err(FrameError::Kind),
         };
-        if r.0.is_empty() { Ok(frame) } else { Err(FrameError::Trailing) }
+        match r.error {
+            Some(error) => Err(error),
+            None if !tail && !r.rest.is_empty() => Err(FrameError::Trailing),
+            None => Ok(frame),
+        }
     }
 
     /// Writes the frame, without framing, and returns its length.
@@ -424,12 +432,33 @@ impl<'a> Frame<'a> {
 /// Whether `name` can be the name of an export: parts of `[a-z0-9._-]` with `/` between,
 /// `$` before a part of the system's own, at most 64 bytes.
 pub(crate) fn is_export_name(name: &str) -> bool {
-    name.len() <= NAME_MAX
-        && name.split('/').all(|part| {
-            let part = part.strip_prefix('$').unwrap_or(part);
-            !part.is_empty()
-                && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
-        })
+    /// What the next byte may be.
+    #[derive(PartialEq)]
+    enum At {
+        Part,
+        AfterDollar,
+        Inside,
+    }
+    let mut at = At::Part;
+    for byte in name.bytes() {
+        at = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => At::Inside,
+            b'/' if at == At::Inside => At::Part,
+            b'$' if at == At::Part => At::AfterDollar,
+            _ => return false,
+        };
+    }
+    at == At::Inside && name.len() <= NAME_MAX
+}
+
+/// Whether a text has characters that no text on the wire has: those below U+0020, and U+007F to U+009F.
+pub(crate) fn has_control(text: &[u8]) -> bool {
+    let mut before = 0;
+    text.iter().any(|&byte| {
+        // The upper ones are two bytes, of which the first is this.
+        let upper = core::mem::replace(&mut before, byte) == 0xc2 && byte < 0xa0;
+        byte < 0x20 || byte == 0x7f || upper
+    })
 }
 
 /// `text` cut to at most `max` bytes at a character.
@@ -441,77 +470,96 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Takes fields off the start of a frame. After the first error all that it gives is empty, so that the
+/// caller looks once, at the end: a fifth of the code that a look at each field takes.
+struct Reader<'a> {
+    rest: &'a [u8],
+    error: Option<FrameError>,
+}
 
 impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Result<u8, FrameError> {
-        let (&byte, rest) = self.0.split_first().ok_or(FrameError::Truncated)?;
-        self.0 = rest;
-        Ok(byte)
+    #[cold]
+    fn fail(&mut self, error: FrameError) {
+        self.error = self.error.or(Some(error));
+        self.rest = &[];
     }
 
-    fn number(&mut self) -> Result<u32, FrameError> {
-        let (value, used) = varint::get(self.0)?;
-        self.0 = &self.0[used..];
-        Ok(value)
+    fn byte(&mut self) -> u8 {
+        self.raw(1).first().copied().unwrap_or_default()
     }
 
-    fn total(&mut self) -> Result<Total, FrameError> {
-        self.number().map(Total::new)
+    fn number(&mut self) -> u32 {
+        match varint::get(self.rest) {
+            Ok((value, used)) => {
+                self.rest = self.rest.get(used..).unwrap_or_default();
+                value
+            }
+            Err(error) => {
+                self.fail(error.into());
+                0
+            }
+        }
     }
 
-    fn raw(&mut self, len: usize) -> Result<&'a [u8], FrameError> {
-        let (raw, rest) = self.0.split_at_checked(len).ok_or(FrameError::Truncated)?;
-        self.0 = rest;
-        Ok(raw)
+    fn total(&mut self) -> Total {
+        Total::new(self.number())
     }
 
-    fn text(&mut self, max: usize) -> Result<&'a str, FrameError> {
-        let len = usize::from(self.byte()?);
+    fn raw(&mut self, len: usize) -> &'a [u8] {
+        if let Some((raw, rest)) = self.rest.split_at_checked(len) {
+            self.rest = rest;
+            return raw;
+        }
+        self.fail(FrameError::Truncated);
+        &[]
+    }
+
+    fn text(&mut self, max: usize) -> &'a str {
+        let len = usize::from(self.byte());
         if len > max {
-            return Err(FrameError::Text);
+            self.fail(FrameError::Text);
         }
-        let text = core::str::from_utf8(self.raw(len)?).map_err(|_| FrameError::Text)?;
-        if text.chars().any(char::is_control) { Err(FrameError::Text) } else { Ok(text) }
+        let raw = self.raw(len);
+        match core::str::from_utf8(raw) {
+            Ok(text) if !has_control(raw) => text,
+            _ => {
+                self.fail(FrameError::Text);
+                ""
+            }
+        }
     }
 
-    fn open(&mut self) -> Result<Open<'a>, FrameError> {
-        let flags = OpenFlags::parse(self.byte()?)?;
-        let (wait_ms, credit) = (self.number()?, self.number()?);
-        let (limit, values) = (self.number()?, self.number()?);
-        let name = self.text(NAME_MAX)?;
+    fn open(&mut self) -> Open<'a> {
+        let flags = OpenFlags::parse(self.byte()).unwrap_or_else(|error| {
+            self.fail(error);
+            OpenFlags::NONE
+        });
+        let (wait_ms, credit) = (self.number(), self.number());
+        let (limit, values) = (self.number(), self.number());
+        let name = self.text(NAME_MAX);
         if !name.is_empty() && !is_export_name(name) {
-            return Err(FrameError::Text);
+            self.fail(FrameError::Text);
         }
-        let len = self.byte()?;
+        let len = self.byte();
         if len == 0 || usize::from(len) > FINGERPRINTS_MAX {
-            return Err(FrameError::Value);
+            self.fail(FrameError::Value);
         }
         let mut list = [0; FINGERPRINTS_MAX];
-        for slot in &mut list[..usize::from(len)] {
-            let raw = self.raw(8)?;
-            *slot = raw.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+        for slot in list.iter_mut().take(usize::from(len)) {
+            *slot = self.raw(8).first_chunk().map_or(0, |&raw| u64::from_le_bytes(raw));
         }
-        let type_name = self.text(TYPE_NAME_MAX)?;
-        Ok(Open {
-            flags,
-            wait_ms,
-            credit,
-            limit,
-            values,
-            name,
-            fingerprints: Fingerprints { list, len },
-            type_name,
-        })
+        let type_name = self.text(TYPE_NAME_MAX);
+        let fingerprints = Fingerprints { list, len: len.min(FINGERPRINTS_MAX as u8) };
+        Open { flags, wait_ms, credit, limit, values, name, fingerprints, type_name }
     }
 
-    fn dead(&mut self) -> Result<DeadFrame<'a>, FrameError> {
-        let reason = Reason::new(self.byte()?);
-        let at = match self.number()? {
+    fn dead(&mut self) -> DeadFrame<'a> {
+        let reason = Reason::new(self.byte());
+        let at = match self.number() {
             0 => Place::Peer,
             id => Place::Node(id),
         };
-        Ok(DeadFrame { dead: Dead { reason, at }, taken: self.total()?, detail: self.text(TYPE_NAME_MAX)? })
+        DeadFrame { dead: Dead { reason, at }, taken: self.total(), detail: self.text(TYPE_NAME_MAX) }
     }
 }
 
@@ -550,7 +598,7 @@ impl Writer<'_> {
     }
 
     fn text(&mut self, text: &str, max: usize) -> Result<&mut Self, FrameError> {
-        if text.len() > max || text.chars().any(char::is_control) {
+        if text.len() > max || has_control(text.as_bytes()) {
             return Err(FrameError::Text);
         }
         self.byte(text.len() as u8)?.raw(text.as_bytes())
@@ -579,7 +627,7 @@ impl Writer<'_> {
         };
         self.byte(dead.dead.reason.get())?.number(place)?.number(dead.taken.get())?;
         // A notice always goes out; a text that cannot is left out.
-        let detail = if dead.detail.chars().any(char::is_control) { "" } else { dead.detail };
+        let detail = if has_control(dead.detail.as_bytes()) { "" } else { dead.detail };
         self.text(cut(detail, TYPE_NAME_MAX), TYPE_NAME_MAX)
     }
 }
@@ -610,6 +658,17 @@ impl Head {
         let head = handle.0 << 3 | kind;
         let more = total.map_or(0, varint::len);
         let length = (varint::len(head) + more + payload + trailer) as u32;
+        #[cfg(feature = "std")]
+        return Self::packed(length, head, total);
+        #[cfg(not(feature = "std"))]
+        Self::put(length, head, total)
+    }
+
+    /// Put together in a register, for a host: what is stored byte by byte and read as words at once holds
+    /// its processor up.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    fn packed(length: u32, head: u32, total: Option<u32>) -> Self {
         let (mut word, frame_at) = {
             let (packed, len) = varint::pack(length);
             (u128::from(packed), len)
@@ -621,6 +680,18 @@ impl Head {
             len += n;
         }
         Self { bytes: word.to_le_bytes(), len: len as u8, frame_at: frame_at as u8 }
+    }
+
+    /// The same byte by byte, for a board, where that is a fifth of the code.
+    #[cfg(any(test, not(feature = "std")))]
+    fn put(length: u32, head: u32, total: Option<u32>) -> Self {
+        let mut bytes = [0; Self::MAX_LEN + 1];
+        let frame_at = varint::put(&mut bytes, 0, length);
+        let mut len = varint::put(&mut bytes, frame_at, head);
+        if let Some(total) = total {
+            len = varint::put(&mut bytes, len, total);
+        }
+        Self { bytes, len: len as u8, frame_at: frame_at as u8 }
     }
 
     /// All of it: what comes before the payload.
@@ -642,5 +713,37 @@ impl Head {
     /// The part that belongs to the frame, as the checksum sees it.
     pub fn frame(&self) -> &[u8] {
         &self.bytes[self.frame_at as usize..self.len as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_and_a_host_write_the_same_head() {
+        for number in [0, 1, 0x7f, 0x80, 0x4000, 0x20_0000, 0x1000_0000, u32::MAX] {
+            for total in [None, Some(number), Some(!number)] {
+                let (host, board) = (Head::packed(number, !number, total), Head::put(number, !number, total));
+                assert_eq!((host.as_slice(), host.frame()), (board.as_slice(), board.frame()));
+            }
+        }
+    }
+
+    #[test]
+    fn texts_without_control_characters_are_those_that_have_none() {
+        for char in (0..0x300).chain(0x2000..0x2100).filter_map(char::from_u32) {
+            let text = std::format!("a{char}b{char}");
+            assert_eq!(has_control(text.as_bytes()), char.is_control(), "{char:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_exports_have_parts() {
+        let good = ["a", "a/b", "$sys/log", "a/$b", "0.9_-z", "a/b/c"];
+        let bad =
+            ["", "/", "a/", "/a", "a//b", "$", "a/$", "$$a", "a$", "A", "a b", "\u{e4}", &"a".repeat(65)];
+        assert!(good.iter().all(|name| is_export_name(name)));
+        assert!(!bad.iter().any(|name| is_export_name(name)));
     }
 }

@@ -12,6 +12,8 @@ const MAGIC: [u8; 4] = *b"nchn";
 /// Bytes before the name.
 const FIXED_LEN: usize = 62;
 const CRC_LEN: usize = 4;
+/// The longest that this version writes, in bytes.
+pub(crate) const HELLO_MAX: usize = FIXED_LEN + Name::MAX_LEN + CRC_LEN;
 /// A hello has its checksum whatever the link agrees on later, with a seed of its own.
 const CRC_SEED: u32 = 0x6e63_686e;
 

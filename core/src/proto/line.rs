@@ -75,6 +75,7 @@ impl Line {
 
     /// Forgets the session, for a new link on the same line. What is half written is cut: the
     /// delimiter of the next packet ends it.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn restart(&mut self) {
         let decoder = core::mem::replace(&mut self.decoder, Decoder::NEW);
         *self = Self { decoder, ..Self::new(self.config) };
@@ -87,6 +88,7 @@ impl Line {
     ///
     /// A [`Fault`] of a peer that keeps the line's rules but not those of records. The rest of
     /// its packet is dropped.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn next<'b>(
         &mut self,
         rx: &'b mut [u8],
@@ -110,6 +112,7 @@ impl Line {
     }
 
     /// Writes what is to be sent into `out`: how many bytes. What is written counts as sent.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn drain(&mut self, tx: &[u8], out: &mut [u8], now: Instant) -> usize {
         let mut n = 0;
         while n < out.len() {
@@ -145,6 +148,7 @@ impl Line {
     /// # Errors
     ///
     /// [`Fault::Unacknowledged`]: the line is lost. Give it to [`Link::fail`](crate::proto::Link::fail).
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn tick(&mut self, now: Instant) -> Result<(), Fault> {
         self.sender.tick(now, self.writing.is_some())
     }

@@ -145,7 +145,8 @@ impl Link {
     /// # Errors
     ///
     /// [`Fault`] for whatever an honest peer never sends, and for a goodbye.
-    #[inline]
+    #[cfg_attr(feature = "std", inline)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn handle<'i>(&mut self, slots: &mut Slots<'_>, frame: &'i [u8]) -> Result<Event<'i>, Fault> {
         if let LinkState::Down(fault) = self.state {
             return Err(fault);
@@ -260,7 +261,8 @@ impl Link {
         matches!(self.state, LinkState::Up | LinkState::Leaving)
     }
 
-    #[inline]
+    #[cfg_attr(feature = "std", inline)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn slot<'s>(&self, slots: &'s mut Slots<'_>, handle: Handle) -> Option<&'s mut Slot> {
         let table = if handle.parity() == self.peer.parity { &mut *slots.theirs } else { &mut *slots.mine };
         table.get_mut(handle.index())

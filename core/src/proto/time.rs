@@ -41,11 +41,13 @@ impl Instant {
     }
 
     /// This moment plus `micros`, saturating.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) const fn plus_micros(self, micros: u32) -> Self {
         Self(self.0.saturating_add(micros as u64))
     }
 
     /// This moment plus `millis`, saturating.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) const fn plus_millis(self, millis: u32) -> Self {
         Self(self.0.saturating_add(millis as u64 * 1000))
     }

@@ -15,18 +15,21 @@ pub enum VarintError {
 
 /// Appends `value` to `out` at `at` and returns the next position.
 ///
-/// # Panics
-///
-/// When fewer than [`MAX_LEN`] bytes are left; callers size their arrays by it.
-#[inline]
+/// What finds no room is left out; callers size their arrays by [`MAX_LEN`].
+#[cfg_attr(feature = "std", inline)]
+#[cfg_attr(not(feature = "std"), inline(never))]
 pub fn put(out: &mut [u8], mut at: usize, mut value: u32) -> usize {
-    while value >= 0x80 {
-        out[at] = value as u8 | 0x80;
-        value >>= 7;
+    loop {
+        let more = if value < 0x80 { 0 } else { 0x80 };
+        if let Some(slot) = out.get_mut(at) {
+            *slot = value as u8 & 0x7f | more;
+        }
         at += 1;
+        value >>= 7;
+        if more == 0 {
+            return at;
+        }
     }
-    out[at] = value as u8;
-    at + 1
 }
 
 /// What [`put`] writes for `value`, as a number whose lowest byte is the first, and its length.
@@ -46,7 +49,8 @@ pub const fn pack(value: u32) -> (u64, usize) {
 }
 
 /// How many bytes [`put`] writes for `value`.
-#[inline]
+#[cfg_attr(feature = "std", inline)]
+#[cfg_attr(not(feature = "std"), inline(never))]
 pub const fn len(value: u32) -> usize {
     match value {
         0..=0x7f => 1,
@@ -62,7 +66,8 @@ pub const fn len(value: u32) -> usize {
 /// # Errors
 ///
 /// [`VarintError::Truncated`] when more bytes are needed.
-#[inline]
+#[cfg_attr(feature = "std", inline)]
+#[cfg_attr(not(feature = "std"), inline(never))]
 pub fn get(bytes: &[u8]) -> Result<(u32, usize), VarintError> {
     match bytes.first() {
         Some(&byte) if byte < 0x80 => Ok((u32::from(byte), 1)),

@@ -14,7 +14,7 @@ const EXAMPLES: &str = "examples/firmware";
 const DESK: &str = "netchan-firmware-desk";
 const PROCESS: &str = "netchan-firmware-process";
 /// Shared by everything for boards, apart from the host's builds.
-const TARGET_DIR: &str = "target/boards";
+pub(crate) const TARGET_DIR: &str = "target/boards";
 
 /// A target, and the machine that runs its firmware.
 struct Board {
@@ -46,7 +46,7 @@ const QEMU_PACKAGES: &str = "qemu-system-arm qemu-system-misc";
 
 /// Where the compiler for boards comes from.
 #[derive(Clone, Copy, Debug)]
-enum Toolchain {
+pub(crate) enum Toolchain {
     /// The one that runs this task has the targets.
     Active,
     /// Debian's, which builds `core` and `alloc` from source.
@@ -145,7 +145,18 @@ impl Toolchain {
         ))
     }
 
-    fn cargo(self, line: &str, target: &str) -> Cmd {
+    /// What is there already, without installing anything.
+    pub(crate) fn ready() -> Result<Self> {
+        if BOARDS.iter().all(|board| is_in_active(board.target)) {
+            return Ok(Self::Active);
+        }
+        if is_installed(COMPILER_PACKAGES) {
+            return Ok(Self::Debian);
+        }
+        Err("no compiler for boards; `cargo xtask test --only no-std` finds or installs one".into())
+    }
+
+    pub(crate) fn cargo(self, line: &str, target: &str) -> Cmd {
         let cmd = match self {
             Self::Active => Cmd::cargo(&format!("{line} --target {target}")),
             Self::Debian => {
@@ -161,6 +172,11 @@ impl Toolchain {
         let dir = root().join(TARGET_DIR);
         cmd.env("CARGO_TARGET_DIR", &dir.to_string_lossy())
     }
+}
+
+/// The targets of all boards.
+pub(crate) fn targets() -> impl Iterator<Item = &'static str> {
+    BOARDS.iter().map(|board| board.target)
 }
 
 /// Whether the active toolchain has the library for a target.

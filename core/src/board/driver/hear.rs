@@ -8,6 +8,7 @@ use crate::board::spec::Spec;
 use crate::proto::{Dead, Event, Fault, Handle, Instant, Link, Open, OpenFlags, Part, Reason, Slots, Total};
 
 impl Circuits<'_> {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn hear(&mut self, frame: &[u8], now: Instant) -> Result<(), Fault> {
         let mut slots = Slots { mine: self.mine, theirs: self.theirs };
         let event = self.link.handle(&mut slots, frame)?;
@@ -40,6 +41,7 @@ impl Circuits<'_> {
         self.link.kill(&mut slots, handle, Dead::here(reason), detail);
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn on_open(&mut self, handle: Handle, open: &Open<'_>) {
         let judged = self.judge(open);
         match judged {
@@ -54,11 +56,12 @@ impl Circuits<'_> {
     }
 
     /// The export that is asked for, and which of the fingerprints offered it takes.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn judge(&self, open: &Open<'_>) -> Result<(&'static Shared, u8), (Reason, &'static str)> {
         for channel in self.channels {
             let (name, spec, is_import, is_idle) = with(|cs| {
                 let channel = channel.borrow(cs);
-                let (is_import, is_idle) = (channel.has(flag::IMPORT), channel.phase.get() == Phase::Idle);
+                let (is_import, is_idle) = (channel.is_import(), channel.phase.get() == Phase::Idle);
                 (channel.name.get(), channel.spec.get(), is_import, is_idle)
             });
             let (Some(name), Some(spec)) = (name, spec) else { continue };
@@ -83,6 +86,7 @@ impl Circuits<'_> {
         });
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn on_data(&mut self, handle: Handle, part: Part, bytes: &[u8]) {
         let Some(channel) = self.find(handle) else { return };
         let freed = with(|cs| {
@@ -103,6 +107,7 @@ impl Circuits<'_> {
         }
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn on_dead(&mut self, handle: Handle, dead: Dead, taken: Total, now: Instant) {
         let Some(channel) = self.find(handle) else { return };
         let was_open = with(|cs| {
@@ -154,7 +159,7 @@ impl Channel {
         self.phase.set(Phase::Idle);
         // What may be otherwise in a moment is asked for again.
         let again = matches!(dead.reason, Reason::NoName | Reason::NoResources | Reason::Busy);
-        if self.has(flag::IMPORT) && !again {
+        if self.is_import() && !again {
             self.give_up(dead);
             self.set(flag::REFUSED);
         }

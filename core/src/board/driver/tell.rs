@@ -2,7 +2,7 @@
 
 use critical_section::with;
 
-use super::Circuits;
+use super::{Circuits, Opener};
 use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::spec::Spec;
 use crate::proto::{Fingerprints, Handle, Instant, Link, LinkState, Open, OpenFlags, Sink, Slots, Total};
@@ -17,6 +17,7 @@ struct Look {
     phase: Phase,
     flags: u16,
     handle: Handle,
+    opener: Option<Opener>,
     taken: Total,
     freed: u32,
     is_asked: bool,
@@ -29,6 +30,7 @@ impl Look {
 }
 
 impl Circuits<'_> {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn tell(&mut self, sink: &mut dyn Sink, now: Instant) {
         // Answers before values: an `ACCEPT` comes first of all.
         self.control(sink);
@@ -42,6 +44,7 @@ impl Circuits<'_> {
         self.control(sink);
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn tell_channel(&mut self, channel: &'static Shared, sink: &mut dyn Sink, now: Instant) {
         let look = with(|cs| channel.borrow(cs).look());
         let handle = look.handle;
@@ -52,8 +55,10 @@ impl Circuits<'_> {
         }
         match look.phase {
             Phase::Idle => {
-                if look.has(flag::IMPORT) && self.open_at <= now {
-                    self.open(channel, sink);
+                if let Some(open) = look.opener
+                    && self.open_at <= now
+                {
+                    open(self, channel, sink);
                 }
             }
             Phase::Offered => {
@@ -79,7 +84,8 @@ impl Circuits<'_> {
         }
     }
 
-    fn open(&mut self, channel: &'static Shared, sink: &mut dyn Sink) {
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(in crate::board) fn open(&mut self, channel: &'static Shared, sink: &mut dyn Sink) {
         let Some((name, spec, window)) = with(|cs| channel.borrow(cs).wanted()) else { return };
         let open = Open {
             flags: spec.flags,
@@ -98,6 +104,7 @@ impl Circuits<'_> {
     }
 
     /// Begins the next message of a channel: whether there may be another.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn send(&mut self, channel: &'static Shared, handle: Handle, sink: &mut dyn Sink) -> bool {
         let Some(len) = with(|cs| {
             let channel = channel.borrow(cs);
@@ -124,6 +131,7 @@ impl Circuits<'_> {
     }
 
     /// Writes parts of the messages that are longer than a packet.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn fragments(&mut self, sink: &mut dyn Sink) {
         // Each wants a packet of its own.
         while sink.room() >= self.link.packet() {
@@ -157,6 +165,7 @@ fn copy(channel: &'static Shared, mut offset: usize, len: usize, sink: &mut dyn 
 
 impl Channel {
     /// Everything that the driver needs to know, and what it has to do once.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn look(&self) -> Look {
         let (flags, taken) = (self.flags.get(), Total::new(self.taken.get()));
         let is_asked = self.has(flag::ASKED) && taken.at_least(Total::new(self.asked.get()));
@@ -168,6 +177,7 @@ impl Channel {
             phase: self.phase.get(),
             flags,
             handle: Handle::new(self.handle.get()),
+            opener: self.opener.get(),
             taken,
             freed: self.freed.take(),
             is_asked,
@@ -230,7 +240,7 @@ impl Channel {
             return false;
         }
         let is_call = self.is_kind(OpenFlags::CALLS);
-        let is_export = !self.has(flag::IMPORT);
+        let is_export = !self.is_import();
         if is_call && is_export && self.has(flag::IN_END) && self.has(flag::UNTOLD) {
             // A server is not told of the end of a caller.
             if self.inbox.ready() > 0 || self.is_handling() {

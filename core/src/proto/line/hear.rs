@@ -13,6 +13,7 @@ use super::write::{What, Writing};
 use crate::proto::{Fault, Instant, framing};
 
 impl Line {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn next_record(&mut self, rx: &[u8]) -> Result<Option<Range<usize>>, Fault> {
         let (at, end) = (usize::from(self.frames.0), usize::from(self.frames.1));
         if at == end {
@@ -29,6 +30,7 @@ impl Line {
         }
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn take(&mut self, byte: u8, rx: &mut [u8], now: Instant) {
         self.counts.byte(byte);
         match self.decoder.feed(byte, rx) {
@@ -42,6 +44,7 @@ impl Line {
         }
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn hear(&mut self, packet: &[u8], now: Instant) {
         let Some(head) = packet::head(packet) else { return self.broken() };
         let body = HEAD_LEN..packet.len() - CRC_LEN;
@@ -90,6 +93,7 @@ impl Line {
         packet::is_whole(packet, Numbers { sequence, ack }.seed(session))
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn hear_hello(&mut self, packet: &[u8], body: Range<usize>) {
         let heard = self.bring_up.hear(&packet[body.clone()]);
         match heard {

@@ -35,6 +35,7 @@ pub(super) enum What {
 impl Line {
     /// What is to be sent first: what the peer's sender waits for, then packets, which
     /// acknowledge as well, then an acknowledgement alone.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn pick(&mut self, tx: &[u8], now: Instant) -> Option<Writing> {
         let (what, kind, sequence, body) = if self.bring_up.is_due(now) {
             self.bring_up.sent(now);

@@ -9,6 +9,7 @@ impl Link {
     /// # Errors
     ///
     /// [`Fault::Unresponsive`] or [`Fault::NoHello`]; the link is down then.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn tick(&mut self, now: Instant) -> Result<(), Fault> {
         // The bring-up has one deadline; chatter does not move it.
         if core::mem::take(&mut self.heard) && self.state != LinkState::Hello {
@@ -33,6 +34,7 @@ impl Link {
     }
 
     /// When to call [`Link::tick`] at the latest.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn deadline(&self) -> Instant {
         match self.state {
             LinkState::Hello => self.last_heard.plus_millis(self.config.hello_ms),

@@ -8,6 +8,7 @@ use crate::proto::{Fault, Reason};
 const DEAD_MS_MAX: u32 = 10 * 60 * 1000;
 
 impl Link {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn on_hello<'i>(&mut self, hello: Hello<'i>) -> Result<Event<'i>, Fault> {
         if self.state != LinkState::Hello {
             return Err(if hello.boot == self.peer.boot {

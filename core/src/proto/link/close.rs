@@ -2,8 +2,8 @@
 
 use super::Link;
 use crate::proto::circuit::{Final, Phase, Slot, Slots};
-use crate::proto::control::{Sink, put_frame};
-use crate::proto::frame::{DeadFrame, Frame, Handle, cut};
+use crate::proto::control::{Sink, put_dead};
+use crate::proto::frame::{DeadFrame, Handle, cut};
 use crate::proto::{Dead, Place};
 
 impl Link {
@@ -37,7 +37,7 @@ impl Link {
         slot.kill(dead, "");
         if slot.mine == Final::Dead && !slot.in_dirty && up {
             let frame = DeadFrame { dead: sent_place(dead), taken: slot.taken, detail };
-            if put_frame(sink, &Frame::Dead(handle, frame), crc) {
+            if put_dead(sink, handle, &frame, crc) {
                 slot.mine = Final::Sent;
                 self.sent = true;
             }

@@ -6,6 +6,7 @@ use crate::proto::frame::{Frame, Handle};
 use crate::proto::{Fault, Total};
 
 impl Link {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn on_frame<'i>(
         &mut self,
         slots: &mut Slots<'_>,
@@ -89,6 +90,7 @@ impl Link {
         Ok(Event::Nothing)
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn known<'s>(&self, slots: &'s mut Slots<'_>, handle: Handle) -> Result<&'s mut Slot, Fault> {
         match self.slot(slots, handle) {
             Some(slot) if slot.phase != Phase::Free => Ok(slot),

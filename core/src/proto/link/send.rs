@@ -29,7 +29,8 @@ impl Link {
     }
 
     /// As [`Link::start`]: whether the message goes straight, with [`Link::head`] before it.
-    #[inline]
+    #[cfg_attr(feature = "std", inline)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn begin(
         &mut self,
         slots: &mut Slots<'_>,
@@ -53,7 +54,8 @@ impl Link {
     }
 
     /// What stands before a whole message of `len` bytes.
-    #[inline]
+    #[cfg_attr(feature = "std", inline)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn head(&self, handle: Handle, len: usize) -> Head {
         Head::new(handle, Part::Whole, len, self.trailer())
     }
@@ -125,6 +127,7 @@ impl Link {
     /// The next part of a queued message that is to be written, in turn among circuits;
     /// `None` when there is none, or too much is unacknowledged. What is returned must be
     /// written before anything else is asked of the link.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn fragment(&mut self, slots: &mut Slots<'_>) -> Option<Fragment> {
         let most = if self.is_mixed() { QUANTUM_BESIDE } else { QUANTUM };
         let (quantum, trailer) = (self.quantum().min(most), self.trailer());

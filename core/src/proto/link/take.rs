@@ -43,6 +43,7 @@ impl Link {
 
     /// The program has taken `total` values in all. `now` reports it without waiting for
     /// the next grant, as an answer to [`Event::Asked`].
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn taken(&mut self, slots: &mut Slots<'_>, handle: Handle, total: Total, now: bool) {
         let Some(slot) = self.slot(slots, handle) else { return };
         if slot.phase != Phase::Open || !slot.direction.receives() || !total.at_least(slot.taken) {
@@ -72,6 +73,7 @@ impl Link {
 
     /// Promises what has become free, unless it is too little to be worth a frame. An empty
     /// inbox that a message of the limit would not fit always says so: its sender may wait.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn grant(&mut self, slots: &mut Slots<'_>, handle: Handle) {
         let up = self.is_up();
         let Some(slot) = self.slot(slots, handle) else { return };
@@ -114,7 +116,8 @@ impl Link {
         Some(run.bytes)
     }
 
-    #[inline]
+    #[cfg_attr(feature = "std", inline)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn on_data<'i>(
         &mut self,
         slots: &mut Slots<'_>,

@@ -2,9 +2,13 @@
 
 use super::close::sent_place;
 use super::{Link, LinkState, Queue};
+use crate::proto::Total;
 use crate::proto::circuit::{Final, Slots, due};
-use crate::proto::control::{Sink, put_frame};
-use crate::proto::frame::{Accept, CONTROL_FRAME_MAX, DeadFrame, Frame, Handle, TYPE_NAME_MAX, cut};
+use crate::proto::control::{Short, Sink, put_dead, put_hello};
+use crate::proto::frame::{
+    Accept, CONTROL_ASK, CONTROL_DONE, CONTROL_END, CONTROL_FRAME_MAX, DeadFrame, Handle, KIND_CREDIT,
+    KIND_TAKEN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG, TYPE_NAME_MAX, cut,
+};
 use crate::proto::hello::{Hello, PROTOCOL_VERSION};
 
 impl Link {
@@ -37,18 +41,19 @@ impl Link {
                     return;
                 }
             }
-            if let Some(reason) = self.bye_due
-                && put_frame(sink, &Frame::Goodbye(reason), self.crc_seed())
-            {
-                self.bye_due = None;
-                self.sent = true;
+            if let Some(reason) = self.bye_due {
+                let mut bye = Short::link(LINK_GOODBYE);
+                bye.byte(reason.get());
+                if bye.put(sink, self.crc_seed()) {
+                    self.bye_due = None;
+                    self.sent = true;
+                }
             }
         }
     }
 
     /// Writes the frames of the link itself: whether there was room for all.
     pub(super) fn link_frames(&mut self, sink: &mut dyn Sink) -> bool {
-        let crc = self.crc_seed();
         if self.hello_due {
             let id = self.config.identity;
             let hello = Hello {
@@ -68,7 +73,7 @@ impl Link {
                 name: id.name.as_str(),
             };
             // The bring-up has its own checksum and is never under the session's.
-            if !put_frame(sink, &Frame::Hello(hello), None) {
+            if !put_hello(sink, &hello) {
                 return false;
             }
             self.hello_due = false;
@@ -78,31 +83,36 @@ impl Link {
             return true;
         }
         if self.ack_due {
-            if !put_frame(sink, &Frame::Ack(self.bytes_in), self.crc_seed()) {
+            let told = self.bytes_in;
+            if !self.sign(sink, LINK_ACK, Some(told)) {
                 return false;
             }
-            self.bytes_in_told = self.bytes_in;
+            self.bytes_in_told = told;
             self.ack_due = false;
-            self.sent = true;
         }
-        for (due, frame) in [(&mut self.ping_due, Frame::Ping), (&mut self.pong_due, Frame::Pong)] {
-            if *due && matches!(self.state, LinkState::Up | LinkState::Leaving) {
-                if !put_frame(sink, &frame, crc) {
-                    return false;
-                }
-                *due = false;
-                self.sent = true;
-            }
+        if self.ping_due {
+            self.ping_due = !self.sign(sink, LINK_PING, None);
+        }
+        if self.pong_due {
+            self.pong_due = !self.sign(sink, LINK_PONG, None);
         }
         if self.beat_due {
             // Anything written since is as good a sign of life.
-            if !self.sent && !put_frame(sink, &Frame::Beat, self.crc_seed()) {
-                return false;
-            }
-            self.beat_due = false;
-            self.sent = true;
+            self.beat_due = !self.sent && !self.sign(sink, LINK_BEAT, None);
         }
-        true
+        !self.ping_due && !self.pong_due && !self.beat_due
+    }
+
+    /// Writes a frame of the link: whether there was room.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn sign(&mut self, sink: &mut dyn Sink, number: u32, total: Option<Total>) -> bool {
+        let mut sign = Short::link(number);
+        if let Some(total) = total {
+            sign.number(total.get());
+        }
+        let fits = sign.put(sink, self.crc_seed());
+        self.sent |= fits;
+        fits
     }
 
     /// Writes what the first circuit in the queue owes: whether there was room for all.
@@ -115,27 +125,32 @@ impl Link {
         if slot.mine == Final::Dead {
             let detail = cut(slot.detail, detail_max);
             let frame = DeadFrame { dead: sent_place(slot.dead), taken: slot.taken, detail };
-            if !put_frame(sink, &Frame::Dead(handle, frame), crc) {
+            if !put_dead(sink, handle, &frame, crc) {
                 return false;
             }
             slot.mine = Final::Sent;
         }
-        for bit in [due::ACCEPT, due::CREDIT, due::TAKEN, due::ASK, due::END] {
-            if slot.due & bit == 0 || bit == due::END && slot.out_left > 0 {
-                continue;
+        loop {
+            // From the lowest, which is `ACCEPT`, to `END`, which waits for the message before it.
+            let due = if slot.out_left > 0 { slot.due & !due::END } else { slot.due };
+            let bit = due & due.wrapping_neg();
+            if bit == 0 {
+                break;
             }
-            let frame = match bit {
+            let (mut short, total) = match bit {
                 due::ACCEPT => {
-                    let accept =
-                        Accept { which: slot.which, credit: slot.promised.get(), limit: slot.limit_in };
-                    Frame::Accept(handle, accept)
+                    let (credit, limit) = (slot.promised.get(), slot.limit_in);
+                    (Short::accept(handle, &Accept { which: slot.which, credit, limit }), None)
                 }
-                due::CREDIT => Frame::Credit(handle, slot.promised),
-                due::TAKEN => Frame::Taken(handle, slot.taken),
-                due::ASK => Frame::Ask(handle, slot.ask),
-                _ => Frame::End(handle, slot.values_out),
+                due::CREDIT => (Short::new(handle.get(), KIND_CREDIT), Some(slot.promised)),
+                due::TAKEN => (Short::new(handle.get(), KIND_TAKEN), Some(slot.taken)),
+                due::ASK => (Short::control(handle, CONTROL_ASK), Some(slot.ask)),
+                _ => (Short::control(handle, CONTROL_END), Some(slot.values_out)),
             };
-            if !put_frame(sink, &frame, crc) {
+            if let Some(total) = total {
+                short.number(total.get());
+            }
+            if !short.put(sink, crc) {
                 return false;
             }
             slot.due &= !bit;
@@ -148,7 +163,9 @@ impl Link {
             }
         }
         if slot.mine == Final::Done {
-            if !put_frame(sink, &Frame::Done(handle, slot.taken), crc) {
+            let mut done = Short::control(handle, CONTROL_DONE);
+            done.number(slot.taken.get());
+            if !done.put(sink, crc) {
                 return false;
             }
             slot.mine = Final::Sent;

@@ -1,0 +1,127 @@
+//! The smallest firmware with a channel, and with each kind of channel more: what `cargo xtask size`
+//! measures. It is linked whole and never run.
+#![no_std]
+#![no_main]
+
+// What a critical section is here.
+#[cfg(target_arch = "arm")]
+use cortex_m as _;
+use netchan::Message;
+use netchan::board::{Config, Duplex, Latest, Memory, Node, Receiver, Server};
+use netchan::proto::{CounterNonce, Identity, Instant, LineConfig, Name};
+#[cfg(target_arch = "riscv32")]
+use riscv as _;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Message, Clone, Copy)]
+struct Ping {
+    id: u16,
+    value: u32,
+}
+
+#[derive(Serialize, Deserialize, Message, Clone, Copy)]
+struct Other {
+    flag: bool,
+    level: i16,
+    time: u32,
+}
+
+const CONFIG: Config = {
+    let config = Config::new(LineConfig::uart(115_200, 2, 64, 2)).export::<Duplex<Ping, Ping>>(2);
+    let config = if cfg!(feature = "second") { config.export::<Duplex<Ping, Ping>>(2) } else { config };
+    let config = if cfg!(feature = "third") { config.export::<Duplex<Ping, Ping>>(2) } else { config };
+    let config = if cfg!(feature = "other") { config.export::<Duplex<Other, Other>>(2) } else { config };
+    let config = if cfg!(feature = "method") { config.export::<Server<Ping, Ping>>(2) } else { config };
+    let config = if cfg!(feature = "latest") { config.export::<Latest<Ping>>(1) } else { config };
+    if cfg!(feature = "import") { config.import::<Receiver<Ping>>(2) } else { config }
+};
+
+static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+
+const NAME: Name = match Name::new("size") {
+    Ok(name) => name,
+    Err(_) => panic!("not a node's name"),
+};
+
+#[cfg(target_arch = "arm")]
+const UART: usize = 0x4000_c000;
+#[cfg(target_arch = "riscv32")]
+const UART: usize = 0x1000_0000;
+
+fn read(at: usize) -> u32 {
+    // SAFETY: never run; on the boards it stands for these are registers of the UART.
+    unsafe { ((UART + at) as *const u32).read_volatile() }
+}
+
+fn write(byte: u8) {
+    // SAFETY: as above.
+    unsafe { (UART as *mut u32).write_volatile(byte.into()) }
+}
+
+fn now() -> Instant {
+    Instant::from_micros(u64::from(read(0x10)))
+}
+
+#[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
+#[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
+fn main() -> ! {
+    let identity = Identity { name: NAME, uid: 1, boot: u64::from(read(0x20)) };
+    let mut nonces = CounterNonce::new(1, read(0x20));
+    let mut memory = Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG);
+    let mut line = NODE.line(&mut memory, identity, &mut nonces, now());
+
+    let Ok(mut echo) = NODE.export::<Duplex<Ping, Ping>>("echo") else { loop {} };
+    #[cfg(feature = "second")]
+    let Ok(mut second) = NODE.export::<Duplex<Ping, Ping>>("second") else { loop {} };
+    #[cfg(feature = "third")]
+    let Ok(mut third) = NODE.export::<Duplex<Ping, Ping>>("third") else { loop {} };
+    #[cfg(feature = "other")]
+    let Ok(mut other) = NODE.export::<Duplex<Other, Other>>("other") else { loop {} };
+    #[cfg(feature = "method")]
+    let Ok(mut method) = NODE.export::<Server<Ping, Ping>>("method") else { loop {} };
+    #[cfg(feature = "latest")]
+    let Ok(latest) = NODE.export_with::<Latest<Ping>>("latest", 1) else { loop {} };
+    #[cfg(feature = "import")]
+    let Ok(mut import) = NODE.import::<Receiver<Ping>>("import") else { loop {} };
+
+    loop {
+        if read(0x18) & 1 != 0 {
+            line.feed(&[read(0) as u8], now());
+        }
+        let mut byte = [0];
+        if read(0x18) & 2 != 0 && line.drain(&mut byte, now()) == 1 {
+            write(byte[0]);
+        }
+        if let Ok(ping) = echo.try_recv() {
+            let _ = echo.try_send(ping);
+        }
+        #[cfg(feature = "second")]
+        if let Ok(ping) = second.try_recv() {
+            let _ = second.try_send(ping);
+        }
+        #[cfg(feature = "third")]
+        if let Ok(ping) = third.try_recv() {
+            let _ = third.try_send(ping);
+        }
+        #[cfg(feature = "other")]
+        if let Ok(value) = other.try_recv() {
+            let _ = other.try_send(value);
+        }
+        #[cfg(feature = "method")]
+        if let Ok(request) = method.try_recv() {
+            let ping = *request;
+            let _ = request.reply(ping);
+        }
+        #[cfg(feature = "latest")]
+        let _ = latest.set(&Ping { id: 1, value: read(0x10) });
+        #[cfg(feature = "import")]
+        while let Ok(ping) = import.try_recv() {
+            write(ping.id as u8);
+        }
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
