@@ -328,7 +328,7 @@ impl<'a> Frame<'a> {
     }
 
     fn parse_control(head: u32, rest: &'a [u8]) -> Result<Self, FrameError> {
-        let mut r = Reader { rest, error: None };
+        let mut r = Reader::new(rest);
         let handle = Handle(head >> 3);
         let kind = head & 7;
         // Some frames may have a tail that this version does not know.
@@ -352,21 +352,8 @@ impl<'a> Frame<'a> {
                     CONTROL_ASK => Self::Ask(handle, r.total()),
                     CONTROL_END => Self::End(handle, r.total()),
                     CONTROL_DONE => Self::Done(handle, r.total()),
-                    CONTROL_OPEN => {
-                        let open = r.open();
-                        // Only an attached end has no name.
-                        if open.name.is_empty() {
-                            r.fail(FrameError::Text);
-                        }
-                        Self::Open(handle, open)
-                    }
-                    CONTROL_ACCEPT => {
-                        let which = r.byte();
-                        if usize::from(which) >= FINGERPRINTS_MAX {
-                            r.fail(FrameError::Value);
-                        }
-                        Self::Accept(handle, Accept { which, credit: r.number(), limit: r.number() })
-                    }
+                    CONTROL_OPEN => Self::Open(handle, r.named_open()),
+                    CONTROL_ACCEPT => Self::Accept(handle, r.accept()),
                     CONTROL_DEAD => Self::Dead(handle, r.dead()),
                     CONTROL_ATTACH => {
                         let end = Handle(r.number());
@@ -472,23 +459,43 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
 
 /// Takes fields off the start of a frame. After the first error all that it gives is empty, so that the
 /// caller looks once, at the end: a fifth of the code that a look at each field takes.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     error: Option<FrameError>,
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) fn new(rest: &'a [u8]) -> Self {
+        Self { rest, error: None }
+    }
+
+    /// The first error.
+    pub(crate) fn error(&self) -> Option<FrameError> {
+        self.error
+    }
+
+    /// Whether all fields were there; what is left is a tail of a later version.
+    pub(crate) fn check(&self) -> Result<(), FrameError> {
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// As [`Reader::check`], of a frame without a tail.
+    pub(crate) fn check_end(&self) -> Result<(), FrameError> {
+        self.check()?;
+        if self.rest.is_empty() { Ok(()) } else { Err(FrameError::Trailing) }
+    }
+
     #[cold]
     fn fail(&mut self, error: FrameError) {
         self.error = self.error.or(Some(error));
         self.rest = &[];
     }
 
-    fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         self.raw(1).first().copied().unwrap_or_default()
     }
 
-    fn number(&mut self) -> u32 {
+    pub(crate) fn number(&mut self) -> u32 {
         match varint::get(self.rest) {
             Ok((value, used)) => {
                 self.rest = self.rest.get(used..).unwrap_or_default();
@@ -501,7 +508,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn total(&mut self) -> Total {
+    pub(crate) fn total(&mut self) -> Total {
         Total::new(self.number())
     }
 
@@ -529,7 +536,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open(&mut self) -> Open<'a> {
+    pub(crate) fn open(&mut self) -> Open<'a> {
         let flags = OpenFlags::parse(self.byte()).unwrap_or_else(|error| {
             self.fail(error);
             OpenFlags::NONE
@@ -553,7 +560,24 @@ impl<'a> Reader<'a> {
         Open { flags, wait_ms, credit, limit, values, name, fingerprints, type_name }
     }
 
-    fn dead(&mut self) -> DeadFrame<'a> {
+    /// As [`Reader::open`]; only an attached end has no name.
+    pub(crate) fn named_open(&mut self) -> Open<'a> {
+        let open = self.open();
+        if open.name.is_empty() {
+            self.fail(FrameError::Text);
+        }
+        open
+    }
+
+    pub(crate) fn accept(&mut self) -> Accept {
+        let which = self.byte();
+        if usize::from(which) >= FINGERPRINTS_MAX {
+            self.fail(FrameError::Value);
+        }
+        Accept { which, credit: self.number(), limit: self.number() }
+    }
+
+    pub(crate) fn dead(&mut self) -> DeadFrame<'a> {
         let reason = Reason::new(self.byte());
         let at = match self.number() {
             0 => Place::Peer,

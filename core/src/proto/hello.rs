@@ -186,28 +186,31 @@ impl<'a> Hello<'a> {
     }
 
     pub(crate) fn write(&self, out: &mut [u8]) -> Result<usize, FrameError> {
-        let end = FIXED_LEN + self.name.len();
-        let out = out.get_mut(..end + CRC_LEN).ok_or(FrameError::Truncated)?;
-        out[..4].copy_from_slice(&MAGIC);
-        out[4..9].copy_from_slice(&[
-            self.oldest,
-            self.newest,
-            u8::from(self.crc),
-            self.kind as u8,
-            self.window,
-        ]);
-        for (at, value) in
-            [(9, self.packet), (13, self.circuits), (17, self.dead_ms), (21, self.hear_ms), (25, 0)]
-        {
-            out[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| append(out, &mut at, bytes);
+        put(&MAGIC);
+        put(&[self.oldest, self.newest, u8::from(self.crc), self.kind as u8, self.window]);
+        for value in [self.packet, self.circuits, self.dead_ms, self.hear_ms, 0] {
+            put(&value.to_le_bytes());
         }
-        for (at, value) in [(29, self.nonce), (37, self.echo), (45, self.boot), (53, self.uid)] {
-            out[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        for value in [self.nonce, self.echo, self.boot, self.uid] {
+            put(&value.to_le_bytes());
         }
-        out[FIXED_LEN - 1] = self.name.len() as u8;
-        out[FIXED_LEN..end].copy_from_slice(self.name.as_bytes());
-        let crc = crc32c(CRC_SEED, &out[..end]);
-        out[end..].copy_from_slice(&crc.to_le_bytes());
-        Ok(end + CRC_LEN)
+        put(&[self.name.len() as u8]);
+        put(self.name.as_bytes());
+        let body = out.get(..at).ok_or(FrameError::Truncated)?;
+        let crc = crc32c(CRC_SEED, body);
+        append(out, &mut at, &crc.to_le_bytes());
+        if at <= out.len() { Ok(at) } else { Err(FrameError::Truncated) }
     }
+}
+
+/// Puts bytes at a place that moves on, also where there is no room for them.
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn append(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
+    let end = *at + bytes.len();
+    if let Some(room) = out.get_mut(*at..end) {
+        room.copy_from_slice(bytes);
+    }
+    *at = end;
 }

@@ -12,7 +12,7 @@ mod take;
 mod write;
 
 use crate::proto::circuit::{Slot, Slots, charge};
-use crate::proto::frame::{Frame, Handle};
+use crate::proto::frame::{Handle, Part};
 use crate::proto::framing::MAX_BEFORE_UP;
 use crate::proto::{Fault, Instant, Reason, Total};
 
@@ -151,11 +151,11 @@ impl Link {
         if let LinkState::Down(fault) = self.state {
             return Err(fault);
         }
-        let event = match Frame::parse(frame) {
-            Ok(Frame::Data(handle, part, bytes)) if self.is_up() => self.on_data(slots, handle, part, bytes),
-            Ok(frame) => self.on_frame(slots, frame),
-            Err(_) if self.state == LinkState::Hello && frame.first() != Some(&0) => Err(Fault::NotNetchan),
-            Err(error) => Err(error.into()),
+        let event = match self.hear(slots, frame) {
+            Err(Fault::Frame(_)) if self.state == LinkState::Hello && frame.first() != Some(&0) => {
+                Err(Fault::NotNetchan)
+            }
+            event => event,
         };
         self.heard = true;
         if let Err(fault) = event {
@@ -179,7 +179,7 @@ impl Link {
         if let LinkState::Down(fault) = self.state {
             return Err(fault);
         }
-        let event = self.on_frame(slots, Frame::Data(handle, crate::proto::Part::Whole, message));
+        let event = self.expect_up().and_then(|()| self.on_data(slots, handle, Part::Whole, message));
         self.heard = true;
         if let Err(fault) = event {
             self.fail(fault);
