@@ -199,7 +199,10 @@ impl Hub {
     /// Offers the newest value to every importer that was not offered it; one that has no
     /// room gets the next.
     pub(crate) fn offer_newest(&self) {
-        let len = self.lock().members.len();
+        let len = {
+            let state = self.lock();
+            if state.newest.is_some() { state.members.len() } else { 0 }
+        };
         for index in 0..len {
             let mut sent = None;
             loop {
