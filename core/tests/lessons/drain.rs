@@ -119,6 +119,9 @@ fn a_drain_does_not_wait_for_importers_that_are_gone() -> Outcome {
         ticks.send(tick(n)).wait()?;
     }
     assert_eq!(got.recv().wait()?, tick(0));
+    // An answer that is written behind the values: when it is there, so are they.
+    let _marker: Sender<Tick> = ground.node.export("marker")?;
+    let _behind = peer.import::<Receiver<Tick>>("marker").wait()?;
     let drainer = spawn(move || {
         let drained = ticks.drain().timeout(SOON).wait();
         (drained, ticks.account())
