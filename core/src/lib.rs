@@ -17,6 +17,7 @@ pub mod board;
 pub mod host;
 pub mod message;
 pub mod proto;
+mod varint;
 
 #[cfg(feature = "alloc")]
 pub use message::Bytes;

@@ -2,13 +2,12 @@
 
 use netchan::Message;
 use netchan::board::{
-    CallError, Client, Config, Driver, Duplex, Latest, Memory, Node, Receiver, RecvError, SendCause, Sender,
-    Server, Watch,
+    CallError, Client, Config, Driver, Duplex, Identity, Latest, Memory, Node, Receiver, RecvError,
+    SendCause, Sender, Server, Watch,
 };
 use netchan::message::Shape;
 use netchan::proto::{
-    CounterNonce, Dead, Fingerprints, Identity, Instant, LineConfig, LinkConfig, Name, NonceSource, Open,
-    OpenFlags, Reason,
+    CounterNonce, Dead, Fingerprints, Instant, LineConfig, LinkConfig, Name, Open, OpenFlags, Reason,
 };
 use netchan::testing::{Node as Peer, Outcome, Port, Stage, identity};
 
@@ -76,7 +75,7 @@ impl<'m> Desk<'m> {
                 self.now < end,
                 "{:?} {:?} {:?} {:?}",
                 self.board,
-                self.board.fault(),
+                self.board.ended(),
                 self.peer.port.fault,
                 self.peer.circuits
             );
@@ -124,12 +123,10 @@ impl<'m> Desk<'m> {
     }
 }
 
-fn who() -> Identity {
-    Identity { name: Name::new("board").expect("a name"), uid: 1, boot: 1 }
-}
+const NAME: Name = Name::literal("board");
 
-fn nonces() -> CounterNonce {
-    CounterNonce::new(1, 1)
+fn who() -> Identity<'static> {
+    Identity { name: &NAME, uid: 1, boot: 1, nonces: Box::leak(Box::new(CounterNonce::new(1, 1))) }
 }
 
 fn of<T: Message>() -> u64 {
@@ -152,10 +149,8 @@ macro_rules! desk {
     ($config:expr) => {{
         const CONFIG: Config = $config;
         static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
-        let memory =
-            Box::leak(Box::new(Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG)));
-        let nonces: &mut dyn NonceSource = Box::leak(Box::new(nonces()));
-        (&NODE, Desk::new(NODE.line(memory, who(), nonces, Instant::ZERO)))
+        let memory = Box::leak(Box::new(Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG)));
+        (&NODE, Desk::new(NODE.line(memory, who())))
     }};
 }
 

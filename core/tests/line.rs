@@ -151,7 +151,7 @@ fn a_deadline_that_has_come_leaves_something_to_write() {
     let now = pair.time();
     let port = &mut pair.nodes[0].port;
     port.transmit();
-    let line = &port.line.as_ref().unwrap().line;
+    let line = &mut port.line.as_mut().unwrap().line;
     assert!(!line.is_confirmed() && line.counts().broken > 0);
     assert!(!line.has_output(now) && line.deadline() > now, "{:?} at {now:?}", line.deadline());
 }

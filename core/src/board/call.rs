@@ -17,7 +17,7 @@ use super::scratch;
 use super::sender::{release, undecodable};
 use super::spec::{Bound, CALL_HEAD_MAX, End, ExportEnd, Spec, longest};
 use crate::message::{DecodeError, Message};
-use crate::proto::{Dead, OpenFlags, Place, Reason, varint};
+use crate::proto::{Dead, OpenFlags, Place, Reason, charge, varint};
 
 const KIND_MESSAGE: u8 = 0;
 const KIND_OTHER: u8 = 1;
@@ -68,7 +68,7 @@ fn take(channel: &'static Shared, longest_reply: usize, bytes: &mut [u8]) -> Res
     loop {
         let (len, circuit) = with(|cs| {
             let channel = channel.borrow(cs);
-            if channel.inbox.ready() == 0 || !channel.keep(longest_reply) {
+            if channel.inbox.ready() == 0 || !channel.keep(longest_reply as u16) {
                 return Err(RecvError::Empty);
             }
             Ok((channel.recv(cs, bytes)?, channel.circuit()))
@@ -79,7 +79,9 @@ fn take(channel: &'static Shared, longest_reply: usize, bytes: &mut [u8]) -> Res
                 return Ok(Taken { id, circuit, deadline_ms, from, to: len });
             }
             // The call that is not wanted any more has been answered, or will be.
-            Some((_, None)) => with(|cs| channel.borrow(cs).unkeep(longest_reply, circuit)),
+            Some((_, None)) => {
+                with(|cs| channel.borrow(cs).unkeep(longest_reply as u16, circuit));
+            }
             None => {
                 undecodable(channel);
                 return Err(RecvError::Decode(DecodeError::Value));
@@ -185,7 +187,7 @@ impl Reply {
         let head = head.get(..=len).unwrap_or_default();
         with(|cs| {
             let channel = self.channel.borrow(cs);
-            if channel.reply(cs, self.taken.circuit, self.longest, head, body) {
+            if channel.reply(cs, (self.taken.circuit, self.longest as u16), head, body) {
                 Ok(())
             } else {
                 Err(SendCause::Dead(Dead::here(Reason::Closed)))
@@ -288,7 +290,7 @@ impl<Req, Rep> Client<Req, Rep> {
         let pending = self.pending;
         with(|cs| {
             let channel = self.channel.borrow(cs);
-            let room = channel.inbox.capacity() / (longest_reply + 4);
+            let room = (channel.inbox.capacity() / charge(longest_reply as u32)) as usize;
             if usize::from(pending) >= room { Err(SendCause::Full) } else { channel.send(cs, head, body) }
         })?;
         self.last = id;

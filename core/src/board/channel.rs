@@ -1,17 +1,18 @@
 //! A channel in a node's table: what its end and the driver know of each other.
 //!
 //! The end belongs to the program, or to an interrupt; the driver to the loop that moves bytes. What
-//! they share is here, and each touches it in critical sections of a few instructions and one copy.
+//! they share is here, and each touches it in critical sections of a few instructions and one copy. Here is
+//! what ends do; what the channel's circuit does is in [`circuit`](super::circuit).
 
 use core::cell::Cell;
 
 use critical_section::{CriticalSection, Mutex};
 
-use super::driver::Opener;
+use super::ending::Ending;
 use super::error::{Account, RecvError, SendCause};
-use super::ring::{Byte, Ring};
+use super::ring::Ring;
 use super::spec::Spec;
-use crate::proto::{Dead, Link, OpenFlags, Place, Reason};
+use crate::proto::{Dead, Reason, charge};
 
 /// One of the table, as everybody holds it.
 pub(super) type Shared = Mutex<Channel>;
@@ -21,76 +22,124 @@ pub(super) type Shared = Mutex<Channel>;
 pub(super) enum Phase {
     /// There is none.
     Idle,
-    /// The peer has opened it, and the program has not heard of the one before.
-    Offered,
     /// We have opened it.
     Opening,
     Open,
+    /// We have given it up, for `reason`: DEAD is due.
+    Killed,
+    /// We have said so: the peer's final frame is still to come. Only of circuits that we have opened.
+    Gone,
+    /// The peer has given it up: DONE is due.
+    Answer,
 }
 
 /// What is to be done, and what has happened: bits.
 pub(super) mod flag {
-    /// The program has taken values; the driver tells the link.
-    pub(crate) const TAKEN: u16 = 2;
-    /// The peer wants to know when so many are taken.
-    pub(crate) const ASKED: u16 = 4;
+    /// It is an import.
+    pub(crate) const IMPORT: u32 = 1;
+    /// The program has taken values of which the peer does not know.
+    pub(crate) const NEWS: u32 = 2;
+    /// It is to be told now.
+    pub(crate) const TELL: u32 = 4;
+    /// The peer has asked what is taken: from then on it is told of each value.
+    pub(crate) const ASKED: u32 = 8;
     /// The program sends no more: END follows what waits.
-    pub(crate) const ENDING: u16 = 8;
-    /// And the link knows it.
-    pub(crate) const ENDED: u16 = 0x10;
+    pub(crate) const ENDING: u32 = 0x10;
     /// The program has dropped its end.
-    pub(crate) const DROPPED: u16 = 0x20;
-    /// The circuit is to be given up, for `killed`.
-    pub(crate) const KILL: u16 = 0x40;
+    pub(crate) const DROPPED: u32 = 0x20;
+    /// The peer wants no more values than have begun.
+    pub(crate) const ENOUGH: u32 = 0x40;
+    /// Our END is written.
+    pub(crate) const OUT_END: u32 = 0x80;
     /// The peer's END has come.
-    pub(crate) const IN_END: u16 = 0x80;
+    pub(crate) const IN_END: u32 = 0x100;
+    /// And the program knows it.
+    pub(crate) const IN_OVER: u32 = 0x200;
+    /// Our final frame is written.
+    pub(crate) const MINE: u32 = 0x400;
+    /// The peer's has come.
+    pub(crate) const THEIRS: u32 = 0x800;
     /// Receiving has not told yet how the circuit ended.
-    pub(crate) const UNTOLD: u16 = 0x100;
+    pub(crate) const UNTOLD: u32 = 0x1000;
     /// The same of sending.
-    pub(crate) const UNTOLD_OUT: u16 = 0x200;
-    /// Receiving has told it, and the link does not know.
-    pub(crate) const DRAINED: u16 = 0x400;
-    /// A message is being written in parts.
-    pub(crate) const SENDING: u16 = 0x800;
+    pub(crate) const UNTOLD_OUT: u32 = 0x2000;
+    /// The first message of the outbox has begun.
+    pub(crate) const SENDING: u32 = 0x4000;
     /// The newest value has been sent.
-    pub(crate) const STALE: u16 = 0x1000;
+    pub(crate) const STALE: u32 = 0x8000;
     /// Over for ever.
-    pub(crate) const OVER: u16 = 0x2000;
+    pub(crate) const OVER: u32 = 0x1_0000;
     /// Not again in this session.
-    pub(crate) const REFUSED: u16 = 0x4000;
-    /// The peer is through with it, and receiving has not told its end yet.
-    pub(crate) const DONE: u16 = 0x8000;
+    pub(crate) const REFUSED: u32 = 0x2_0000;
+    /// But again in a moment: the peer had nothing to offer.
+    pub(crate) const AGAIN: u32 = 0x8_0000;
+    /// It was the peer that gave the circuit up.
+    pub(crate) const BY_PEER: u32 = 0x4_0000;
+
+    /// What its end is: the open's flags, from here on.
+    pub(crate) const KIND: u32 = 20;
+    pub(crate) const SENDS: u32 = 1 << KIND;
+    pub(crate) const RECEIVES: u32 = 2 << KIND;
+    pub(crate) const LATEST: u32 = 4 << KIND;
+    pub(crate) const CALLS: u32 = 8 << KIND;
+
+    /// Those that belong to one circuit.
+    pub(crate) const CIRCUIT: u32 =
+        NEWS | TELL | ASKED | ENOUGH | OUT_END | IN_END | IN_OVER | MINE | THEIRS | SENDING | STALE;
 }
 
-/// All of it is zero before it is used.
+/// All of it is zero before it is used. Its fields stand in the order of their sizes, the smallest first, for a
+/// Cortex-M reaches those with its shortest instructions only near the beginning.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Channel {
-    pub(super) name: Cell<Option<&'static str>>,
-    pub(super) spec: Cell<Option<&'static Spec>>,
-    /// Of an import: what opens its circuit. A program without imports links nothing of it.
-    pub(super) opener: Cell<Option<Opener>>,
     pub(super) phase: Cell<Phase>,
+    /// The line it is on, and the circuit's handle there.
+    pub(super) line: Cell<u8>,
+    pub(super) handle: Cell<u8>,
+    /// Which fingerprint was chosen: of those offered, in the upper half, and of ours.
     pub(super) which: Cell<u8>,
-    pub(super) flags: Cell<u16>,
-    pub(super) handle: Cell<u32>,
-    pub(super) inbox: Ring,
-    pub(super) outbox: Ring,
-    /// Values taken on this circuit, and bytes of credit that they have freed since the link heard.
-    pub(super) taken: Cell<u32>,
-    pub(super) freed: Cell<u32>,
-    pub(super) asked: Cell<u32>,
-    pub(super) begun: Cell<u32>,
-    pub(super) confirmed: Cell<u32>,
-    pub(super) dropped: Cell<u32>,
-    /// Values that a session has left unsent.
-    unsent: Cell<u16>,
+    /// Of a circuit that the peer has opened, and that waits until this one is over: its handle plus
+    /// one, and which fingerprint; of an import the latter is its place among imports.
+    pub(super) next: Cell<u8>,
+    pub(super) next_which: Cell<u8>,
+    /// Why the last circuit is dead: 0 in order.
+    pub(super) reason: Cell<u8>,
+
+    /// Longest message that may come in.
+    pub(super) longest: Cell<u16>,
+    /// Length of the message that is coming in, and bytes that are missing of it.
+    pub(super) coming: Cell<u16>,
+    pub(super) missing: Cell<u16>,
+    /// Longest message that the peer takes.
+    pub(super) limit: Cell<u16>,
+    /// Bytes of the first message that have gone out.
+    pub(super) offset: Cell<u16>,
+    /// Values that the last circuit has left unsent.
+    pub(super) unsent: Cell<u16>,
     /// Bytes of the outbox that are kept for replies.
     kept: Cell<u16>,
     /// Number of the circuit, so that a late reply finds no other one.
     circuit: Cell<u16>,
-    /// Why it is dead: 0 in order. Said by the peer?
-    reason: Cell<u8>,
-    by_peer: Cell<bool>,
+
+    pub(super) flags: Cell<u32>,
+    pub(super) spec: Cell<Option<&'static Spec>>,
+    pub(super) inbox: Ring,
+    pub(super) outbox: Ring,
+    /// Bytes that have come in, as they are charged, and that have been promised.
+    pub(super) received: Cell<u32>,
+    pub(super) promised: Cell<u32>,
+    /// Values that the program has taken; of a latest value that it sets, those it has replaced.
+    pub(super) taken: Cell<u32>,
+    /// Bytes that the peer has promised to take, and that have gone out, as they are charged.
+    pub(super) granted: Cell<u32>,
+    pub(super) sent: Cell<u32>,
+    /// Values that the peer wants before our END; 0: no such limit.
+    pub(super) values: Cell<u32>,
+    /// Values that have begun, and that the peer's program has taken.
+    pub(super) begun: Cell<u32>,
+    pub(super) confirmed: Cell<u32>,
+    pub(super) name: Cell<Option<&'static str>>,
 }
 
 impl Channel {
@@ -98,195 +147,250 @@ impl Channel {
         Self {
             name: Cell::new(None),
             spec: Cell::new(None),
-            opener: Cell::new(None),
-            phase: Cell::new(Phase::Idle),
-            which: Cell::new(0),
-            flags: Cell::new(0),
-            handle: Cell::new(0),
             inbox: Ring::new(),
             outbox: Ring::new(),
+            flags: Cell::new(0),
+            phase: Cell::new(Phase::Idle),
+            line: Cell::new(0),
+            handle: Cell::new(0),
+            which: Cell::new(0),
+            next: Cell::new(0),
+            next_which: Cell::new(0),
+            reason: Cell::new(0),
+            received: Cell::new(0),
+            promised: Cell::new(0),
+            longest: Cell::new(0),
+            coming: Cell::new(0),
+            missing: Cell::new(0),
             taken: Cell::new(0),
-            freed: Cell::new(0),
-            asked: Cell::new(0),
+            granted: Cell::new(0),
+            sent: Cell::new(0),
+            limit: Cell::new(0),
+            offset: Cell::new(0),
+            values: Cell::new(0),
             begun: Cell::new(0),
             confirmed: Cell::new(0),
-            dropped: Cell::new(0),
             unsent: Cell::new(0),
             kept: Cell::new(0),
             circuit: Cell::new(0),
-            reason: Cell::new(0),
-            by_peer: Cell::new(false),
         }
     }
 
-    /// Makes it a channel of that name.
-    pub(super) fn bind(&self, name: &'static str, spec: &'static Spec, opener: Option<Opener>) {
-        self.name.set(Some(name));
-        self.spec.set(Some(spec));
-        self.opener.set(opener);
-        self.flags.set(0);
-        self.inbox.clear();
-        self.outbox.clear();
-        self.unsent.set(0);
-        self.dropped.set(0);
-        self.begin(Phase::Idle, 0);
-    }
-
-    pub(super) fn has(&self, flags: u16) -> bool {
+    pub(super) fn has(&self, flags: u32) -> bool {
         self.flags.get() & flags != 0
     }
 
-    pub(super) fn set(&self, flags: u16) {
+    pub(super) fn set(&self, flags: u32) {
         self.flags.set(self.flags.get() | flags);
     }
 
-    pub(super) fn clear(&self, flags: u16) {
+    pub(super) fn clear(&self, flags: u32) {
         self.flags.set(self.flags.get() & !flags);
     }
 
-    pub(super) fn is_import(&self) -> bool {
-        self.opener.get().is_some()
+    pub(super) fn sends(&self) -> bool {
+        self.has(flag::SENDS)
     }
 
-    pub(super) fn kind(&self) -> OpenFlags {
-        self.spec.get().map_or(OpenFlags::NONE, |spec| spec.flags)
+    pub(super) fn receives(&self) -> bool {
+        self.has(flag::RECEIVES)
     }
 
-    pub(super) fn is_kind(&self, kind: OpenFlags) -> bool {
-        self.kind().has(kind)
+    pub(super) fn is_latest(&self) -> bool {
+        self.has(flag::LATEST)
     }
 
-    /// A circuit begins, or there is none.
-    pub(super) fn begin(&self, phase: Phase, handle: u32) {
-        self.phase.set(phase);
-        self.handle.set(handle);
+    /// Makes it a channel of that name.
+    pub(super) fn bind(&self, name: &'static str, spec: &'static Spec, flags: u32) {
+        self.name.set(Some(name));
+        self.spec.set(Some(spec));
+        self.longest.set(spec.longest_in);
+        self.flags.set(flags | u32::from(spec.flags.get()) << flag::KIND);
+        self.inbox.clear();
+        self.outbox.clear();
         self.taken.set(0);
-        self.freed.set(0);
-        self.begun.set(0);
-        self.confirmed.set(0);
+        self.unsent.set(0);
+        self.forget_account();
+    }
+
+    /// A circuit begins.
+    pub(super) fn begin(&self, handle: u8) {
+        self.handle.set(handle);
+        self.clear(flag::CIRCUIT);
+        self.received.set(0);
+        self.sent.set(0);
+        if !self.has(flag::UNTOLD_OUT) {
+            self.forget_account();
+        }
+        if self.receives() {
+            self.taken.set(0);
+        }
+        self.missing.set(0);
         self.kept.set(0);
         self.circuit.set(self.circuit.get().wrapping_add(1));
-        let all = flag::TAKEN | flag::ASKED | flag::ENDED | flag::IN_END | flag::DRAINED | flag::DONE;
-        self.clear(all | flag::SENDING | flag::STALE);
     }
 
-    /// Whether what came before is told, so that the next importer may come.
+    /// What has not begun is not sent any more.
+    fn drop_unsent(&self) {
+        self.unsent.set(self.queued());
+        self.outbox.clear();
+    }
+
+    /// Messages that have not begun.
+    fn queued(&self) -> u16 {
+        self.outbox.ready().saturating_sub(self.has(flag::SENDING).into())
+    }
+
+    /// The account is of the present circuit from now on. Until sending has told how the last one ended it is of
+    /// that: nothing is sent before.
+    fn forget_account(&self) {
+        self.begun.set(0);
+        self.confirmed.set(0);
+    }
+
+    /// How many values have begun on the present circuit.
+    pub(super) fn begun(&self) -> u32 {
+        if self.has(flag::UNTOLD_OUT) { 0 } else { self.begun.get() }
+    }
+
+    /// Whether what came before is told, so that the next circuit may begin.
     pub(super) fn is_told(&self) -> bool {
-        !self.has(flag::UNTOLD) && (self.inbox.ready() == 0 || self.is_kind(OpenFlags::LATEST))
+        !self.has(flag::UNTOLD) && (self.inbox.ready() == 0 || self.is_latest())
+    }
+
+    /// Whether the server has told all of its caller: it does not hear of its end.
+    pub(super) fn is_served(&self) -> bool {
+        self.inbox.ready() == 0 && self.kept.get() == 0
+    }
+
+    /// Whether it is a server.
+    pub(super) fn is_server(&self) -> bool {
+        self.has(flag::CALLS) && !self.has(flag::IMPORT)
+    }
+
+    /// Whether an end that has heard all of its partner ends as well: those of conversations.
+    pub(super) fn ends_with_partner(&self) -> bool {
+        self.has(flag::CALLS) || !self.has(flag::IMPORT)
     }
 
     /// The peer has given the circuit up, or its link is gone: what is whole is still received.
-    pub(super) fn die(&self, dead: Dead) {
-        let is_sender = self.is_kind(OpenFlags::SENDS) && !self.is_kind(OpenFlags::LATEST);
-        self.phase.set(Phase::Idle);
-        self.clear(flag::SENDING | flag::STALE | flag::DRAINED | flag::KILL);
-        self.give_up(dead);
-        self.inbox.drop_partial();
-        if is_sender {
-            self.unsent.set(self.outbox.ready());
-            self.outbox.clear();
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(super) fn die(&self, end: Ending) {
+        let is_sender = self.sends() && !self.is_latest();
+        self.give_up(end);
+        if self.missing.replace(0) > 0 {
+            self.inbox.forget(self.coming.get());
         }
-        if self.is_kind(OpenFlags::CALLS) && !self.is_import() {
+        if is_sender && !self.has(flag::UNTOLD_OUT) {
+            self.drop_unsent();
+        }
+        self.clear(flag::SENDING | flag::STALE);
+        if self.is_server() {
             // Nobody waits for answers to what was asked, and a server goes on with the next.
+            self.clear(flag::UNTOLD);
             self.inbox.clear();
             self.kept.set(0);
             self.circuit.set(self.circuit.get().wrapping_add(1));
-        } else {
-            if self.is_kind(OpenFlags::RECEIVES) && !self.has(flag::OVER | flag::IN_END) {
-                self.set(flag::UNTOLD);
-            }
-            if is_sender && !self.is_kind(OpenFlags::CALLS) && !self.has(flag::ENDING) {
-                self.set(flag::UNTOLD_OUT);
-            }
+            return;
         }
-        self.free_if_dropped();
+        if self.receives() && !self.has(flag::OVER | flag::IN_END) {
+            self.set(flag::UNTOLD);
+        }
+        if is_sender && !self.has(flag::CALLS) && !self.has(flag::ENDING) {
+            self.set(flag::UNTOLD_OUT);
+        }
     }
 
     /// Why it is dead.
-    pub(super) fn give_up(&self, dead: Dead) {
-        self.reason.set(dead.reason.get());
-        self.by_peer.set(dead.at != Place::Here);
+    pub(super) fn give_up(&self, end: Ending) {
+        self.reason.set(end.reason().get());
+        self.clear(flag::BY_PEER);
+        if end.is_by_peer() {
+            self.set(flag::BY_PEER);
+        }
     }
 
-    /// Its place in the table is free again, if nobody holds its end.
-    pub(super) fn free_if_dropped(&self) {
-        if self.has(flag::DROPPED) {
+    /// There is no circuit any more. The place in the table is free again, if nobody holds its end.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(super) fn idle(&self) {
+        self.phase.set(Phase::Idle);
+        if self.has(flag::DROPPED) && self.next.get() == 0 {
             self.name.set(None);
         }
     }
 
-    /// The peer is through with the circuit; it is over when the program knows of the end as well.
-    pub(super) fn done(&self) {
-        if self.has(flag::UNTOLD | flag::DRAINED) {
-            self.set(flag::DONE);
-        } else {
-            self.end();
-        }
-    }
-
-    /// The circuit has ended in order.
-    pub(super) fn end(&self) {
-        self.phase.set(Phase::Idle);
-        self.confirmed.set(self.begun.get());
-        self.free_if_dropped();
-    }
-
     /// What became of the values of the last circuit.
     pub(super) fn account(&self) -> Account {
-        let queued = match self.phase.get() {
-            Phase::Idle => self.unsent.get(),
-            _ => self.outbox.ready() - u16::from(self.has(flag::SENDING)),
+        let unsent = match self.phase.get() {
+            Phase::Open if !self.has(flag::UNTOLD_OUT) => self.queued(),
+            _ => self.unsent.get(),
         };
         Account {
             confirmed: self.confirmed.get(),
             in_doubt: self.begun.get().wrapping_sub(self.confirmed.get()),
-            unsent: u32::from(queued),
-            dropped: self.dropped.get(),
+            unsent: u32::from(unsent),
+            dropped: if self.is_latest() { self.taken.get() } else { 0 },
         }
     }
 
     pub(super) fn dead(&self) -> Dead {
         let reason = Reason::new(self.reason.get());
-        if self.by_peer.get() { Dead::peer(reason) } else { Dead::here(reason) }
+        if self.has(flag::BY_PEER) { Dead::peer(reason) } else { Dead::here(reason) }
+    }
+
+    /// Whether values of the program have somebody to go to.
+    fn is_sending(&self) -> bool {
+        self.phase.get() == Phase::Open && !self.has(flag::ENOUGH | flag::OUT_END | flag::THEIRS)
     }
 
     /// Puts a message into the outbox, `head` before `body`.
     pub(super) fn send(&self, cs: CriticalSection<'_>, head: &[u8], body: &[u8]) -> Result<(), SendCause> {
         if self.has(flag::UNTOLD_OUT) {
-            self.clear(flag::UNTOLD_OUT);
             let (dead, account) = (self.dead(), self.account());
-            return Err(if self.is_import() {
-                SendCause::Interrupted { dead, account }
-            } else {
-                SendCause::Left { dead, account }
-            });
+            self.clear(flag::UNTOLD_OUT);
+            if matches!(self.phase.get(), Phase::Opening | Phase::Open) {
+                self.forget_account();
+            }
+            if !self.has(flag::IMPORT) {
+                return Err(SendCause::Left { dead, account });
+            }
+            if self.is_of_session() {
+                return Err(SendCause::Interrupted { dead, account });
+            }
+            self.set(flag::OVER);
         }
         if self.has(flag::OVER | flag::REFUSED) {
             return Err(SendCause::Dead(self.dead()));
         }
-        if self.phase.get() != Phase::Open {
+        if !self.is_sending() {
             return Err(SendCause::NoImporter);
         }
-        let len = head.len() + body.len();
-        if !self.outbox.has_room(len, usize::from(self.kept.get())) {
+        let len = (head.len() + body.len()) as u16;
+        if len > self.limit.get() {
+            return Err(SendCause::TooLarge);
+        }
+        if !self.has_room(len) {
             return Err(SendCause::Full);
         }
         self.put(cs, head, body);
         Ok(())
     }
 
+    /// Whether the outbox has room for a message of `len` bytes.
+    fn has_room(&self, len: u16) -> bool {
+        let used = self.outbox.used() + u32::from(self.kept.get());
+        used + charge(len.into()) <= self.outbox.capacity()
+    }
+
     fn put(&self, cs: CriticalSection<'_>, head: &[u8], body: &[u8]) {
-        self.outbox.begin(cs, (head.len() + body.len()) as u16);
-        self.outbox.append(cs, head);
-        self.outbox.append(cs, body);
+        self.outbox.put_whole(cs, head, body);
     }
 
     /// Puts the newest value in the place of all that are not being sent.
     pub(super) fn set_newest(&self, cs: CriticalSection<'_>, body: &[u8]) {
         let keep = self.has(flag::SENDING);
-        let replaced = self.outbox.ready() - u16::from(keep);
-        if replaced > 0 && !self.has(flag::STALE) {
-            self.dropped.set(self.dropped.get().wrapping_add(1));
+        if self.queued() > 0 && !self.has(flag::STALE) {
+            self.taken.set(self.taken.get().wrapping_add(1));
         }
         match self.outbox.first(cs) {
             Some(len) if keep => self.outbox.keep_first(len),
@@ -297,45 +401,36 @@ impl Channel {
     }
 
     /// Keeps room for the reply to one request: whether there is any.
-    pub(super) fn keep(&self, len: usize) -> bool {
-        let fits = self.outbox.has_room(len, usize::from(self.kept.get()));
+    pub(super) fn keep(&self, len: u16) -> bool {
+        let fits = self.has_room(len);
         if fits {
-            self.kept.set(self.kept.get() + Self::kept_for(len));
+            self.kept.set(self.kept.get() + charge(len.into()) as u16);
         }
         fits
     }
 
-    /// Keeps it no more.
-    pub(super) fn unkeep(&self, len: usize, circuit: u16) {
-        if self.circuit.get() == circuit {
-            self.kept.set(self.kept.get() - Self::kept_for(len));
+    /// Keeps it no more: whether the request was of the present circuit.
+    pub(super) fn unkeep(&self, len: u16, circuit: u16) -> bool {
+        let is_open = self.circuit.get() == circuit;
+        if is_open {
+            self.kept.set(self.kept.get() - charge(len.into()) as u16);
         }
+        is_open
     }
 
     /// Replies in the room that was kept for it, unless the caller's circuit is gone.
     pub(super) fn reply(
         &self,
         cs: CriticalSection<'_>,
-        circuit: u16,
-        longest: usize,
+        (circuit, longest): (u16, u16),
         head: &[u8],
         body: &[u8],
     ) -> bool {
-        let is_open = self.circuit.get() == circuit && self.phase.get() == Phase::Open;
+        let is_open = self.unkeep(longest, circuit) && self.phase.get() == Phase::Open;
         if is_open {
-            self.kept.set(self.kept.get() - Self::kept_for(longest));
             self.put(cs, head, body);
         }
         is_open
-    }
-
-    const fn kept_for(len: usize) -> u16 {
-        len as u16 + 2
-    }
-
-    /// Whether requests are being handled.
-    pub(super) fn is_handling(&self) -> bool {
-        self.kept.get() > 0
     }
 
     /// Number of the circuit.
@@ -346,15 +441,10 @@ impl Channel {
     /// Takes the next message, or says why there is none.
     pub(super) fn recv(&self, cs: CriticalSection<'_>, out: &mut [u8]) -> Result<usize, RecvError> {
         if let Some(len) = self.inbox.first(cs) {
-            let most = len.min(out.len());
-            self.inbox.read(cs, 0, &mut out[..most]);
+            let most = usize::from(len).min(out.len());
+            self.inbox.read(cs, 0, out.get_mut(..most).unwrap_or_default());
             self.inbox.pop(len);
-            self.taken.set(self.taken.get().wrapping_add(1));
-            // The newest value has freed its room when it came.
-            if !self.is_kind(OpenFlags::LATEST) {
-                self.freed.set(self.freed.get() + Link::charge(len as u32));
-            }
-            self.set(flag::TAKEN);
+            self.take();
             return Ok(most);
         }
         if !self.has(flag::UNTOLD) {
@@ -364,31 +454,39 @@ impl Channel {
         let in_order = self.has(flag::IN_END);
         if in_order {
             self.reason.set(0);
-            if self.phase.get() == Phase::Open {
-                self.set(flag::DRAINED);
-            }
+            self.set(flag::IN_OVER);
         }
-        if !self.is_import() {
+        if !self.has(flag::IMPORT) {
             return Err(RecvError::Left { dead: (!in_order).then(|| self.dead()) });
         }
-        if in_order || self.by_peer.get() && !self.is_of_link() {
-            self.set(flag::OVER);
-            return Err(self.over());
+        if !in_order && self.is_of_session() {
+            return Err(RecvError::Interrupted { dead: self.dead(), taken: self.taken.get() });
         }
-        Err(RecvError::Interrupted { dead: self.dead(), taken: self.taken.get() })
+        self.set(flag::OVER);
+        Err(self.over())
     }
 
-    /// Whether it was the end of the link, after which an import goes on in the next session.
-    fn is_of_link(&self) -> bool {
-        matches!(
-            Reason::new(self.reason.get()),
-            Reason::LinkLost
-                | Reason::PeerRestarted
-                | Reason::LinkReset
-                | Reason::Unresponsive
-                | Reason::Shutdown
-                | Reason::Superseded
-        )
+    /// A value has left the inbox.
+    pub(super) fn take(&self) {
+        self.taken.set(self.taken.get().wrapping_add(1));
+        self.set(flag::NEWS);
+        if self.has(flag::ASKED) {
+            self.set(flag::TELL);
+        }
+    }
+
+    /// Whether it was the session that ended, after which an import goes on in the next one.
+    pub(super) fn is_of_session(&self) -> bool {
+        !self.has(flag::BY_PEER)
+            || matches!(
+                Reason::new(self.reason.get()),
+                Reason::LinkLost
+                    | Reason::PeerRestarted
+                    | Reason::LinkReset
+                    | Reason::Unresponsive
+                    | Reason::Shutdown
+                    | Reason::Superseded
+            )
     }
 
     fn over(&self) -> RecvError {
@@ -398,31 +496,31 @@ impl Channel {
     /// The program gives the circuit up.
     pub(super) fn kill(&self, reason: Reason) {
         self.inbox.clear();
+        self.missing.set(0);
         self.clear(flag::UNTOLD);
-        self.give_up(Dead::here(reason));
-        if self.is_import() {
+        self.give_up(Ending::here(reason));
+        if self.has(flag::IMPORT) {
             self.set(flag::OVER);
         }
-        if self.phase.get() != Phase::Idle {
-            self.set(flag::KILL);
+        if matches!(self.phase.get(), Phase::Opening | Phase::Open) {
+            self.phase.set(Phase::Killed);
+        }
+        if !self.is_latest() {
+            self.drop_unsent();
         }
     }
 
     /// The program drops its end: in order where it only sends, else it hangs up.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn release(&self) {
         self.set(flag::DROPPED);
-        if self.phase.get() == Phase::Idle {
-            self.free_if_dropped();
-        } else if self.is_kind(OpenFlags::RECEIVES) {
+        if self.receives() {
             self.kill(Reason::HungUp);
         } else {
             self.set(flag::ENDING);
         }
-    }
-
-    /// Gives it its part of the arena.
-    pub(super) fn lend(&self, inbox: &'static [Byte], outbox: &'static [Byte]) {
-        self.inbox.bind(inbox);
-        self.outbox.bind(outbox);
+        if self.phase.get() == Phase::Idle {
+            self.idle();
+        }
     }
 }

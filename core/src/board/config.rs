@@ -5,8 +5,8 @@ use crate::proto::LineConfig;
 
 /// Most channels of a node.
 pub const CHANNELS_MAX: usize = 32;
-/// A slot beyond those of the exports, for an open that is being refused.
-const SPARE_SLOTS: usize = 1;
+/// A circuit beyond those of the exports, for an open that is being refused.
+const SPARE: usize = 1;
 
 /// What a node holds: its line, and its channels with room for so many messages each.
 ///
@@ -41,7 +41,7 @@ pub struct Config {
 impl Config {
     /// A node without channels.
     pub const fn new(line: LineConfig) -> Self {
-        Self { line, exports: 0, imports: 0, bytes: 0 }
+        Self { line: line.checked(), exports: 0, imports: 0, bytes: 0 }
     }
 
     /// With one export more, that has room for `depth` of the longest messages in each direction.
@@ -59,7 +59,7 @@ impl Config {
     const fn and<E: End>(self, depth: u16) -> Self {
         assert!(depth > 0, "a channel needs room for one message at least");
         let (inbox, outbox) = E::SPEC.bytes(depth);
-        assert!(inbox <= u16::MAX as usize && outbox <= u16::MAX as usize, "this channel is too deep");
+        assert!(inbox <= i16::MAX as usize && outbox <= i16::MAX as usize, "this channel is too deep");
         Self { bytes: self.bytes + inbox + outbox, ..self }
     }
 
@@ -78,19 +78,10 @@ impl Config {
         self.bytes
     }
 
-    /// Circuits that may be open on its line.
-    pub const fn circuits(&self) -> usize {
-        self.exports + self.imports + SPARE_SLOTS
-    }
-
-    /// Bytes of the line's packets: one that comes in, and those that are under way.
+    /// Bytes of a line: a packet that comes in, those that are under way, and one for each circuit that
+    /// the peer may open.
     pub const fn line_bytes(&self) -> usize {
-        self.line.rx_len() + self.line.tx_len()
-    }
-
-    /// Those of them that this side opens.
-    pub(super) const fn imports(&self) -> usize {
-        self.imports
+        self.line.rx_len() + self.line.tx_len() + self.exports + SPARE
     }
 
     pub(super) const fn check(&self, channels: usize, bytes: usize) {

@@ -1,71 +1,86 @@
 //! The node's end of its line: bytes, time, and what they mean for the channels.
 //!
 //! ```text
-//! feed    bytes -> Line -> Link -> events -> inboxes
-//! drain   channels -> Link -> Line -> bytes
+//! feed    bytes -> Arq -> frames -> link, circuits -> inboxes
+//! drain   outboxes, circuits, link -> frames -> Arq -> bytes
 //! ```
 //!
 //! It runs in one place, a main loop or a task, and enters critical sections only to look at one channel or
 //! to copy a part of one message.
 
 mod hear;
+mod import;
+mod link;
 mod tell;
+
+pub(super) use hear::Heard;
+pub(super) use import::Imports;
 
 use core::fmt;
 
 use critical_section::with;
 
-use super::channel::{Phase, Shared};
+use super::channel::{Channel, Phase, Shared, flag};
 use super::config::Config;
-use crate::proto::{
-    Dead, Fault, Handle, Identity, Instant, Line, LineConfig, Link, LinkConfig, LinkState, NonceSource,
-    Place, Sink, Slot, Slots,
-};
+use super::ending::Ending;
+use super::node::Common;
+use crate::proto::time::Stamp;
+use crate::proto::{Arq, Came, Dead, Instant, Name, NonceSource, Reason, body};
+use crate::varint::Cursor;
+use link::Link;
 
-/// After the end of a session its last words have this long, in milliseconds.
-const LAST_WORDS_MS: u32 = 200;
-/// What the peer has refused is asked for again after this time, in milliseconds.
-const AGAIN_MS: u32 = 1000;
-
-/// What a driver works in: circuits of the link, and packets of the line.
+/// What a driver works in: packets of the line.
 ///
-/// RAM: 128 bytes for each circuit, and [`Config::line_bytes`].
-pub struct Memory<const CIRCUITS: usize, const LINE_BYTES: usize> {
-    config: Config,
-    slots: [Slot; CIRCUITS],
+/// RAM: [`Config::line_bytes`], which the application gives it as `LINE_BYTES`.
+pub struct Memory<const LINE_BYTES: usize> {
+    config: &'static Config,
     bytes: [u8; LINE_BYTES],
 }
 
-impl<const CIRCUITS: usize, const LINE_BYTES: usize> Memory<CIRCUITS, LINE_BYTES> {
-    const SLOTS: [Slot; CIRCUITS] = [const { Slot::new() }; CIRCUITS];
-
-    /// For a node of this config: `Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG)`.
+impl<const LINE_BYTES: usize> Memory<LINE_BYTES> {
+    /// For a node of this config: `Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG)`.
     ///
     /// # Panics
     ///
-    /// When the sizes are not those of the config.
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    pub const fn new(config: &Config) -> Self {
-        assert!(CIRCUITS == config.circuits() && LINE_BYTES == config.line_bytes());
-        Self { config: *config, slots: Self::SLOTS, bytes: [0; LINE_BYTES] }
+    /// When the size is not that of the config.
+    pub const fn new(config: &'static Config) -> Self {
+        assert!(LINE_BYTES == config.line_bytes());
+        Self { config, bytes: [0; LINE_BYTES] }
     }
 
-    pub(super) const fn parts(&mut self) -> Parts<'_> {
-        Parts { config: &self.config, slots: &mut self.slots, bytes: &mut self.bytes }
+    pub(super) const fn parts(&mut self) -> (&'static Config, &mut [u8]) {
+        (self.config, &mut self.bytes)
     }
 }
 
-impl<const CIRCUITS: usize, const LINE_BYTES: usize> fmt::Debug for Memory<CIRCUITS, LINE_BYTES> {
+impl<const LINE_BYTES: usize> fmt::Debug for Memory<LINE_BYTES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Memory")
     }
 }
 
-/// A memory without its sizes.
-pub(super) struct Parts<'m> {
-    config: &'m Config,
-    slots: &'m mut [Slot],
-    bytes: &'m mut [u8],
+/// Who a node is. Nothing of it is defaulted.
+#[expect(clippy::exhaustive_structs, reason = "a board must state all of it")]
+pub struct Identity<'m> {
+    /// Readable name: `&NAME`, with `const NAME: Name = Name::literal("thermometer");`.
+    pub name: &'static Name,
+    /// The node's own number, the same in every session.
+    pub uid: u64,
+    /// Another number after every restart of the program.
+    pub boot: u64,
+    /// Where the numbers come from that keep its sessions apart: random ones, or a counter in flash.
+    pub nonces: &'m mut dyn NonceSource,
+}
+
+impl fmt::Debug for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (uid, boot) = (self.uid, self.boot);
+        f.debug_struct("Identity")
+            .field("name", self.name)
+            .field("uid", &uid)
+            .field("boot", &boot)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Moves bytes and time between a line and a node: made by [`Node::line`](super::Node::line).
@@ -73,81 +88,64 @@ pub(super) struct Parts<'m> {
 /// It makes a new session by itself whenever one ends. Dropping it ends nothing: the peer finds that
 /// nobody answers.
 pub struct Driver<'m> {
-    line: Line,
     rx: &'m mut [u8],
-    tx: &'m mut [u8],
     circuits: Circuits<'m>,
-    nonces: &'m mut dyn NonceSource,
-    /// The session is over: the next one begins then.
-    again_at: Option<Instant>,
-    fault: Option<Fault>,
 }
 
-/// Opens the circuit of an import.
-pub(super) type Opener = fn(&mut Circuits<'_>, &'static Shared, &mut dyn Sink);
-
-/// The link, its circuits and the channels that they belong to.
+/// All of it but the packet that comes in.
 pub(super) struct Circuits<'m> {
     link: Link,
-    mine: &'m mut [Slot],
-    theirs: &'m mut [Slot],
+    arq: Arq,
+    tx: &'m mut [u8],
+    /// Circuits of the peer that no channel has, and what they are to be told: see `hear.rs`.
+    refusals: &'m mut [u8],
     channels: &'static [Shared],
+    common: &'static Common,
+    identity: Identity<'m>,
     /// Imports are opened from this time on.
-    open_at: Instant,
+    open_at: Stamp,
+    ended: Option<Ending>,
 }
 
 impl fmt::Debug for Driver<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("link", &self.circuits.link.state()).finish_non_exhaustive()
+        let (is_up, ended) = (self.is_up(), self.ended());
+        f.debug_struct("Driver").field("is_up", &is_up).field("ended", &ended).finish_non_exhaustive()
     }
 }
 
 impl<'m> Driver<'m> {
     pub(super) fn new(
-        channels: &'static [Shared],
-        parts: Parts<'m>,
-        identity: Identity,
-        nonces: &'m mut dyn NonceSource,
-        now: Instant,
+        (channels, common): (&'static [Shared], &'static Common),
+        (config, bytes): (&'static Config, &'m mut [u8]),
+        identity: Identity<'m>,
     ) -> Self {
-        let config: &LineConfig = &parts.config.line;
-        let (rx, tx) = parts.bytes.split_at_mut(config.rx_len());
-        let (mine, theirs) = parts.slots.split_at_mut(parts.config.imports());
-        let link = LinkConfig::line(identity, config, theirs.len() as u32);
+        let (rx, bytes) = bytes.split_at_mut_checked(config.line.rx_len()).unwrap_or_default();
+        let (tx, refusals) = bytes.split_at_mut_checked(config.line.tx_len()).unwrap_or_default();
+        // Nothing is called here that takes its address: so it is built where the caller wants it, and not moved.
         let mut driver = Self {
-            line: Line::new(*config),
             rx,
-            tx,
             circuits: Circuits {
-                link: Link::new(link, nonces.nonce(), now),
-                mine,
-                theirs,
+                link: Link::NEW,
+                arq: Arq::ZERO,
+                tx,
+                refusals,
                 channels,
-                open_at: now,
+                common,
+                identity,
+                open_at: Stamp::ZERO,
+                ended: None,
             },
-            nonces,
-            again_at: None,
-            fault: None,
         };
-        // The node may have had a driver before this one.
-        driver.circuits.lose(Dead::here(crate::proto::Reason::LinkReset));
+        driver.circuits.arq.config = config.line;
         driver
     }
 
     /// Takes bytes that have come in, as many as there are.
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    pub fn feed(&mut self, mut input: &[u8], now: Instant) {
-        loop {
-            let event = match self.line.next(self.rx, &mut input, now) {
-                Ok(None) => return,
-                // What follows the end of a session is acknowledged still, and no more.
-                Ok(Some(_)) | Err(_) if self.again_at.is_some() => continue,
-                Ok(Some(frame)) => self.circuits.hear(frame, now),
-                Err(fault) => Err(fault),
-            };
-            if let Err(fault) = event {
-                self.fail(fault, now);
-            }
+    pub fn feed(&mut self, input: &[u8], now: Instant) {
+        self.circuits.set_time(now);
+        for &byte in input {
+            self.circuits.feed(byte, self.rx);
         }
     }
 
@@ -155,106 +153,87 @@ impl<'m> Driver<'m> {
     /// as sent. Call it whenever the line takes bytes, and when [`Driver::deadline`] is reached.
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
-        self.tick(now);
-        if self.again_at.is_none() {
-            let mut sink = self.line.sink(self.tx);
-            self.circuits.tell(&mut sink, now);
-        }
-        self.line.drain(self.tx, out, now)
+        let it = &mut self.circuits;
+        it.set_time(now);
+        it.tick();
+        it.tell();
+        it.arq.drain(it.tx, out, &mut || ())
     }
 
     /// When [`Driver::drain`] has something to do at the latest, if nothing happens before.
-    pub fn deadline(&self) -> Instant {
-        let line = self.line.deadline();
-        line.min(self.again_at.unwrap_or_else(|| self.circuits.link.deadline()))
+    pub fn deadline(&self, now: Instant) -> Instant {
+        let it = &self.circuits;
+        [it.arq.deadline(), it.deadline()]
+            .into_iter()
+            .flatten()
+            .reduce(Stamp::min)
+            .map_or(Instant::NEVER, |at| at.near(now))
     }
 
     /// Whether there is a session.
     pub fn is_up(&self) -> bool {
-        self.circuits.link.state() == LinkState::Up
+        self.circuits.link.is_up
     }
 
-    /// Why the last session ended, or why there is none yet.
-    pub const fn fault(&self) -> Option<Fault> {
-        self.fault
-    }
-
-    /// What the line has seen in this session.
-    pub const fn counts(&self) -> &crate::proto::LineCounts {
-        self.line.counts()
-    }
-
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    fn tick(&mut self, now: Instant) {
-        if let Some(again_at) = self.again_at {
-            // Nobody waits for last words that have been taken.
-            if again_at <= now || self.line.is_idle() {
-                self.restart(now);
-            }
-            return;
-        }
-        let lost = self.line.tick(now).and_then(|()| self.circuits.link.tick(now));
-        if let Err(fault) = lost {
-            self.fail(self.line.explain(fault), now);
-        }
-    }
-
-    /// The session is over.
-    fn fail(&mut self, fault: Fault, now: Instant) {
-        self.fault = Some(fault);
-        let at = if matches!(fault, Fault::Goodbye(_)) { Place::Peer } else { Place::Here };
-        self.circuits.lose(Dead { reason: fault.reason(), at });
-        self.circuits.link.fail(fault);
-        let mut sink = self.line.sink(self.tx);
-        self.circuits.control(&mut sink);
-        // A peer that has started anew does not wait for last words.
-        let words = !matches!(fault, Fault::Restarted(_) | Fault::Unacknowledged | Fault::Unresponsive);
-        if words && !self.line.is_idle() {
-            self.again_at = Some(now.plus_millis(LAST_WORDS_MS));
-        } else {
-            self.restart(now);
-        }
-    }
-
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    fn restart(&mut self, now: Instant) {
-        self.again_at = None;
-        self.line.restart();
-        let circuits = &mut self.circuits;
-        circuits.link.restart(self.nonces.nonce(), now);
-        for slot in circuits.mine.iter_mut().chain(circuits.theirs.iter_mut()) {
-            *slot = Slot::new();
-        }
-        circuits.open_at = now;
+    /// Why the last session ended.
+    pub fn ended(&self) -> Option<Dead> {
+        self.circuits.ended.map(Dead::from)
     }
 }
 
 impl Circuits<'_> {
-    /// Every circuit is dead.
-    fn lose(&mut self, dead: Dead) {
-        for channel in self.channels {
-            with(|cs| {
-                let channel = channel.borrow(cs);
-                channel.forget_refusal();
-                if channel.phase.get() != Phase::Idle {
-                    channel.die(dead);
-                }
-            });
+    /// What is done now is done at this time.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn set_time(&mut self, now: Instant) {
+        self.arq.now = Stamp::of(now);
+        if self.link.own == 0 {
+            // The node may have had a driver before this one.
+            self.fail(Ending::here(Reason::LinkReset));
         }
     }
 
-    fn control(&mut self, sink: &mut dyn Sink) {
-        let mut slots = Slots { mine: self.mine, theirs: self.theirs };
-        self.link.control(&mut slots, sink);
+    /// Takes a byte.
+    fn feed(&mut self, byte: u8, rx: &mut [u8]) {
+        let came = self.arq.take(byte, rx);
+        let (Came::Hello(len) | Came::Data(len)) = came else {
+            if matches!(came, Came::Broken(_) | Came::Oversize) {
+                self.arq.miss();
+            }
+            return;
+        };
+        let records = Cursor::new(rx.get(body(len)).unwrap_or_default());
+        let is_hello = matches!(came, Came::Hello(_));
+        let heard = if is_hello { self.hear_hello(records.rest) } else { self.hear_records(records) };
+        if let Err(end) = heard {
+            self.fail(end);
+        }
     }
 
-    /// The channel of a circuit.
-    fn find(&self, handle: Handle) -> Option<&'static Shared> {
-        self.channels.iter().find(|channel| {
-            with(|cs| {
-                let channel = channel.borrow(cs);
-                channel.phase.get() != Phase::Idle && channel.handle.get() == handle.get()
-            })
-        })
+    /// The session is over, and another bring-up begins.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn fail(&mut self, end: Ending) {
+        for channel in self.channels {
+            with(|cs| channel.borrow(cs).lose(end));
+        }
+        if self.link.is_up {
+            self.ended = Some(end);
+        }
+        self.arq.restart();
+        self.link = Link::NEW;
+        self.link.own = self.identity.nonces.nonce().max(1);
+        self.refusals.fill(0);
+        self.open_at = self.arq.now;
+    }
+}
+
+impl Channel {
+    /// The session is over.
+    fn lose(&self, end: Ending) {
+        self.next.set(0);
+        self.clear(flag::REFUSED);
+        if self.phase.get() == Phase::Open {
+            self.die(end);
+        }
+        self.idle();
     }
 }

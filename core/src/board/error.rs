@@ -25,6 +25,8 @@ pub enum SendCause {
     NoImporter,
     /// The value cannot be encoded.
     Encode(EncodeError),
+    /// The value is longer than the peer takes.
+    TooLarge,
     /// No answer will come.
     Dead(Dead),
     /// Of an export: the importer has left. Told once for each; the next one may be there.
@@ -63,6 +65,7 @@ impl fmt::Display for SendCause {
             Self::Full => f.write_str("no room now"),
             Self::NoImporter => f.write_str("nobody has imported the channel"),
             Self::Encode(error) => write!(f, "cannot be encoded: {error}"),
+            Self::TooLarge => f.write_str("longer than the peer takes"),
             Self::Dead(dead) => dead.fmt(f),
             Self::Left { dead, .. } => write!(f, "the importer has left: {dead}"),
             Self::Interrupted { dead, .. } => write!(f, "interrupted: {dead}"),

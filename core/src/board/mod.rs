@@ -6,24 +6,25 @@
 //! run outside of them.
 //!
 //! ```
-//! use netchan::board::{Config, Latest, Memory, Node, RecvError, Receiver};
-//! use netchan::proto::{CounterNonce, Identity, Instant, LineConfig, Name};
+//! use netchan::board::{Config, Identity, Latest, Memory, Node, RecvError, Receiver};
+//! use netchan::proto::{CounterNonce, Instant, LineConfig, Name};
 //!
 //! const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 64, 2))
 //!     .export::<Latest<u16>>(1)
 //!     .import::<Receiver<u32>>(2);
 //!
 //! static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+//! const NAME: Name = Name::literal("thermometer");
 //!
 //! # struct Uart;
 //! # impl Uart { fn received(&mut self) -> &[u8] { &[] } fn room(&self) -> usize { 16 } fn send(&mut self, _: &[u8]) {} }
 //! # let mut uart = Uart;
 //! # let now = || Instant::ZERO;
 //! # fn main_loop(uart: &mut Uart, now: impl Fn() -> Instant) -> Result<(), Box<dyn std::error::Error>> {
-//! let identity = Identity { name: Name::new("board")?, uid: 1, boot: 1 };
-//! let mut nonces = CounterNonce::new(identity.uid, 1);
-//! let mut memory = Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG);
-//! let mut line = NODE.line(&mut memory, identity, &mut nonces, now());
+//! let mut nonces = CounterNonce::new(1, 1);
+//! let identity = Identity { name: &NAME, uid: 1, boot: 1, nonces: &mut nonces };
+//! let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+//! let mut line = NODE.line(&mut memory, identity);
 //!
 //! let load: Latest<u16> = NODE.export("load")?;
 //! let mut levels: Receiver<u32> = NODE.import("levels")?;
@@ -48,9 +49,11 @@
 
 mod call;
 mod channel;
+mod circuit;
 mod config;
 mod driver;
 mod duplex;
+mod ending;
 mod error;
 mod latest;
 mod node;
@@ -58,11 +61,12 @@ mod receiver;
 mod ring;
 mod scratch;
 mod sender;
+mod short;
 mod spec;
 
 pub use call::{CallError, CallId, Client, Request, Server};
 pub use config::{CHANNELS_MAX, Config};
-pub use driver::{Driver, Memory};
+pub use driver::{Driver, Identity, Memory};
 pub use duplex::Duplex;
 pub use error::{Account, ExportError, RecvError, SendCause, SendError};
 pub use latest::{Latest, Watch};

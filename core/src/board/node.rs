@@ -5,13 +5,13 @@ use core::fmt;
 
 use critical_section::{Mutex, with};
 
-use super::channel::{Channel, Shared};
+use super::channel::{Channel, Shared, flag};
 use super::config::Config;
-use super::driver::{Driver, Memory, Opener};
+use super::driver::{Driver, Identity, Imports, Memory};
 use super::error::ExportError;
 use super::ring::Byte;
 use super::spec::{Bound, End, ExportEnd, Spec};
-use crate::proto::{Identity, Instant, NonceSource, is_export_name};
+use crate::proto::is_export_name;
 
 /// A node with so many channels, and so many bytes for what waits in them.
 ///
@@ -20,7 +20,15 @@ use crate::proto::{Identity, Instant, NonceSource, is_export_name};
 pub struct Node<const CHANNELS: usize, const BYTES: usize> {
     channels: [Shared; CHANNELS],
     arena: [Byte; BYTES],
+    common: Common,
+}
+
+/// What the node has beside its channels.
+pub(super) struct Common {
+    /// Bytes of the arena that channels have.
     lent: Mutex<Cell<u16>>,
+    /// What imports need, in a program that has any: another one links nothing of it.
+    pub(super) imports: Mutex<Cell<Option<&'static Imports>>>,
 }
 
 impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
@@ -35,7 +43,7 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         Self {
             channels: [const { Mutex::new(Channel::new()) }; CHANNELS],
             arena: [const { Mutex::new(Cell::new(0)) }; BYTES],
-            lent: Mutex::new(Cell::new(0)),
+            common: Common { lent: Mutex::new(Cell::new(0)), imports: Mutex::new(Cell::new(None)) },
         }
     }
 
@@ -78,24 +86,24 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
     ///
     /// [`ExportError`].
     pub fn import_with<E: End>(&'static self, name: &'static str, depth: u16) -> Result<E, ExportError> {
-        let opener: Opener = |circuits, channel, sink| circuits.open(channel, sink);
-        self.table().add(name, const { &E::SPEC }, depth, Some(opener)).map(E::bound)
+        if !is_export_name(name) {
+            return Err(ExportError::BadName);
+        }
+        self.table().add(name, const { &E::SPEC }, depth, Some(&Imports::ALL)).map(E::bound)
     }
 
     /// The node's end of its line: framing, checksums, retransmission and the protocol, for the
     /// loop that moves the bytes. A node has one at a time.
-    pub fn line<'m, const CIRCUITS: usize, const LINE_BYTES: usize>(
+    pub fn line<'m, const LINE_BYTES: usize>(
         &'static self,
-        memory: &'m mut Memory<CIRCUITS, LINE_BYTES>,
-        identity: Identity,
-        nonces: &'m mut dyn NonceSource,
-        now: Instant,
+        memory: &'m mut Memory<LINE_BYTES>,
+        identity: Identity<'m>,
     ) -> Driver<'m> {
-        Driver::new(&self.channels, memory.parts(), identity, nonces, now)
+        Driver::new((&self.channels, &self.common), memory.parts(), identity)
     }
 
     const fn table(&'static self) -> Table {
-        Table { channels: &self.channels, arena: &self.arena, lent: &self.lent }
+        Table { channels: &self.channels, arena: &self.arena, common: &self.common }
     }
 }
 
@@ -110,49 +118,51 @@ impl<const CHANNELS: usize, const BYTES: usize> fmt::Debug for Node<CHANNELS, BY
 struct Table {
     channels: &'static [Shared],
     arena: &'static [Byte],
-    lent: &'static Mutex<Cell<u16>>,
+    common: &'static Common,
 }
 
 impl Table {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn add(
         self,
         name: &'static str,
         spec: &'static Spec,
         depth: u16,
-        opener: Option<Opener>,
+        imports: Option<&'static Imports>,
     ) -> Result<Bound, ExportError> {
-        if !is_export_name(name) {
-            return Err(ExportError::BadName);
-        }
         let (inbox, outbox) = spec.bytes(depth.max(1));
         with(|cs| {
-            let mut free = None;
+            let (mut place, mut before) = (None, 0);
             for channel in self.channels {
                 let it = channel.borrow(cs);
-                match it.name.get() {
-                    Some(other) if other == name => return Err(ExportError::Taken),
-                    Some(_) => {}
-                    // What a channel was lent stays with its place in the table.
-                    None => {
-                        let have = (it.inbox.capacity(), it.outbox.capacity());
-                        let is_new = have == (0, 0);
-                        if free.is_none() && (is_new || have.0 >= inbox && have.1 >= outbox) {
-                            free = Some((channel, is_new));
-                        }
-                    }
+                if it.name.get() == Some(name) {
+                    return Err(ExportError::Taken);
+                }
+                before += u8::from(it.has(flag::IMPORT));
+                // What a channel was lent stays with its place in the table.
+                let have = (it.inbox.capacity() as usize, it.outbox.capacity() as usize);
+                let fits =
+                    have == (0, 0) || have == (inbox, outbox) && it.has(flag::IMPORT) == imports.is_some();
+                if fits && place.is_none() && it.name.get().is_none() {
+                    place = Some(channel);
                 }
             }
-            let (channel, is_new) = free.ok_or(ExportError::Full)?;
+            let channel = place.ok_or(ExportError::Full)?;
             let it = channel.borrow(cs);
-            if is_new {
-                let lent = self.lent.borrow(cs);
-                let rest = self.arena.get(usize::from(lent.get())..).unwrap_or_default();
-                let (inbox, rest) = rest.split_at_checked(inbox).ok_or(ExportError::Full)?;
-                let (outbox, rest) = rest.split_at_checked(outbox).ok_or(ExportError::Full)?;
-                it.lend(inbox, outbox);
-                lent.set((self.arena.len() - rest.len()) as u16);
+            if it.inbox.capacity() + it.outbox.capacity() == 0 {
+                let lent = self.common.lent.borrow(cs);
+                let at = usize::from(lent.get());
+                let bytes = self.arena.get(at..at + inbox + outbox).ok_or(ExportError::Full)?;
+                let (inbox, outbox) = bytes.split_at_checked(inbox).unwrap_or_default();
+                it.inbox.bind(inbox);
+                it.outbox.bind(outbox);
+                lent.set((at + bytes.len()) as u16);
+                it.next_which.set(before);
             }
-            it.bind(name, spec, opener);
+            if imports.is_some() {
+                self.common.imports.borrow(cs).set(imports);
+            }
+            it.bind(name, spec, if imports.is_some() { flag::IMPORT } else { 0 });
             Ok(Bound(channel))
         })
     }

@@ -1,9 +1,11 @@
 //! What an end asks for, as the protocol says it: a constant of its type.
 
+use core::marker::PhantomData;
+
 use super::channel::Shared;
 use super::scratch::MESSAGE_MAX;
-use crate::message::{Fingerprint, Message, Shape};
-use crate::proto::{Link, OpenFlags, varint};
+use crate::message::{Message, Shape};
+use crate::proto::{OpenFlags, charge, varint};
 
 /// What stands before the message of a call: id, kind, deadline.
 pub(super) const CALL_HEAD_MAX: usize = 2 * varint::MAX_LEN + 1;
@@ -28,11 +30,11 @@ pub struct Bound(pub(super) &'static Shared);
 #[derive(Debug)]
 pub struct Spec {
     pub(super) flags: OpenFlags,
-    pub(super) fingerprint: u64,
-    /// Older ones that a receiver takes.
-    pub(super) older: &'static [u64],
-    /// What the other side has to offer, in its own view.
-    pub(super) theirs: u64,
+    /// As a peer has to see it.
+    pub(super) peer_flags: OpenFlags,
+    /// Fingerprints that an import offers, its own first, and that an export takes.
+    pub(super) offers: &'static [u64],
+    pub(super) takes: &'static [u64],
     pub(super) type_name: &'static str,
     /// Longest message that comes in, and goes out, in bytes.
     pub(super) longest_in: u16,
@@ -42,12 +44,12 @@ pub struct Spec {
 impl Spec {
     /// For an end that sends `T`.
     pub(super) const fn sends<T: Message>(kind: OpenFlags) -> Self {
-        let fingerprint = T::FINGERPRINT.get();
+        let flags = OpenFlags::SENDS.with(kind);
         Self {
-            flags: OpenFlags::SENDS.with(kind),
-            fingerprint,
-            older: &[],
-            theirs: fingerprint,
+            flags,
+            peer_flags: flags.flipped(),
+            offers: Versions::<T>::OWN,
+            takes: Versions::<T>::OWN,
             type_name: T::NAME,
             longest_in: 0,
             longest_out: longest::<T>() as u16,
@@ -56,12 +58,15 @@ impl Spec {
 
     /// For an end that receives `T`.
     pub(super) const fn receives<T: Message>(kind: OpenFlags) -> Self {
+        let flags = OpenFlags::RECEIVES.with(kind);
         Self {
-            flags: OpenFlags::RECEIVES.with(kind),
-            older: Older::<T>::SLICE,
+            flags,
+            peer_flags: flags.flipped(),
+            offers: Versions::<T>::ALL,
+            takes: Versions::<T>::ALL,
+            type_name: T::NAME,
             longest_in: longest_accepted::<T>() as u16,
             longest_out: 0,
-            ..Self::sends::<T>(kind)
         }
     }
 
@@ -69,11 +74,12 @@ impl Spec {
     pub(super) const fn both<In: Message, Out: Message>(kind: OpenFlags, name: &'static str) -> Self {
         let is_call = kind.has(OpenFlags::CALLS);
         let head = if is_call { CALL_HEAD_MAX } else { 0 };
+        let flags = OpenFlags::BOTH.with(kind);
         Self {
-            flags: OpenFlags::BOTH.with(kind),
-            fingerprint: both(is_call, In::FINGERPRINT, Out::FINGERPRINT),
-            older: &[],
-            theirs: both(is_call, Out::FINGERPRINT, In::FINGERPRINT),
+            flags,
+            peer_flags: flags,
+            offers: if is_call { Pair::<In, Out>::CALL } else { Pair::<In, Out>::DUPLEX },
+            takes: if is_call { Pair::<Out, In>::CALL } else { Pair::<Out, In>::DUPLEX },
             type_name: name,
             longest_in: (longest::<In>() + head) as u16,
             longest_out: (longest::<Out>() + head) as u16,
@@ -86,15 +92,22 @@ impl Spec {
         let depth = if self.flags.has(OpenFlags::LATEST) { 2 } else { depth as u32 };
         let receives = if self.flags.has(OpenFlags::RECEIVES) { depth } else { 0 };
         let sends = if self.flags.has(OpenFlags::SENDS) { depth } else { 0 };
-        let bytes_in = receives * Link::charge(self.longest_in as u32);
-        let bytes_out = sends * Link::charge(self.longest_out as u32);
+        let bytes_in = receives * charge(self.longest_in as u32);
+        let bytes_out = sends * charge(self.longest_out as u32);
         (bytes_in as usize, bytes_out as usize)
     }
 }
 
-const fn both(is_call: bool, one: Fingerprint, other: Fingerprint) -> u64 {
-    let what = if is_call { "call" } else { "duplex" };
-    Shape::end(what, &[one, other], 0).fingerprint().get()
+/// The fingerprint of an end that receives the one and sends the other.
+struct Pair<In, Out>(PhantomData<(In, Out)>);
+
+impl<In: Message, Out: Message> Pair<In, Out> {
+    const CALL: &'static [u64] = &[Self::of("call")];
+    const DUPLEX: &'static [u64] = &[Self::of("duplex")];
+
+    const fn of(what: &str) -> u64 {
+        Shape::end(what, &[In::FINGERPRINT, Out::FINGERPRINT], 0).fingerprint().get()
+    }
 }
 
 /// Longest encoding of `T`, in bytes; a type without a bound does not compile.
@@ -125,20 +138,21 @@ pub(super) const fn longest_accepted<T: Message>() -> usize {
     most
 }
 
-/// The fingerprints of older versions, as long as there are any.
-struct Older<T>(core::marker::PhantomData<T>);
+/// The fingerprints of a type, and of its older versions as long as there are any.
+struct Versions<T>(PhantomData<T>);
 
-impl<T: Message> Older<T> {
-    const LIST: [u64; 3] = {
-        let (mut list, mut at) = ([0; 3], 0);
-        while at < T::ACCEPTED.len() && at < list.len() {
-            list[at] = T::ACCEPTED[at].fingerprint.get();
+impl<T: Message> Versions<T> {
+    const LIST: [u64; 4] = {
+        let (mut list, mut at) = ([T::FINGERPRINT.get(), 0, 0, 0], 0);
+        while at < T::ACCEPTED.len() && at < list.len() - 1 {
+            list[at + 1] = T::ACCEPTED[at].fingerprint.get();
             at += 1;
         }
         list
     };
-    const SLICE: &'static [u64] = {
+    const OWN: &'static [u64] = &[T::FINGERPRINT.get()];
+    const ALL: &'static [u64] = {
         let len = T::ACCEPTED.len();
-        if len == 0 { &[] } else { Self::LIST.split_at(if len > 3 { 3 } else { len }).0 }
+        if len == 0 { Self::OWN } else { Self::LIST.split_at(if len > 3 { 4 } else { len + 1 }).0 }
     };
 }

@@ -16,7 +16,7 @@ pub trait Sink {
     /// Appends; only called with at most [`Sink::room`] bytes.
     fn put(&mut self, bytes: &[u8]);
 
-    /// A record of `len` bytes follows, in one or several [`Sink::put`]s: whether there is
+    /// A record of exactly `len` bytes follows, in one or several [`Sink::put`]s: whether there is
     /// room for all of it. A lossy line does not part records among packets.
     fn begin(&mut self, len: usize) -> bool {
         self.room() >= len

@@ -27,6 +27,7 @@ pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
 }
 
 /// Continues a raw remainder over more bytes; complement it at both ends.
+#[cfg_attr(not(feature = "std"), inline(never))]
 pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     #[cfg(feature = "std")]
     return by_bytes(crc, bytes);

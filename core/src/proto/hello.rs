@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::crc::crc32c;
+use super::crc::{crc32c, crc32c_append};
 use super::frame::FrameError;
 
 /// The version of the protocol that this code speaks.
@@ -74,9 +74,26 @@ impl Name {
         Ok(Self { bytes, len: from.len() as u8 })
     }
 
+    /// The name of a constant: `const NAME: Name = Name::literal("thermometer");`.
+    ///
+    /// # Panics
+    ///
+    /// When it is no name: in a constant, that is when it is compiled.
+    pub const fn literal(name: &'static str) -> Self {
+        match Self::new(name) {
+            Ok(name) => name,
+            Err(_) => panic!("a node's name has 1 to 32 characters of a-z 0-9 . _ -"),
+        }
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[..self.len as usize]).unwrap_or_default()
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// As the bytes of the text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
 
@@ -140,68 +157,155 @@ pub struct Hello<'a> {
 
 /// The number of the session between two bring-ups, the same on both sides.
 pub(crate) fn session_number(one: u64, other: u64) -> u32 {
-    let mut nonces = [0; 16];
-    nonces[..8].copy_from_slice(&one.max(other).to_le_bytes());
-    nonces[8..].copy_from_slice(&one.min(other).to_le_bytes());
-    crc32c(0, &nonces)
+    let higher = crc32c_append(!0, &one.max(other).to_le_bytes());
+    !crc32c_append(higher, &one.min(other).to_le_bytes())
 }
 
 impl<'a> Hello<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
-        let (body, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or(FrameError::Truncated)?;
-        if body.len() < FIXED_LEN || body[..4] != MAGIC {
-            return Err(FrameError::Value);
-        }
-        if crc32c(CRC_SEED, body) != u32::from_le_bytes(*crc) {
-            return Err(FrameError::Value);
-        }
-        let u32_at = |at: usize| body[at..at + 4].iter().rev().fold(0, |v, &b| v << 8 | u32::from(b));
-        let u64_at = |at: usize| body[at..at + 8].iter().rev().fold(0, |v, &b| v << 8 | u64::from(b));
-        let name_len = usize::from(body[FIXED_LEN - 1]);
-        let name = body.get(FIXED_LEN..FIXED_LEN + name_len).ok_or(FrameError::Truncated)?;
+        let (hello, name) = Self::parse_unnamed(bytes)?;
         let name = core::str::from_utf8(name).map_err(|_| FrameError::Text)?;
         Name::new(name).map_err(|_| FrameError::Text)?;
-        Ok(Self {
-            oldest: body[4],
-            newest: body[5],
-            crc: body[6] & 1 == 1,
-            kind: match body[7] {
+        Ok(Self { name, ..hello })
+    }
+
+    /// All but the name, and its bytes, which are not looked at.
+    fn parse_unnamed(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), FrameError> {
+        let (fixed, rest) = fixed(bytes)?;
+        let name = rest.get(..usize::from(fixed[FIXED_LEN - 1])).ok_or(FrameError::Truncated)?;
+        let hello = Self {
+            oldest: fixed[4],
+            newest: fixed[5],
+            crc: fixed[6] & 1 == 1,
+            kind: match fixed[7] {
                 1 => LinkKind::Peer,
                 2 => LinkKind::Tree,
                 3 => LinkKind::Either,
                 _ => return Err(FrameError::Value),
             },
-            window: body[8],
-            packet: u32_at(9),
-            circuits: u32_at(13),
-            dead_ms: u32_at(17),
-            hear_ms: u32_at(21),
+            window: fixed[8],
+            packet: u32_at::<9>(fixed),
+            circuits: u32_at::<13>(fixed),
+            dead_ms: u32_at::<17>(fixed),
+            hear_ms: u32_at::<21>(fixed),
             // Four bytes are kept for what every version may need: 25..29.
-            nonce: u64_at(29),
-            echo: u64_at(37),
-            boot: u64_at(45),
-            uid: u64_at(53),
-            name,
-        })
+            nonce: u64_at::<29>(fixed),
+            echo: u64_at::<37>(fixed),
+            boot: u64_at::<45>(fixed),
+            uid: u64_at::<53>(fixed),
+            name: "",
+        };
+        Ok((hello, name))
     }
 
     pub(crate) fn write(&self, out: &mut [u8]) -> Result<usize, FrameError> {
-        let mut at = 0;
-        let mut put = |bytes: &[u8]| append(out, &mut at, bytes);
-        put(&MAGIC);
-        put(&[self.oldest, self.newest, u8::from(self.crc), self.kind as u8, self.window]);
-        for value in [self.packet, self.circuits, self.dead_ms, self.hear_ms, 0] {
-            put(&value.to_le_bytes());
+        self.write_named(self.name.as_bytes(), out)
+    }
+
+    /// With this name instead of its own.
+    #[cfg_attr(feature = "board", inline)]
+    pub(crate) fn write_named(&self, name: &[u8], out: &mut [u8]) -> Result<usize, FrameError> {
+        let fixed = out.first_chunk_mut::<FIXED_LEN>().ok_or(FrameError::Truncated)?;
+        fixed[..4].copy_from_slice(&MAGIC);
+        fixed[4] = self.oldest;
+        fixed[5] = self.newest;
+        fixed[6] = u8::from(self.crc);
+        fixed[7] = self.kind as u8;
+        fixed[8] = self.window;
+        let low = |value: u64| value as u32;
+        let high = |value: u64| (value >> 32) as u32;
+        // One loop and not a statement for each, which on a board would be twice the code.
+        let words: [u32; 13] = [
+            self.packet,
+            self.circuits,
+            self.dead_ms,
+            self.hear_ms,
+            0,
+            low(self.nonce),
+            high(self.nonce),
+            low(self.echo),
+            high(self.echo),
+            low(self.boot),
+            high(self.boot),
+            low(self.uid),
+            high(self.uid),
+        ];
+        for (out, word) in fixed[9..].chunks_exact_mut(4).zip(words) {
+            out.copy_from_slice(&word.to_le_bytes());
         }
-        for value in [self.nonce, self.echo, self.boot, self.uid] {
-            put(&value.to_le_bytes());
-        }
-        put(&[self.name.len() as u8]);
-        put(self.name.as_bytes());
-        let body = out.get(..at).ok_or(FrameError::Truncated)?;
-        let crc = crc32c(CRC_SEED, body);
+        fixed[FIXED_LEN - 1] = name.len() as u8;
+        let mut at = FIXED_LEN;
+        append(out, &mut at, name);
+        let crc = crc32c(CRC_SEED, out.get(..at).ok_or(FrameError::Truncated)?);
         append(out, &mut at, &crc.to_le_bytes());
         if at <= out.len() { Ok(at) } else { Err(FrameError::Truncated) }
+    }
+}
+
+/// The part of fixed length, and what is behind it.
+fn fixed(bytes: &[u8]) -> Result<(&[u8; FIXED_LEN], &[u8]), FrameError> {
+    let (body, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or(FrameError::Truncated)?;
+    let (fixed, rest) = body.split_first_chunk::<FIXED_LEN>().ok_or(FrameError::Value)?;
+    if fixed[..4] != MAGIC || crc32c(CRC_SEED, body) != u32::from_le_bytes(*crc) {
+        return Err(FrameError::Value);
+    }
+    Ok((fixed, rest))
+}
+
+/// What a board needs to know of a hello.
+#[cfg(feature = "board")]
+pub(crate) struct Brief {
+    pub(crate) fits: bool,
+    pub(crate) window: u8,
+    pub(crate) packet: u32,
+    pub(crate) circuits: u32,
+    pub(crate) hear_ms: u32,
+    pub(crate) nonce: u64,
+    pub(crate) echo: u64,
+    pub(crate) boot: u64,
+}
+
+#[cfg(feature = "board")]
+impl Brief {
+    #[inline]
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (fixed, _) = fixed(bytes).ok()?;
+        let speaks = fixed[4] <= PROTOCOL_VERSION && fixed[5] >= PROTOCOL_VERSION;
+        Some(Self {
+            // A peer link, or one that may be that.
+            fits: speaks && fixed[7] & LinkKind::Peer as u8 != 0 && fixed[8] > 0,
+            window: fixed[8],
+            packet: u32_at::<9>(fixed),
+            circuits: u32_at::<13>(fixed),
+            hear_ms: u32_at::<21>(fixed),
+            nonce: u64_at::<29>(fixed),
+            echo: u64_at::<37>(fixed),
+            boot: u64_at::<45>(fixed),
+        })
+    }
+}
+
+const fn u32_at<const AT: usize>(bytes: &[u8; FIXED_LEN]) -> u32 {
+    u32::from_le_bytes([bytes[AT], bytes[AT + 1], bytes[AT + 2], bytes[AT + 3]])
+}
+
+const fn u64_at<const AT: usize>(bytes: &[u8; FIXED_LEN]) -> u64 {
+    u64::from_le_bytes([
+        bytes[AT],
+        bytes[AT + 1],
+        bytes[AT + 2],
+        bytes[AT + 3],
+        bytes[AT + 4],
+        bytes[AT + 5],
+        bytes[AT + 6],
+        bytes[AT + 7],
+    ])
+}
+
+/// Copies byte by byte. The usual copy costs a board 400 bytes of code, if it needs it for nothing else.
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    for (to, from) in to.iter_mut().zip(from.iter().chain(&[])) {
+        *to = *from;
     }
 }
 
@@ -210,7 +314,7 @@ impl<'a> Hello<'a> {
 fn append(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
     let end = *at + bytes.len();
     if let Some(room) = out.get_mut(*at..end) {
-        room.copy_from_slice(bytes);
+        copy(room, bytes);
     }
     *at = end;
 }

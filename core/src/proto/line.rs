@@ -15,24 +15,23 @@
 //! TIME  Line::deadline, Line::tick(now)
 //! ```
 
+pub(crate) mod arq;
 mod bring_up;
 mod cobs;
 mod config;
 mod counts;
-mod hear;
 mod packet;
 mod receiver;
 mod rtt;
 mod sender;
 mod sink;
-mod write;
 
-use crate::proto::{Fault, Instant};
-use bring_up::BringUp;
-use cobs::Decoder;
-use receiver::Receiver;
-use sender::Sender;
-use write::{What, Writing};
+use core::ops::Range;
+
+use crate::proto::time::Stamp;
+use crate::proto::{Fault, Instant, framing};
+use arq::{Arq, Came, body};
+use bring_up::{BringUp, Heard};
 
 pub use config::{LINE_PACKET_MIN, LineConfig, WINDOW_MAX};
 pub use counts::LineCounts;
@@ -45,15 +44,12 @@ pub use sink::LineSink;
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub struct Line {
-    config: LineConfig,
+    arq: Arq,
     bring_up: BringUp,
-    sender: Sender,
-    receiver: Receiver,
-    decoder: Decoder,
     /// Frames of the last packet that have not been handed out, in `rx`.
     frames: (u16, u16),
-    writing: Option<Writing>,
-    last_out: Option<Instant>,
+    /// The latest time that was told.
+    now: Instant,
     counts: LineCounts,
 }
 
@@ -61,24 +57,21 @@ impl Line {
     /// A line before its bring-up.
     pub const fn new(config: LineConfig) -> Self {
         Self {
+            arq: Arq::new(config.checked()),
             bring_up: BringUp::new(),
-            sender: Sender::new(&config, config.packet),
-            receiver: Receiver::new(config.window),
-            decoder: Decoder::NEW,
             frames: (0, 0),
-            writing: None,
-            last_out: None,
+            now: Instant::ZERO,
             counts: LineCounts::NEW,
-            config,
         }
     }
 
     /// Forgets the session, for a new link on the same line. What is half written is cut: the
     /// delimiter of the next packet ends it.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn restart(&mut self) {
-        let decoder = core::mem::replace(&mut self.decoder, Decoder::NEW);
-        *self = Self { decoder, ..Self::new(self.config) };
+        self.arq.restart();
+        self.bring_up = BringUp::new();
+        self.frames = (0, 0);
+        self.counts = LineCounts::NEW;
     }
 
     /// The next frame in what has come in, for [`Link::handle`](crate::proto::Link::handle).
@@ -88,59 +81,96 @@ impl Line {
     ///
     /// A [`Fault`] of a peer that keeps the line's rules but not those of records. The rest of
     /// its packet is dropped.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn next<'b>(
         &mut self,
         rx: &'b mut [u8],
         input: &mut &[u8],
         now: Instant,
     ) -> Result<Option<&'b [u8]>, Fault> {
+        self.set_time(now);
         loop {
             if let Some(frame) = self.next_record(rx)? {
                 return Ok(Some(&rx[frame]));
             }
             let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
             *input = rest;
-            self.take(byte, rx, now);
+            self.counts.byte(byte);
+            match self.arq.take(byte, rx) {
+                Came::Nothing => {}
+                Came::Hello(len) => self.hear_hello(&rx[body(len)]),
+                Came::Data(len) => self.give(len),
+                Came::Word => self.count_packet(),
+                Came::Skipped => {
+                    self.count_packet();
+                    self.counts.skipped = self.counts.skipped.wrapping_add(1);
+                }
+                Came::Broken(len) if self.arq.is_echo(&rx[..len]) => self.echo(),
+                Came::Broken(_) => self.broken(),
+                Came::Oversize => {
+                    self.counts.oversize = self.counts.oversize.wrapping_add(1);
+                    self.broken();
+                }
+            }
         }
+    }
+
+    fn next_record(&mut self, rx: &[u8]) -> Result<Option<Range<usize>>, Fault> {
+        let (at, end) = (usize::from(self.frames.0), usize::from(self.frames.1));
+        if at == end {
+            return Ok(None);
+        }
+        self.frames.0 = self.frames.1;
+        let Some(records) = rx.get(at..end) else { return Ok(None) };
+        match framing::next(records, records.len() as u32, None)? {
+            framing::Step::Frame(frame, used) => {
+                self.frames.0 = (at + used) as u16;
+                Ok(Some(at + used - frame.len()..at + used))
+            }
+            framing::Step::Need(_) => Err(Fault::BadLength),
+        }
+    }
+
+    /// A packet's body is to be handed out.
+    fn give(&mut self, len: usize) {
+        self.count_packet();
+        self.frames = (body(len).start as u16, body(len).end as u16);
+    }
+
+    fn hear_hello(&mut self, record: &[u8]) {
+        match self.bring_up.hear(record) {
+            Heard::Broken => return self.broken(),
+            Heard::Echo => return self.echo(),
+            // It waits for our word under the session.
+            Heard::Copy => {
+                self.arq.ack_now();
+                return self.count_packet();
+            }
+            Heard::Up(seed, window, packet) => {
+                let packet = packet.min(u32::from(self.arq.config.packet)) as u16;
+                self.arq.begin(seed, window.min(WINDOW_MAX), packet);
+            }
+            Heard::News => {}
+        }
+        self.give(record.len());
     }
 
     /// Where records are written to. It has no room before the peer has spoken in the session,
     /// but for the hello.
     pub fn sink<'l>(&'l mut self, tx: &'l mut [u8]) -> LineSink<'l> {
-        LineSink { line: self, tx, hello: sink::Hello::Not }
+        LineSink { line: self, tx, record: sink::Record::Vain }
     }
 
     /// Writes what is to be sent into `out`: how many bytes. What is written counts as sent.
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    pub fn drain(&mut self, tx: &[u8], out: &mut [u8], now: Instant) -> usize {
-        let mut n = 0;
-        while n < out.len() {
-            if self.writing.is_none() {
-                self.writing = self.pick(tx, now);
-            }
-            let Some(writing) = &mut self.writing else { break };
-            n += writing.fill(tx, &mut out[n..]);
-            if writing.encoder.is_done() {
-                if let What::Data(pick) = writing.what
-                    && self.sender.written(pick, now)
-                {
-                    self.counts.resent = self.counts.resent.wrapping_add(1);
-                }
-                self.writing = None;
-            }
-        }
-        if n > 0 {
-            self.last_out = Some(now);
-        }
-        n
+    pub fn drain(&mut self, tx: &mut [u8], out: &mut [u8], now: Instant) -> usize {
+        self.set_time(now);
+        let resent = &mut self.counts.resent;
+        self.arq.drain(tx, out, &mut || *resent = resent.wrapping_add(1))
     }
 
     /// Whether [`Line::drain`] has something to write.
-    pub fn has_output(&self, now: Instant) -> bool {
-        let session =
-            self.may_nak() && self.receiver.owes_nak() || self.is_up() && self.receiver.owes_ack(now);
-        self.writing.is_some() || session || self.bring_up.is_due(now) || self.sender.has_packet()
+    pub fn has_output(&mut self, now: Instant) -> bool {
+        self.set_time(now);
+        self.arq.has_output()
     }
 
     /// Time has passed. Call it when [`Line::deadline`] is reached, or at any steady pace.
@@ -148,25 +178,24 @@ impl Line {
     /// # Errors
     ///
     /// [`Fault::Unacknowledged`]: the line is lost. Give it to [`Link::fail`](crate::proto::Link::fail).
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn tick(&mut self, now: Instant) -> Result<(), Fault> {
-        self.sender.tick(now, self.writing.is_some())
+        self.set_time(now);
+        if self.arq.tick() { Err(Fault::Unacknowledged) } else { Ok(()) }
     }
 
     /// When to call [`Line::tick`] and [`Line::drain`] at the latest.
     pub fn deadline(&self) -> Instant {
-        let session = if self.is_up() { self.receiver.deadline(self.may_nak()) } else { Instant::NEVER };
-        session.min(self.bring_up.deadline()).min(self.sender.deadline())
+        self.arq.deadline().map_or(Instant::NEVER, |at| at.near(self.now))
     }
 
     /// Whether nothing waits to be sent or acknowledged.
     pub const fn is_idle(&self) -> bool {
-        self.sender.is_idle() && self.writing.is_none()
+        self.arq.is_idle()
     }
 
     /// Whether both sides have spoken in this session.
     pub const fn is_confirmed(&self) -> bool {
-        self.bring_up.confirmed
+        self.arq.is_confirmed()
     }
 
     /// What the line has seen.
@@ -181,27 +210,27 @@ impl Line {
         if matches!(fault, Fault::NoHello) { self.counts.explain() } else { fault }
     }
 
-    const fn is_up(&self) -> bool {
-        self.bring_up.seeds.is_some()
-    }
-
-    /// Before the peer has spoken it may have nothing that it could send again.
-    const fn may_nak(&self) -> bool {
-        self.is_up() && self.bring_up.confirmed
-    }
-
-    /// The slot whose bytes are being written.
-    fn busy(&self) -> Option<u8> {
-        match self.writing {
-            Some(Writing { what: What::Data(pick), .. }) => Some(pick.slot),
-            _ => None,
-        }
+    fn set_time(&mut self, now: Instant) {
+        self.now = now;
+        self.arq.now = Stamp::of(now);
     }
 
     fn say_hello(&mut self, record: &[u8]) {
         self.bring_up.say(record);
-        // The peer may be up by it; our word under the session tells it that we are, too.
-        self.receiver.ack_now();
+        self.arq.say_hello(record.len());
+    }
+
+    fn count_packet(&mut self) {
+        self.counts.packets = self.counts.packets.wrapping_add(1);
+    }
+
+    fn echo(&mut self) {
+        self.counts.echoes = self.counts.echoes.wrapping_add(1);
+    }
+
+    fn broken(&mut self) {
+        self.counts.broken = self.counts.broken.wrapping_add(1);
+        self.arq.miss();
     }
 }
 
@@ -213,7 +242,7 @@ mod tests {
     fn a_line_costs_what_its_documentation_says() {
         assert!(size_of::<Line>() <= 304, "{}", size_of::<Line>());
         let small = LineConfig::uart(115_200, 2, 64, 2);
-        assert_eq!((small.rx_len(), small.tx_len()), (126, 128));
+        assert_eq!((small.rx_len(), small.tx_len()), (126, 150));
     }
 
     #[test]

@@ -127,18 +127,6 @@ impl Link {
         }
     }
 
-    /// Forgets the session, for another bring-up. The slots are to be new ones.
-    #[cfg(feature = "board")]
-    pub(crate) fn restart(&mut self, nonce: u64, now: Instant) {
-        *self = Self::new(self.config, nonce, now);
-    }
-
-    /// Longest frame that the peer takes, with its length, in bytes.
-    #[cfg(feature = "board")]
-    pub(crate) const fn packet(&self) -> usize {
-        self.peer.packet as usize
-    }
-
     /// Takes one frame. After an error the link is down, and every circuit on it is dead
     /// with the error's [`reason`](Fault::reason).
     ///

@@ -28,9 +28,8 @@ mod link;
 mod nonce;
 mod reason;
 mod splice;
-mod time;
+pub(crate) mod time;
 mod total;
-pub mod varint;
 
 pub use circuit::{Direction, Slot, Slots};
 pub use control::{Sink, SliceSink};
@@ -46,5 +45,23 @@ pub use splice::{Rings, Side, Splice};
 pub use time::Instant;
 pub use total::Total;
 
+/// The wire's numbers.
+pub mod varint {
+    pub use crate::varint::{MAX_LEN, VarintError, get, len, pack, put};
+}
+
 #[cfg(any(feature = "std", feature = "board"))]
 pub(crate) use frame::is_export_name;
+
+// What a board's node is made of: it has no `Link`, see ARCHITECTURE.md.
+#[cfg(feature = "board")]
+pub(crate) use {
+    circuit::charge,
+    frame::{
+        CONTROL_ACCEPT, CONTROL_ASK, CONTROL_ATTACH, CONTROL_DEAD, CONTROL_DONE, CONTROL_END, CONTROL_OPEN,
+        KIND_CONTROL, KIND_CREDIT, KIND_DATA, KIND_FIRST, KIND_LINK, KIND_MORE, KIND_TAKEN, LINK_ACK,
+        LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG,
+    },
+    hello::{Brief, copy, session_number},
+    line::arq::{Arq, Came, HELLO_AT, body, seed},
+};

@@ -156,7 +156,7 @@ impl LineEnd {
         let mut sink = self.line.sink(&mut self.tx);
         act(link, &mut slots, &mut sink);
         link.control(&mut slots, &mut sink);
-        Some(self.line.drain(&self.tx, out, now))
+        Some(self.line.drain(&mut self.tx, out, now))
     }
 }
 
@@ -180,8 +180,9 @@ pub fn exchange_on_line(values: u32) -> Option<u32> {
                 return link.end(slots, handle);
             }
             // Room first: what is begun must be written.
-            let fits = sink.begin(crate::proto::Head::MAX_LEN + 4);
+            let fits = sink.room() >= crate::proto::Head::MAX_LEN + 4;
             if fits && let Ok(Start::Straight(head)) = link.start(slots, handle, 4) {
+                sink.begin(head.as_slice().len() + 4);
                 sink.put(head.as_slice());
                 sink.put(&sent.to_le_bytes());
                 sent += 1;

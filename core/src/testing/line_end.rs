@@ -69,7 +69,7 @@ impl LineEnd {
         loop {
             let mut piece = [0; 64];
             let room = piece.len().min(most - bytes.len());
-            let n = self.line.drain(&self.tx, &mut piece[..room], self.now);
+            let n = self.line.drain(&mut self.tx, &mut piece[..room], self.now);
             bytes.extend_from_slice(&piece[..n]);
             if n < piece.len() {
                 return bytes;

@@ -1,173 +1,208 @@
 //! What a frame means for the channels.
 
-use critical_section::{CriticalSection, with};
+use critical_section::with;
 
-use super::{AGAIN_MS, Circuits};
+use super::Circuits;
 use crate::board::channel::{Channel, Phase, Shared, flag};
+use crate::board::circuit::CREDIT;
+use crate::board::ending::Ending;
 use crate::board::spec::Spec;
-use crate::proto::{Dead, Event, Fault, Handle, Instant, Link, Open, OpenFlags, Part, Reason, Slots, Total};
+use crate::proto::{
+    CONTROL_ACCEPT, CONTROL_ATTACH, CONTROL_DEAD, CONTROL_OPEN, KIND_CONTROL, KIND_DATA, KIND_FIRST,
+    KIND_LINK, KIND_MORE, Reason, Total,
+};
+use crate::varint::Cursor;
+
+/// What is copied in one critical section, in bytes.
+pub(super) const CHUNK: usize = 32;
+
+/// What a circuit of the peer is to be told that no channel has: DEAD with a reason, or one of these.
+pub(super) mod refusal {
+    /// DONE, for the peer has taken back what it has opened.
+    pub(crate) const DONE: u8 = 0x40;
+    /// DEAD with `TypeDiffers`; the rest is the channel.
+    pub(crate) const TYPE: u8 = 0x80;
+}
 
 impl Circuits<'_> {
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    pub(super) fn hear(&mut self, frame: &[u8], now: Instant) -> Result<(), Fault> {
-        let mut slots = Slots { mine: self.mine, theirs: self.theirs };
-        let event = self.link.handle(&mut slots, frame)?;
-        match event {
-            Event::Open(handle, open) => self.on_open(handle, &open),
-            Event::Attach(_, handle, ..) => self.kill(handle, Reason::Refused, ""),
-            Event::Data(handle, part, bytes) => self.on_data(handle, part, bytes),
-            Event::Accepted(handle, which) => self.on_accepted(handle, which),
-            Event::Taken(handle, total) => self.with(handle, |channel| channel.confirmed.set(total.get())),
-            Event::Asked(handle, total) => self.with(handle, |channel| {
-                channel.asked.set(total.get());
-                channel.set(flag::ASKED | flag::TAKEN);
-            }),
-            Event::End(handle) => self.with(handle, |channel| channel.set(flag::IN_END | flag::UNTOLD)),
-            Event::Done(handle) => self.with(handle, Channel::done),
-            Event::Dead(handle, frame) => self.on_dead(handle, frame.dead, frame.taken, now),
-            _ => {}
+    /// Takes what a packet holds.
+    pub(super) fn hear_records(&mut self, mut r: Cursor<'_>) -> Result<(), Ending> {
+        while !r.rest.is_empty() {
+            let len = r.number() as usize;
+            let mut frame = Cursor::new(r.bytes(len));
+            if r.is_broken {
+                return Err(Ending::BROKEN);
+            }
+            self.hear(&mut frame)?;
         }
         Ok(())
     }
 
-    fn with(&self, handle: Handle, f: impl FnOnce(&Channel)) {
-        if let Some(channel) = self.find(handle) {
-            with(|cs| f(channel.borrow(cs)));
-        }
-    }
-
-    fn kill(&mut self, handle: Handle, reason: Reason, detail: &'static str) {
-        let mut slots = Slots { mine: self.mine, theirs: self.theirs };
-        self.link.kill(&mut slots, handle, Dead::here(reason), detail);
-    }
-
+    /// Takes a frame. One for a circuit that no channel has is about something that was given up, or refused.
     #[cfg_attr(not(feature = "std"), inline(never))]
-    fn on_open(&mut self, handle: Handle, open: &Open<'_>) {
-        let judged = self.judge(open);
-        match judged {
-            Ok((channel, which)) => with(|cs| {
-                let channel = channel.borrow(cs);
-                channel.which.set(which);
-                channel.handle.set(handle.get());
-                channel.phase.set(Phase::Offered);
-            }),
-            Err((reason, detail)) => self.kill(handle, reason, detail),
+    fn hear(&mut self, r: &mut Cursor<'_>) -> Result<(), Ending> {
+        let head = r.number();
+        let (handle, kind) = (head >> 3, head & 7);
+        let mut code = CREDIT & 0x80 | kind as u8;
+        match kind {
+            KIND_LINK => return self.hear_link(handle, r),
+            KIND_DATA | KIND_FIRST | KIND_MORE => return self.hear_data(handle, kind, r),
+            KIND_CONTROL => code = r.byte(),
+            _ => {}
         }
-    }
-
-    /// The export that is asked for, and which of the fingerprints offered it takes.
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    fn judge(&self, open: &Open<'_>) -> Result<(&'static Shared, u8), (Reason, &'static str)> {
-        for channel in self.channels {
-            let (name, spec, is_import, is_idle) = with(|cs| {
-                let channel = channel.borrow(cs);
-                let (is_import, is_idle) = (channel.is_import(), channel.phase.get() == Phase::Idle);
-                (channel.name.get(), channel.spec.get(), is_import, is_idle)
-            });
-            let (Some(name), Some(spec)) = (name, spec) else { continue };
-            if is_import || name != open.name {
-                continue;
-            }
-            if open.flags != spec.flags.flipped() {
-                return Err((Reason::WrongDirection, ""));
-            }
-            let Some(which) = choose(spec, open.fingerprints.as_slice()) else {
-                return Err((Reason::TypeDiffers, spec.type_name));
-            };
-            return if is_idle { Ok((channel, which)) } else { Err((Reason::Busy, "")) };
+        if code == CONTROL_OPEN {
+            return self.hear_open(handle, r);
         }
-        Err((Reason::NoName, ""))
-    }
-
-    fn on_accepted(&mut self, handle: Handle, which: u8) {
-        self.with(handle, |channel| {
-            channel.which.set(which);
-            channel.phase.set(Phase::Open);
-        });
-    }
-
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    fn on_data(&mut self, handle: Handle, part: Part, bytes: &[u8]) {
-        let Some(channel) = self.find(handle) else { return };
-        let freed = with(|cs| {
-            let channel = channel.borrow(cs);
-            match part {
-                Part::Whole => channel.inbox.begin(cs, bytes.len() as u16),
-                Part::First(len) => channel.inbox.begin(cs, len as u16),
-                Part::More => {}
-            }
-            if !channel.inbox.append(cs, bytes) || !channel.is_kind(OpenFlags::LATEST) {
-                return 0;
-            }
-            channel.renew(cs)
-        });
-        if freed > 0 {
-            let mut slots = Slots { mine: self.mine, theirs: self.theirs };
-            self.link.consumed(&mut slots, handle, freed);
+        if code == CONTROL_ATTACH {
+            // Its carrier's message arrives without it.
+            let end = r.number();
+            return self.refuse(end, Reason::Refused.get());
         }
-    }
-
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    fn on_dead(&mut self, handle: Handle, dead: Dead, taken: Total, now: Instant) {
-        let Some(channel) = self.find(handle) else { return };
-        let was_open = with(|cs| {
-            let channel = channel.borrow(cs);
-            let was_open = channel.phase.get() == Phase::Open;
-            if was_open {
-                channel.confirmed.set(taken.get());
-                channel.die(dead);
-            } else {
-                channel.refuse(dead);
-            }
-            was_open
-        });
-        if was_open {
-            // What is whole waits here for the program, and not for the link any more.
-            let mut slots = Slots { mine: self.mine, theirs: self.theirs };
-            self.link.drained(&mut slots, handle);
+        let mut frame = Heard { handle, code, numbers: [0; 3] };
+        if matches!(code, CONTROL_ACCEPT | CONTROL_DEAD) {
+            frame.numbers = [r.byte().into(), r.number(), r.number()];
         } else {
-            self.open_at = now.plus_millis(AGAIN_MS);
+            frame.numbers[0] = r.number();
         }
+        if r.is_broken {
+            return Err(Ending::BROKEN);
+        }
+        let Some(channel) = self.find(handle) else { return Ok(()) };
+        let imports = self.imports();
+        let withdrawn = with(|cs| {
+            let channel = channel.borrow(cs);
+            match imports {
+                Some(imports) if channel.is_opening() => (imports.hear)(channel, &frame).map(|()| false),
+                _ => channel.hear(&frame),
+            }
+        })?;
+        if withdrawn {
+            self.refuse(handle, refusal::DONE)?;
+        }
+        Ok(())
+    }
+
+    /// The channel of a circuit, or one for which the peer has opened it.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn find(&self, handle: u32) -> Option<&'static Shared> {
+        self.channels.iter().find(|channel| with(|cs| channel.borrow(cs).has_circuit(handle)))
+    }
+
+    fn hear_data(&mut self, handle: u32, kind: u32, r: &mut Cursor<'_>) -> Result<(), Ending> {
+        let total = if kind == KIND_FIRST { Some(r.number()) } else { None };
+        if r.is_broken {
+            return Err(Ending::BROKEN);
+        }
+        let mut rest = r.rest;
+        self.link.bytes_in = self.link.bytes_in.wrapping_add(rest.len() as u32);
+        let Some(channel) = self.find(handle) else { return Ok(()) };
+        let len = rest.len() as u16;
+        if !with(|cs| channel.borrow(cs).hear_data(cs, kind == KIND_MORE, total, len))? {
+            return Ok(());
+        }
+        loop {
+            let (chunk, after) = rest.split_at_checked(CHUNK).unwrap_or((rest, &[]));
+            with(|cs| channel.borrow(cs).hear_bytes(cs, chunk));
+            if after.is_empty() {
+                return Ok(());
+            }
+            rest = after;
+        }
+    }
+
+    /// The peer opens a circuit.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn hear_open(&mut self, handle: u32, r: &mut Cursor<'_>) -> Result<(), Ending> {
+        let flags = r.byte();
+        r.number();
+        let numbers = [r.number(), r.number(), r.number()];
+        let name = r.text();
+        let count = r.byte();
+        let offered = r.bytes(usize::from(count) * 8);
+        if r.is_broken || numbers[0] > Total::MAX_DISTANCE || self.find(handle).is_some() {
+            return Err(Ending::BROKEN);
+        }
+        for (channel, index) in self.channels.iter().zip(0..) {
+            let Some(spec) = with(|cs| channel.borrow(cs).exported_as(name)) else { continue };
+            let which = choose(spec.takes, offered);
+            let answer = if flags != spec.peer_flags.get() {
+                Reason::WrongDirection.get()
+            } else if which == NONE {
+                refusal::TYPE | index
+            } else if with(|cs| channel.borrow(cs).offer(handle as u8, which, numbers)) {
+                return Ok(());
+            } else {
+                Reason::Busy.get()
+            };
+            return self.refuse(handle, answer);
+        }
+        self.refuse(handle, Reason::NoName.get())
+    }
+
+    /// A circuit that the peer has opened is to be told that it is over.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn refuse(&mut self, handle: u32, answer: u8) -> Result<(), Ending> {
+        let is_theirs = handle & 1 == self.link.parity.into();
+        match self.refusals.get_mut((handle >> 1) as usize) {
+            Some(place) if is_theirs => *place = answer,
+            _ => return Err(Ending::BROKEN),
+        }
+        Ok(())
     }
 }
 
-/// Which of those offered is ours, in the upper half, and which of ours that is, in the lower.
-fn choose(spec: &Spec, offered: &[u64]) -> Option<u8> {
-    let ours = core::iter::once(&spec.theirs).chain(spec.older);
-    ours.zip(0..).find_map(|(ours, own)| {
-        let theirs = offered.iter().position(|offered| offered == ours)?;
-        Some((theirs as u8) << 4 | own)
-    })
+/// A frame of a circuit: its code, and up to three numbers.
+pub(in crate::board) struct Heard {
+    pub(in crate::board) handle: u32,
+    pub(in crate::board) code: u8,
+    pub(in crate::board) numbers: [u32; 3],
 }
 
 impl Channel {
-    /// A newer value has come: the older one is dropped, and the room of the new one is free. How
-    /// many bytes of credit that is.
-    fn renew(&self, cs: CriticalSection<'_>) -> u32 {
-        if self.inbox.ready() > 1
-            && let Some(older) = self.inbox.first(cs)
-        {
-            self.inbox.pop(older);
-            self.taken.set(self.taken.get().wrapping_add(1));
-            self.set(flag::TAKEN);
-        }
-        self.inbox.first(cs).map_or(0, |len| Link::charge(len as u32))
+    fn has_circuit(&self, handle: u32) -> bool {
+        let present = self.phase.get() != Phase::Idle && u32::from(self.handle.get()) == handle;
+        present || u32::from(self.next.get()) == handle + 1
     }
 
-    /// The peer has refused what we have opened, or has taken back what it has offered.
-    fn refuse(&self, dead: Dead) {
-        self.phase.set(Phase::Idle);
-        // What may be otherwise in a moment is asked for again.
-        let again = matches!(dead.reason, Reason::NoName | Reason::NoResources | Reason::Busy);
-        if self.is_import() && !again {
-            self.give_up(dead);
-            self.set(flag::REFUSED);
-        }
-        self.free_if_dropped();
+    fn is_opening(&self) -> bool {
+        matches!(self.phase.get(), Phase::Opening | Phase::Gone)
     }
 
-    /// In the next session it may be otherwise.
-    pub(super) fn forget_refusal(&self) {
-        self.clear(flag::REFUSED);
+    /// What it is, if it is exported under this name.
+    fn exported_as(&self, name: &[u8]) -> Option<&'static Spec> {
+        let is_it = !self.has(flag::IMPORT | flag::DROPPED)
+            && self.name.get().is_some_and(|own| own.as_bytes() == name);
+        self.spec.get().filter(|_| is_it)
     }
+
+    /// The peer has opened a circuit for this, which may wait until the present one is over: whether there is a
+    /// place for it.
+    fn offer(&self, handle: u8, which: u8, [credit, limit, values]: [u32; 3]) -> bool {
+        let is_closing = self.phase.get() != Phase::Open
+            || self.has(flag::IN_END | flag::THEIRS) && (!self.sends() || self.has(flag::OUT_END));
+        if !is_closing || self.next.get() != 0 {
+            return false;
+        }
+        self.next.set(handle + 1);
+        self.next_which.set(which);
+        self.granted.set(credit);
+        self.limit.set(limit.min(u16::MAX.into()) as u16);
+        self.values.set(values);
+        true
+    }
+}
+
+/// None of those offered is taken.
+const NONE: u8 = 0xff;
+
+/// Which of those offered is one that we take, in the upper half, and which of ours that is, in the lower.
+fn choose(takes: &[u64], offered: &[u8]) -> u8 {
+    for (ours, own) in takes.iter().zip(0..) {
+        for (offered, theirs) in offered.chunks_exact(8).zip(0..) {
+            if *offered == ours.to_le_bytes() {
+                return theirs << 4 | own;
+            }
+        }
+    }
+    NONE
 }

@@ -4,8 +4,7 @@ use core::fmt;
 
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
-use super::varint;
-use crate::message::MAX_DEPTH;
+use super::{Budget, Input, varint};
 
 /// What is wrong with bytes that should have been an encoded value.
 ///
@@ -15,7 +14,7 @@ use crate::message::MAX_DEPTH;
 pub enum DecodeError {
     /// The value would take far more memory than its bytes took on the wire.
     Budget,
-    /// Values nest deeper than [`MAX_DEPTH`].
+    /// Values nest deeper than `MAX_DEPTH`.
     Depth,
     /// Text or bytes are longer than the type's capacity.
     TooLong,
@@ -63,59 +62,37 @@ impl de::Error for DecodeError {
 
 /// serde's deserializer for this encoding.
 pub(super) struct Decoder<'de> {
-    input: &'de [u8],
-    /// How many levels more values may nest.
-    depth: usize,
-    /// Heap bytes that may still be taken. serde tells no types, but the size of what each visitor
-    /// makes: that of elements is charged in lists, that of anything else where it exceeds `cover`.
-    budget: usize,
-    /// Bytes already paid for, in which the value at hand lies. What does not fit there is in a box.
-    cover: usize,
-    /// Heap bytes that vectors may still be made to allocate ahead of their elements.
-    ahead: usize,
-    /// No list element of the type is larger than this; 0 if that is not known.
-    element: usize,
+    input: Input<'de>,
+    budget: Budget,
 }
 
 impl<'de> Decoder<'de> {
-    /// A decoder of one value that takes `size` bytes in place.
+    /// A decoder of one value that takes `size` bytes in place, and of which no list element is larger than
+    /// `element`.
     #[inline]
-    pub(super) fn new(input: &'de [u8], budget: usize, element: usize, size: usize) -> Self {
-        Self { input, depth: MAX_DEPTH, budget, cover: size, ahead: budget, element }
+    pub(super) fn new(input: &'de [u8], element: usize, size: usize) -> Self {
+        Self { budget: Budget::new(input.len(), element, size), input: Input::new(input) }
     }
 
     #[inline]
     pub(super) fn finish(self) -> Result<(), DecodeError> {
-        if self.input.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
-    }
-
-    #[inline]
-    fn take_byte(&mut self) -> Result<u8, DecodeError> {
-        let (&byte, rest) = self.input.split_first().ok_or(DecodeError::Truncated)?;
-        self.input = rest;
-        Ok(byte)
-    }
-
-    #[inline]
-    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (&bytes, rest) = self.input.split_first_chunk().ok_or(DecodeError::Truncated)?;
-        self.input = rest;
-        Ok(bytes)
+        self.input.finish()
     }
 
     #[inline]
     fn take_len(&mut self) -> Result<usize, DecodeError> {
-        let len = varint::take_u64(&mut self.input)?;
-        // On a small machine: no buffer holds that much.
+        #[cfg(target_pointer_width = "64")]
+        let len = self.input.u64()?;
+        // On a small machine no buffer holds more.
+        #[cfg(not(target_pointer_width = "64"))]
+        let len = self.input.u32()?;
         usize::try_from(len).map_err(|_| DecodeError::Truncated)
     }
 
     #[inline]
     fn take_bytes(&mut self) -> Result<&'de [u8], DecodeError> {
         let len = self.take_len()?;
-        let (bytes, rest) = self.input.split_at_checked(len).ok_or(DecodeError::Truncated)?;
-        self.input = rest;
-        Ok(bytes)
+        self.input.bytes(len)
     }
 
     #[inline]
@@ -123,40 +100,13 @@ impl<'de> Decoder<'de> {
         core::str::from_utf8(self.take_bytes()?).map_err(|_| DecodeError::Utf8)
     }
 
-    #[inline]
-    fn charge(&mut self, size: usize) -> Result<(), DecodeError> {
-        self.budget = self.budget.checked_sub(size).ok_or(DecodeError::Budget)?;
-        Ok(())
-    }
-
-    /// Accounts for a value of type `T`: within what is paid for, or in a box that is charged.
-    #[inline]
-    fn place<T>(&mut self) -> Result<(), DecodeError> {
-        self.charge(size_of::<T>().saturating_sub(self.cover))?;
-        self.cover = self.cover.saturating_sub(size_of::<T>());
-        Ok(())
-    }
-
     /// Decodes a value of type `T` that has parts, one level down.
     #[inline]
     fn nest<T>(&mut self, parts: impl FnOnce(&mut Self) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-        self.place::<T>()?;
-        self.depth = self.depth.checked_sub(1).ok_or(DecodeError::Depth)?;
-        let cover = core::mem::replace(&mut self.cover, size_of::<T>());
+        let outer = self.budget.enter(size_of::<T>())?;
         let value = parts(self)?;
-        self.cover = cover;
-        self.depth += 1;
+        self.budget.leave(outer);
         Ok(value)
-    }
-
-    /// The start of a list of `len`: how many elements may be allocated for at once.
-    fn plan(&mut self, len: usize) -> Result<usize, DecodeError> {
-        if len > self.budget {
-            return Err(DecodeError::Budget);
-        }
-        let planned = len.min(self.ahead.checked_div(self.element).unwrap_or_default());
-        self.ahead -= planned * self.element;
-        Ok(planned)
     }
 }
 
@@ -164,7 +114,7 @@ macro_rules! numbers {
     ($($method:ident, $visit:ident, $take:ident $(, $unfold:ident)?;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-            let value = varint::$take(&mut self.input)?;
+            let value = self.input.$take()?;
             $(let value = varint::$unfold(value);)?
             visitor.$visit(value)
         }
@@ -185,14 +135,10 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     unsupported!(deserialize_any deserialize_identifier deserialize_ignored_any);
 
     numbers! {
-        deserialize_u16, visit_u16, take_u16;
-        deserialize_u32, visit_u32, take_u32;
-        deserialize_u64, visit_u64, take_u64;
-        deserialize_u128, visit_u128, take_u128;
-        deserialize_i16, visit_i16, take_u16, unfold_i16;
-        deserialize_i32, visit_i32, take_u32, unfold_i32;
-        deserialize_i64, visit_i64, take_u64, unfold_i64;
-        deserialize_i128, visit_i128, take_u128, unfold_i128;
+        deserialize_u64, visit_u64, u64;
+        deserialize_u128, visit_u128, u128;
+        deserialize_i64, visit_i64, u64, unfold_i64;
+        deserialize_i128, visit_i128, u128, unfold_i128;
     }
 
     #[inline]
@@ -201,8 +147,28 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     }
 
     #[inline]
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_u16(self.input.u16()?)
+    }
+
+    #[inline]
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_u32(self.input.u32()?)
+    }
+
+    #[inline]
+    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_i16(varint::unfold_i16(self.input.u16()?))
+    }
+
+    #[inline]
+    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_i32(varint::unfold_i32(self.input.u32()?))
+    }
+
+    #[inline]
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match self.take_byte()? {
+        match self.input.byte()? {
             0 => visitor.visit_bool(false),
             1 => visitor.visit_bool(true),
             _ => Err(DecodeError::Value),
@@ -211,22 +177,22 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_i8(self.take_byte()? as i8)
+        visitor.visit_i8(self.input.byte()? as i8)
     }
 
     #[inline]
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_u8(self.take_byte()?)
+        visitor.visit_u8(self.input.byte()?)
     }
 
     #[inline]
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_f32(f32::from_le_bytes(self.take_array()?))
+        visitor.visit_f32(f32::from_le_bytes(self.input.array()?))
     }
 
     #[inline]
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_f64(f64::from_le_bytes(self.take_array()?))
+        visitor.visit_f64(f64::from_le_bytes(self.input.array()?))
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -239,7 +205,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.place::<V::Value>()?;
+        self.budget.place(size_of::<V::Value>())?;
         visitor.visit_borrowed_str(self.take_str()?)
     }
 
@@ -250,7 +216,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.place::<V::Value>()?;
+        self.budget.place(size_of::<V::Value>())?;
         visitor.visit_borrowed_bytes(self.take_bytes()?)
     }
 
@@ -261,7 +227,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.nest(|decoder| match decoder.take_byte()? {
+        self.nest(|decoder| match decoder.input.byte()? {
             0 => visitor.visit_none(),
             1 => visitor.visit_some(decoder),
             _ => Err(DecodeError::Value),
@@ -295,7 +261,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.nest(|decoder| {
             let left = decoder.take_len()?;
-            let planned = decoder.plan(left)?;
+            let planned = decoder.budget.plan(left)?;
             visitor.visit_seq(Elements { decoder, left, planned, paid: 0 })
         })
     }
@@ -319,7 +285,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.nest(|decoder| {
             let left = decoder.take_len()?;
-            let planned = decoder.plan(left)?;
+            let planned = decoder.budget.plan(left)?;
             visitor.visit_map(Elements { decoder, left, planned, paid: 0 })
         })
     }
@@ -389,10 +355,10 @@ impl<'de> Elements<'_, 'de> {
         // At least one, so that a list of what takes neither memory nor bytes is not endless.
         let size = size_of::<S::Value>().max(1);
         if size > self.paid {
-            self.decoder.charge(count.saturating_mul(size - self.paid))?;
+            self.decoder.budget.charge(count.saturating_mul(size - self.paid))?;
             self.paid = size;
         }
-        self.decoder.cover = size;
+        self.decoder.budget.cover(size);
         seed.deserialize(&mut *self.decoder)
     }
 }
@@ -455,7 +421,7 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
 
     #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), DecodeError> {
-        let index = varint::take_u32(&mut self.decoder.input)?;
+        let index = self.decoder.input.u32()?;
         let name = seed.deserialize(IntoDeserializer::<DecodeError>::into_deserializer(index))?;
         Ok((name, self))
     }

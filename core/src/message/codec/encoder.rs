@@ -44,15 +44,31 @@ pub(super) trait Sink {
 
     fn put_byte(&mut self, byte: u8) -> Result<(), EncodeError>;
 
+    fn put_u16(&mut self, value: u16) -> Result<(), EncodeError>;
+
+    fn put_u32(&mut self, value: u32) -> Result<(), EncodeError>;
+
     /// Puts the first `len` of `bytes`. Room for all of them is no condition, but makes it fast: a copy
     /// of known length is one or two instructions.
     fn put_start<const N: usize>(&mut self, bytes: &[u8; N], len: usize) -> Result<(), EncodeError>;
 }
 
+#[cfg(feature = "alloc")]
+macro_rules! number {
+    ($sink:ident, $value:ident, $put:ident, $max_len:literal) => {{
+        if $value < 0x80 {
+            return $sink.put_byte($value as u8);
+        }
+        let mut bytes = [0; $max_len];
+        let len = varint::$put($value, &mut bytes);
+        $sink.put_start(&bytes, len)
+    }};
+}
+
 /// A slice that is filled from the front.
 pub(super) struct Slice<'a> {
-    bytes: &'a mut [u8],
-    len: usize,
+    pub(super) bytes: &'a mut [u8],
+    pub(super) len: usize,
 }
 
 impl<'a> Slice<'a> {
@@ -60,11 +76,14 @@ impl<'a> Slice<'a> {
         Self { bytes, len: 0 }
     }
 
-    pub(super) fn written(self) -> &'a [u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    /// What was put, if it had room. Only here for boards, which takes less code than at each piece.
+    #[inline]
+    pub(super) fn written(self) -> Result<&'a [u8], EncodeError> {
+        self.bytes.get(..self.len).ok_or(EncodeError::Full)
     }
 }
 
+#[cfg(feature = "alloc")]
 impl Sink for Slice<'_> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
@@ -90,6 +109,16 @@ impl Sink for Slice<'_> {
         }
         self.put(bytes.get(..len).unwrap_or_default())
     }
+
+    #[inline]
+    fn put_u16(&mut self, value: u16) -> Result<(), EncodeError> {
+        number!(self, value, put_u16, 3)
+    }
+
+    #[inline]
+    fn put_u32(&mut self, value: u32) -> Result<(), EncodeError> {
+        number!(self, value, put_u32, 5)
+    }
 }
 
 #[cfg(feature = "alloc")]
@@ -113,6 +142,16 @@ impl Sink for &mut alloc::vec::Vec<u8> {
         self.truncate(end);
         Ok(())
     }
+
+    #[inline]
+    fn put_u16(&mut self, value: u16) -> Result<(), EncodeError> {
+        number!(self, value, put_u16, 3)
+    }
+
+    #[inline]
+    fn put_u32(&mut self, value: u32) -> Result<(), EncodeError> {
+        number!(self, value, put_u32, 5)
+    }
 }
 
 /// serde's serializer for this encoding.
@@ -135,6 +174,10 @@ impl<S> Encoder<S> {
 
     #[inline]
     fn count(&mut self, parts: usize) -> &mut Self {
+        if !cfg!(feature = "alloc") {
+            // Nobody asks: what a board receives takes no heap.
+            return self;
+        }
         self.parts = self.parts.saturating_add(parts);
         self
     }
@@ -158,7 +201,10 @@ macro_rules! varints {
 impl<S: Sink> Encoder<S> {
     #[inline]
     fn put_len(&mut self, len: usize) -> Result<(), EncodeError> {
-        ser::Serializer::serialize_u64(self, len as u64)
+        #[cfg(target_pointer_width = "64")]
+        return ser::Serializer::serialize_u64(self, len as u64);
+        #[cfg(not(target_pointer_width = "64"))]
+        self.sink.put_u32(len as u32)
     }
 }
 
@@ -179,14 +225,30 @@ impl<S: Sink> ser::Serializer for &mut Encoder<S> {
     }
 
     varints! {
-        serialize_u16, u16, 3, put_u16;
-        serialize_u32, u32, 5, put_u32;
         serialize_u64, u64, 10, put_u64;
         serialize_u128, u128, 19, put_u128;
-        serialize_i16, i16, 3, put_u16, fold_i16;
-        serialize_i32, i32, 5, put_u32, fold_i32;
         serialize_i64, i64, 10, put_u64, fold_i64;
         serialize_i128, i128, 19, put_u128, fold_i128;
+    }
+
+    #[inline]
+    fn serialize_u16(self, value: u16) -> Result<(), EncodeError> {
+        self.sink.put_u16(value)
+    }
+
+    #[inline]
+    fn serialize_u32(self, value: u32) -> Result<(), EncodeError> {
+        self.sink.put_u32(value)
+    }
+
+    #[inline]
+    fn serialize_i16(self, value: i16) -> Result<(), EncodeError> {
+        self.sink.put_u16(varint::fold_i16(value))
+    }
+
+    #[inline]
+    fn serialize_i32(self, value: i32) -> Result<(), EncodeError> {
+        self.sink.put_u32(varint::fold_i32(value))
     }
 
     #[inline]

@@ -5,7 +5,16 @@
 
 mod decoder;
 mod encoder;
+#[cfg(not(feature = "alloc"))]
+mod small;
+#[cfg(feature = "alloc")]
+mod strict;
 mod varint;
+
+#[cfg(not(feature = "alloc"))]
+use self::small::{Budget, Input};
+#[cfg(feature = "alloc")]
+use self::strict::{Budget, Input, heap};
 
 pub use self::decoder::DecodeError;
 pub use self::encoder::EncodeError;
@@ -14,23 +23,15 @@ use self::decoder::Decoder;
 use self::encoder::Encoder;
 use super::Message;
 
-/// Heap bytes that decoding may spend on anything, however few bytes arrived: lists of a few large elements.
-const BUDGET_FLOOR: usize = 4096;
-
-/// Heap bytes that decoding may spend for each byte that arrived. Enough for lists of any numbers and
-/// strings and of options of these, whose elements take up to 24 bytes of memory for one on the wire.
-const BUDGET_FACTOR: usize = 32;
-
-const fn budget(len: usize) -> usize {
-    len.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_FLOOR)
-}
-
 pub(super) fn encode<T: Message>(value: &T, out: &mut [u8]) -> Result<usize, EncodeError> {
     let mut encoder = Encoder::new(encoder::Slice::new(out));
     value.serialize(&mut encoder)?;
     let (sink, parts) = encoder.finish();
-    let encoded = sink.written();
+    let encoded = sink.written()?;
+    #[cfg(feature = "alloc")]
     fits_a_budget::<T>(parts, encoded)?;
+    #[cfg(not(feature = "alloc"))]
+    let _: usize = parts;
     Ok(encoded.len())
 }
 
@@ -49,7 +50,7 @@ pub(super) fn encode_to<T: Message>(value: &T, out: &mut alloc::vec::Vec<u8>) ->
 
 #[inline(always)]
 pub(super) fn decode<T: Message>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let mut decoder = Decoder::new(bytes, budget(bytes.len()), T::SHAPE.element(), size_of::<T>());
+    let mut decoder = Decoder::new(bytes, T::SHAPE.element(), size_of::<T>());
     let value = T::deserialize(&mut decoder)?;
     decoder.finish()?;
     Ok(value)
@@ -60,9 +61,10 @@ pub(super) fn decode<T: Message>(bytes: &[u8]) -> Result<T, DecodeError> {
 /// `parts` counts what decoding may charge, none of it more than the type's largest element. Where even
 /// that fits, as almost always, this is one multiplication, and nothing for types without lists. Else only
 /// decoding gives the exact answer.
+#[cfg(feature = "alloc")]
 fn fits_a_budget<T: Message>(parts: usize, encoded: &[u8]) -> Result<(), EncodeError> {
     let most = parts.saturating_mul(T::SHAPE.element());
-    if most > budget(encoded.len()) && matches!(decode::<T>(encoded), Err(DecodeError::Budget)) {
+    if most > heap(encoded.len()) && matches!(decode::<T>(encoded), Err(DecodeError::Budget)) {
         return Err(EncodeError::Budget);
     }
     Ok(())

@@ -64,9 +64,13 @@ macro_rules! varint {
     )*};
 }
 
+#[cfg(feature = "alloc")]
 varint! {
     u16, put_u16, take_u16, take_long_u16, 3;
     u32, put_u32, take_u32, take_long_u32, 5;
+}
+
+varint! {
     u64, put_u64, take_u64, take_long_u64, 10;
     u128, put_u128, take_u128, take_long_u128, 19;
 }

@@ -1,9 +1,7 @@
 //! COBS: no byte of a packet is 0, so a 0 always ends one, whatever came before.
 //!
-//! Both directions go byte by byte: the decoder needs no buffer but the packet's own, the
-//! encoder none at all, so a board's UART may take as few bytes at a time as it likes.
-
-use super::packet::Parts;
+//! Both directions go byte by byte, in no buffer but the packet's own, so a board's UART may take as
+//! few bytes at a time as it likes.
 
 /// Longest run of bytes behind one code.
 const RUN_MAX: usize = 254;
@@ -75,26 +73,27 @@ impl Decoder {
 }
 
 /// A packet to bytes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+#[repr(C)]
 pub(super) struct Encoder {
-    at: u16,
     run: u8,
     /// The byte behind the run is a 0, which the code has said already.
     zero: bool,
     last: bool,
-    done: bool,
+    is_on: bool,
+    /// The next byte of the packet, and the end of it.
+    at: u16,
+    end: u16,
 }
 
 impl Encoder {
-    /// Writes the next bytes into `out`, and the delimiter behind the last: how many.
-    pub(super) fn fill(&mut self, parts: &Parts<'_>, out: &mut [u8]) -> usize {
-        let mut n = 0;
-        while n < out.len() && !self.done {
-            out[n] = self.next(parts);
-            n += 1;
-        }
-        n
+    /// Nothing is left.
+    pub(super) const DONE: Self = Self { run: 0, zero: false, last: false, is_on: false, at: 0, end: 0 };
+
+    /// For the packet that stands there.
+    pub(super) const fn new(at: u16, end: u16) -> Self {
+        Self { run: 0, zero: false, last: false, is_on: true, at, end }
     }
 
     /// Writes only the delimiter yet: nobody wants the rest.
@@ -105,29 +104,27 @@ impl Encoder {
 
     /// Whether the delimiter has been written.
     pub(super) const fn is_done(&self) -> bool {
-        self.done
+        !self.is_on
     }
 
-    fn next(&mut self, parts: &Parts<'_>) -> u8 {
+    /// The next byte, the delimiter behind the last.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> u8 {
+        let left = bytes.get(usize::from(self.at)..usize::from(self.end)).unwrap_or_default();
         if self.run > 0 {
-            let byte = parts.get(usize::from(self.at));
             self.run -= 1;
             self.at += 1;
-            return byte;
+            return left.first().copied().unwrap_or_default();
         }
         if self.last {
-            self.done = true;
+            self.is_on = false;
             return 0;
         }
-        let (from, len) = (usize::from(self.at) + usize::from(self.zero), parts.len());
-        let mut end = from;
-        while end < len && end - from < RUN_MAX && parts.get(end) != 0 {
-            end += 1;
-        }
-        self.at = from as u16;
-        self.run = (end - from) as u8;
-        self.zero = end - from < RUN_MAX;
-        self.last = end == len;
+        let left = left.get(usize::from(self.zero)..).unwrap_or_default();
+        self.at += u16::from(self.zero);
+        let run = left.iter().take(RUN_MAX).take_while(|byte| **byte != 0).count();
+        self.run = run as u8;
+        self.zero = run < RUN_MAX;
+        self.last = run == left.len();
         self.run + 1
     }
 }
@@ -140,14 +137,11 @@ mod tests {
     use super::*;
 
     fn encode(body: &[u8]) -> Vec<u8> {
-        let parts = Parts { head: [0x80, 0x01], body, crc: [0, 1, 2, 0] };
-        let mut encoder = Encoder::default();
+        let packet = [&[0x80, 0x01], body, &[0, 1, 2, 0]].concat();
+        let mut encoder = Encoder::new(0, packet.len() as u16);
         let mut bytes = Vec::new();
-        // One byte at a time: the slowest of drivers.
         while !encoder.is_done() {
-            let mut byte = [0];
-            assert_eq!(encoder.fill(&parts, &mut byte), 1);
-            bytes.push(byte[0]);
+            bytes.push(encoder.next(&packet));
         }
         bytes
     }

@@ -2,6 +2,7 @@
 
 use super::packet::EMPTY_LEN;
 use super::receiver::ACK_DELAY_MS;
+use super::sender::slot_len;
 
 /// Most packets that may be under way.
 pub const WINDOW_MAX: u8 = 7;
@@ -10,6 +11,11 @@ pub const WINDOW_MAX: u8 = 7;
 pub const LINE_PACKET_MIN: u16 = 48;
 /// Longest body of a packet with a hello, in bytes, with what later versions append.
 const HELLO_MAX: usize = 120;
+
+/// Longest that a line's least wait may be, in microseconds: its timers have 32 bits of them.
+const WAIT_US_MAX: u32 = 60_000_000;
+/// Longest silence of a line, in milliseconds.
+const DEAD_MS_MAX: u32 = 600_000;
 
 /// How a line is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +49,31 @@ impl LineConfig {
         // Enough for the window to be sent several times.
         let dead_ms = 8 * window_us / 1000;
         Self {
-            wait_us: if wait_us > u32::MAX as u64 { u32::MAX } else { wait_us as u32 },
+            wait_us: if wait_us > WAIT_US_MAX as u64 { WAIT_US_MAX } else { wait_us as u32 },
             dead_ms: match dead_ms {
                 0..2000 => 2000,
                 2000..600_000 => dead_ms as u32,
-                _ => 600_000,
+                _ => DEAD_MS_MAX,
             },
             ..line
         }
+    }
+
+    /// With values that a line can work with, whatever they were.
+    pub(crate) const fn checked(mut self) -> Self {
+        if self.window == 0 {
+            self.window = 1;
+        }
+        if self.window > WINDOW_MAX {
+            self.window = WINDOW_MAX;
+        }
+        if self.wait_us > WAIT_US_MAX {
+            self.wait_us = WAIT_US_MAX;
+        }
+        if self.dead_ms > DEAD_MS_MAX {
+            self.dead_ms = DEAD_MS_MAX;
+        }
+        self
     }
 
     /// Bytes of a line's `rx`.
@@ -59,9 +82,10 @@ impl LineConfig {
         EMPTY_LEN + if body < HELLO_MAX { HELLO_MAX } else { body }
     }
 
-    /// Bytes of a line's `tx`.
+    /// Bytes of a line's `tx`: packets that are not acknowledged, or a hello, and a packet without a body.
     pub const fn tx_len(&self) -> usize {
-        let window = self.packet as usize * self.window as usize;
-        if window < HELLO_MAX { HELLO_MAX } else { window }
+        let window = slot_len(self) * self.window as usize;
+        let hello = EMPTY_LEN + HELLO_MAX;
+        EMPTY_LEN + if window < hello { hello } else { window }
     }
 }

@@ -1,6 +1,6 @@
 //! The bytes of a packet, before COBS: `control, sequence * 16 + acknowledgement, body, crc`.
 
-use crate::proto::crc::{crc32c, crc32c_append};
+use crate::proto::crc::crc32c;
 
 /// What stands before the body.
 pub(super) const HEAD_LEN: usize = 2;
@@ -90,34 +90,14 @@ impl Head {
     }
 }
 
-/// A packet in its three pieces, so that a body need not be copied to be sent.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Parts<'a> {
-    pub(super) head: [u8; HEAD_LEN],
-    pub(super) body: &'a [u8],
-    pub(super) crc: [u8; CRC_LEN],
-}
-
-impl Parts<'_> {
-    pub(super) const fn len(&self) -> usize {
-        EMPTY_LEN + self.body.len()
+/// Completes a packet: its head goes before what stands behind it, and the checksum to the end.
+pub(super) fn seal(seed: u32, head: Head, packet: &mut [u8]) {
+    if let Some((covered, crc)) = packet.split_last_chunk_mut::<CRC_LEN>()
+        && let Some(first) = covered.first_chunk_mut::<HEAD_LEN>()
+    {
+        *first = head.bytes();
+        *crc = crc32c(seed, covered).to_le_bytes();
     }
-
-    pub(super) fn get(&self, at: usize) -> u8 {
-        let body_end = HEAD_LEN + self.body.len();
-        if at < HEAD_LEN {
-            self.head[at]
-        } else if at < body_end {
-            self.body[at - HEAD_LEN]
-        } else {
-            self.crc[at - body_end]
-        }
-    }
-}
-
-/// The checksum that stands behind a head and a body.
-pub(super) fn sum(seed: u32, head: [u8; HEAD_LEN], body: &[u8]) -> [u8; CRC_LEN] {
-    (!crc32c_append(crc32c_append(!seed, &head), body)).to_le_bytes()
 }
 
 /// The head of a packet, if it has the form of one.
@@ -164,9 +144,8 @@ mod tests {
         for packet in [&[0, 0, 0, 0][..], &[0x80, 0, 0, 0, 0], &[]] {
             assert_eq!(head(packet), None);
         }
-        let data = Head::new(Kind::Data, Numbers { sequence: 1, ack: 2 }).bytes();
-        let sum = sum(5, data, &[]);
-        let packet = [data[0], data[1], sum[0], sum[1], sum[2], sum[3]];
+        let mut packet = [0; EMPTY_LEN];
+        seal(5, Head::new(Kind::Data, Numbers { sequence: 1, ack: 2 }), &mut packet);
         assert!(is_whole(&packet, 5) && head(&packet).is_none(), "data without a body");
     }
 

@@ -1,5 +1,8 @@
 //! How long an answer takes: the estimate behind the retransmit timer.
 
+/// An answer that takes longer tells no more than that.
+const LONGEST_US: u32 = 1 << 28;
+
 /// Smoothed round trip and its deviation, in microseconds (RFC 6298).
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
@@ -14,6 +17,7 @@ impl Rtt {
 
     /// A packet that was sent once was acknowledged after this time.
     pub(super) const fn sample(&mut self, us: u32) {
+        let us = if us < LONGEST_US { us } else { LONGEST_US };
         if self.smooth == 0 {
             self.smooth = us;
             self.deviation = us / 2;
@@ -23,12 +27,9 @@ impl Rtt {
         }
     }
 
-    /// Wait at least this long for an acknowledgement; `None` while nothing is known.
-    pub(super) const fn timeout(&self) -> Option<u32> {
-        match self.smooth {
-            0 => None,
-            smooth => Some(smooth.saturating_add(self.deviation.saturating_mul(4))),
-        }
+    /// How long to wait for an acknowledgement: `least` at the least, and so much more while nothing is known.
+    pub(super) fn timeout(&self, least: u32, unknown: u32) -> u32 {
+        if self.smooth == 0 { least + unknown } else { least.max(self.smooth + self.deviation * 4) }
     }
 }
 
@@ -39,19 +40,19 @@ mod tests {
     #[test]
     fn a_steady_line_is_waited_for_little_longer_than_it_takes() {
         let mut rtt = Rtt::NEW;
-        assert_eq!(rtt.timeout(), None);
+        assert_eq!(rtt.timeout(7, 5), 12);
         rtt.sample(20_000);
-        assert_eq!(rtt.timeout(), Some(60_000));
+        assert_eq!((rtt.timeout(7, 5), rtt.timeout(70_000, 5)), (60_000, 70_000));
         for _ in 0..100 {
             rtt.sample(20_000);
         }
-        assert!((20_000..21_000).contains(&rtt.timeout().unwrap()));
+        assert!((20_000..21_000).contains(&rtt.timeout(0, 0)));
         for _ in 0..40 {
             rtt.sample(200_000);
         }
-        assert!((190_000..900_000).contains(&rtt.timeout().unwrap()), "and it follows");
+        assert!((190_000..900_000).contains(&rtt.timeout(0, 0)), "and it follows");
         rtt.sample(u32::MAX);
         rtt.sample(u32::MAX);
-        assert_eq!(rtt.timeout(), Some(u32::MAX), "without an overflow");
+        assert!(rtt.timeout(0, 0) > 100_000_000, "without an overflow");
     }
 }

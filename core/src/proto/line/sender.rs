@@ -1,196 +1,208 @@
 //! The sending half of a session: go-back-N over a ring of packets.
 //!
 //! ```text
-//! first          sent       high    queued        all counted from `first`, in packets
+//! base          next       high       end        numbers of packets, from the session's beginning
 //!   | acknowledged? | again? | new   | open: takes records
+//!
+//! slot = length in two bytes, packet       `tx` has one for each packet of the window
 //! ```
 
-use super::packet::{ahead, behind};
+use super::LineConfig;
+use super::packet::{EMPTY_LEN, HEAD_LEN, ahead, behind};
 use super::rtt::Rtt;
-use super::{LineConfig, WINDOW_MAX};
-use crate::proto::{Fault, Instant};
+use crate::proto::time::Stamp;
 
-/// So often the oldest packet is sent again without any answer.
-const TRIES_MAX: u8 = 8;
 /// Waits do not double beyond this, or four times the shortest wait of a slow line.
 const WAIT_MAX_US: u32 = 1_000_000;
+/// While nothing is known of the line it may have so much more latency than it was said to have.
+const UNKNOWN_US: u32 = 100_000;
+/// What stands before the packet in its slot: how long its body is.
+const LEN_LEN: usize = 2;
+
+/// How long a slot is.
+pub(super) const fn slot_len(config: &LineConfig) -> usize {
+    LEN_LEN + EMPTY_LEN + config.packet as usize
+}
 
 /// A packet that is to be sent now.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub(super) struct Pick {
-    pub(super) slot: u8,
     pub(super) sequence: u32,
-    pub(super) len: u16,
-    again: bool,
+    /// It was sent before.
+    pub(super) again: bool,
+    /// Where it begins in `tx`, and how long its body is.
+    pub(super) from: usize,
+    pub(super) len: usize,
 }
 
-/// Keeps what has not been acknowledged: accounts here, bytes with the caller.
+/// Keeps what has not been acknowledged: accounts here, bytes with the caller. All of it is zero before
+/// [`Sender::restart`], so that a board sets it with one call.
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+#[repr(C)]
 pub(super) struct Sender {
-    /// Longest body that both sides take.
-    packet: u16,
-    window: u8,
-    give_up_ms: u32,
-    wait_min_us: u32,
-    /// Number of the first packet, and its slot.
-    sequence: u32,
+    /// Slot of the first packet.
     first: u8,
-    sent: u8,
-    high: u8,
-    queued: u8,
-    open: u16,
-    lens: [u16; WINDOW_MAX as usize],
-
     /// After a timeout only the first packet is sent, until something is heard of it.
     probing: bool,
-    tries: u8,
-    timer: Instant,
+    /// The round trip of one is being measured.
+    is_timed: bool,
+    /// Longest body that both sides take.
+    packet: u16,
+    /// Bytes of the body that takes records.
+    open: u16,
+    base: u32,
+    next: u32,
+    high: u32,
+    end: u32,
+    /// How long an acknowledgement is waited for now, and until when, as long as packets are under way.
+    wait_us: u32,
+    timer: Stamp,
     /// When the oldest packet was sent first, or the one before it acknowledged.
-    progress: Instant,
-    /// The packet whose round trip is measured, counted from `first`.
-    timed: Option<u8>,
-    timed_at: Instant,
+    progress: Stamp,
+    /// The packet whose round trip is measured, and when it was sent.
+    timed: u32,
+    timed_at: Stamp,
     rtt: Rtt,
 }
 
 impl Sender {
-    pub(super) const fn new(config: &LineConfig, packet: u16) -> Self {
-        Self {
-            packet,
-            window: match config.window {
-                0 => 1,
-                WINDOW_MAX.. => WINDOW_MAX,
-                window => window,
-            },
-            give_up_ms: config.dead_ms,
-            wait_min_us: config.wait_us,
-            sequence: 0,
-            first: 0,
-            sent: 0,
-            high: 0,
-            queued: 0,
-            open: 0,
-            lens: [0; WINDOW_MAX as usize],
-            probing: false,
-            tries: 0,
-            timer: Instant::NEVER,
-            progress: Instant::ZERO,
-            timed: None,
-            timed_at: Instant::ZERO,
-            rtt: Rtt::NEW,
+    pub(super) const ZERO: Self = Self {
+        first: 0,
+        probing: false,
+        is_timed: false,
+        packet: 0,
+        open: 0,
+        base: 0,
+        next: 0,
+        high: 0,
+        end: 0,
+        wait_us: 0,
+        timer: Stamp::ZERO,
+        progress: Stamp::ZERO,
+        timed: 0,
+        timed_at: Stamp::ZERO,
+        rtt: Rtt::NEW,
+    };
+
+    /// The session begins, and so long is the longest body that both sides take.
+    pub(super) const fn restart(&mut self, config: &LineConfig, packet: u16) {
+        self.packet = packet;
+        self.wait_us = config.wait_us + UNKNOWN_US;
+    }
+
+    /// Packets that are open, or wait to be acknowledged.
+    const fn used(&self) -> u32 {
+        self.end.wrapping_sub(self.base)
+    }
+
+    /// Packets that are to be acknowledged.
+    const fn under_way(&self) -> u32 {
+        self.high.wrapping_sub(self.base)
+    }
+
+    /// Length of the longest record that [`Sender::record`] would take.
+    pub(super) const fn room(&self, config: &LineConfig) -> usize {
+        let free = config.window as u32 - self.used();
+        match free {
+            0 => 0,
+            1 => (self.packet - self.open) as usize,
+            _ => self.packet as usize,
         }
     }
 
-    /// Length of the longest record that [`Sender::begin`] would take.
-    pub(super) const fn room(&self) -> usize {
-        if self.queued + 1 < self.window || self.queued < self.window && self.open == 0 {
-            self.packet as usize
-        } else if self.queued < self.window {
-            (self.packet - self.open) as usize
-        } else {
-            0
-        }
-    }
-
-    /// Finds a packet with room for a record: whether there is one. It may be one whose bytes
+    /// Where in `tx` a record goes that is so long, if there is room for it. It may be in a packet whose bytes
     /// are just being written once more although they have been acknowledged. They are spoilt
     /// then, which its checksum tells; nobody waits for them.
-    pub(super) fn begin(&mut self, len: usize) -> bool {
-        let fits = len <= self.room();
-        if fits && usize::from(self.open) + len > usize::from(self.packet) {
-            self.close();
-        }
-        fits
-    }
-
-    /// Puts bytes of a record into the packet that [`Sender::begin`] has found.
-    pub(super) fn put(&mut self, bytes: &[u8], tx: &mut [u8], stride: usize) {
-        let from = usize::from(self.slot(self.queued)) * stride + usize::from(self.open);
-        if let Some(room) = tx.get_mut(from..from + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.open += bytes.len() as u16;
-        }
-    }
-
-    /// The packet that is to be sent now, if there is one.
-    pub(super) fn pick(&mut self, now: Instant) -> Option<Pick> {
-        if self.probing && self.sent > 0 {
+    pub(super) fn record(&mut self, config: &LineConfig, len: usize, tx: &mut [u8]) -> Option<usize> {
+        if len > self.room(config) {
             return None;
         }
-        if self.sent == self.queued {
-            if self.open == 0 {
-                return None;
-            }
+        if usize::from(self.open) + len > usize::from(self.packet) {
             self.close();
         }
-        if self.high == 0 {
+        let slot = self.slot(config, self.end);
+        let at = slot + LEN_LEN + HEAD_LEN + usize::from(self.open);
+        self.open += len as u16;
+        if let Some(first) = tx.get_mut(slot..).and_then(<[u8]>::first_chunk_mut) {
+            *first = self.open.to_le_bytes();
+        }
+        Some(at)
+    }
+
+    /// The packet that is to be sent now, if there is one, and nothing more `urgent`.
+    pub(super) fn pick(&mut self, config: &LineConfig, tx: &[u8], now: Stamp, urgent: bool) -> Option<Pick> {
+        if urgent || !self.has_packet() {
+            return None;
+        }
+        if self.next == self.end {
+            self.close();
+        }
+        if self.under_way() == 0 {
             self.progress = now;
         }
-        let (offset, slot) = (self.sent, self.slot(self.sent));
-        self.sent += 1;
-        let again = self.sent <= self.high;
-        self.high = self.high.max(self.sent);
-        self.timer = Instant::NEVER;
-        let sequence = self.sequence.wrapping_add(u32::from(offset));
-        Some(Pick { slot, sequence, len: self.lens[usize::from(slot)], again })
+        let sequence = self.next;
+        let again = sequence != self.high;
+        self.next = sequence.wrapping_add(1);
+        if !again {
+            self.high = self.next;
+        }
+        let from = self.slot(config, sequence);
+        let len = tx.get(from..).and_then(|slot| slot.first_chunk()).copied().unwrap_or_default();
+        Some(Pick { sequence, again, from: from + LEN_LEN, len: u16::from_le_bytes(len).into() })
     }
 
-    /// The packet has been written to its end: whether it was one of those sent before.
-    pub(super) fn written(&mut self, pick: Pick, now: Instant) -> bool {
-        if !pick.again && self.timed.is_none() && self.sent == self.high && self.high > 0 {
-            self.timed = Some(self.high - 1);
+    /// The packet before [`next`](Self::next) has been written to its end; `again` if it was one of those sent before.
+    pub(super) fn written(&mut self, again: bool, now: Stamp) {
+        if self.under_way() == 0 {
+            return;
+        }
+        if !again && !self.is_timed && self.next == self.high {
+            self.is_timed = true;
+            self.timed = self.high;
             self.timed_at = now;
         }
-        if self.high > 0 {
-            self.timer = now.plus_micros(self.wait_us());
-        }
-        pick.again
+        self.timer = now.plus_micros(self.wait_us);
     }
 
-    /// Which packet the peer expects whose number ends in these four bits; `None` if it has
-    /// not been sent. An acknowledgement never falls back, for the line keeps the order.
-    pub(super) fn number(&self, bits: u8) -> Option<u32> {
-        let ahead = ahead(bits, self.sequence);
-        (ahead <= u32::from(self.high)).then(|| self.sequence.wrapping_add(ahead))
+    /// Which packet the peer expects whose number ends in these four bits; `None` if it has not been sent. An
+    /// acknowledgement never falls back, for the line keeps the order.
+    pub(super) const fn number(&self, bits: u8) -> Option<u32> {
+        let ahead = ahead(bits, self.base);
+        if ahead <= self.under_way() { Some(self.base.wrapping_add(ahead)) } else { None }
     }
 
     /// Which packet of ours it is, sent lately, whose number ends in these four bits.
     pub(super) fn sent_number(&self, bits: u8) -> u32 {
-        let end = self.sequence.wrapping_add(u32::from(self.high)).wrapping_sub(1);
-        end.wrapping_sub(behind(bits, end))
+        let last = self.high.wrapping_sub(1);
+        last.wrapping_sub(behind(bits, last))
     }
 
     /// The peer expects this packet next: all before have come.
-    pub(super) fn on_ack(&mut self, ack: u32, now: Instant) {
-        let n = ack.wrapping_sub(self.sequence).min(u32::from(self.high)) as u8;
-        if n == 0 {
+    pub(super) fn on_ack(&mut self, config: &LineConfig, ack: u32, now: Stamp) {
+        if ack == self.base {
             return;
         }
         // Only what was sent once tells how long its answer took.
-        if let Some(timed) = self.timed {
-            if timed < n {
-                self.rtt.sample(now.micros_since(self.timed_at));
-            }
-            self.timed = timed.checked_sub(n);
+        if self.is_timed && ack.wrapping_sub(self.timed) < 16 {
+            self.is_timed = false;
+            self.rtt.sample(now.micros_since(self.timed_at));
         }
-        self.first = self.slot(n);
-        self.sequence = ack;
-        self.high -= n;
-        self.queued -= n;
-        self.sent = self.sent.saturating_sub(n);
+        self.first = self.place(config, ack);
+        if self.next.wrapping_sub(self.base) < ack.wrapping_sub(self.base) {
+            self.next = ack;
+        }
+        self.base = ack;
         self.probing = false;
-        self.tries = 0;
         self.progress = now;
-        self.timer = if self.high > 0 { now.plus_micros(self.wait_us()) } else { Instant::NEVER };
+        self.wait_us = self.rtt.timeout(config.wait_us, UNKNOWN_US).min(wait_max_us(config));
+        self.timer = now.plus_micros(self.wait_us);
     }
 
     /// The peer misses what it expects: everything from there is sent again, unless that has
-    /// just begun. Whether it is.
-    pub(super) fn on_nak(&mut self, ack: u32, busy: Option<u8>, now: Instant) -> bool {
-        self.on_ack(ack, now);
-        let back = self.high > 0 && (self.sent != 1 || busy != Some(self.first));
+    /// just begun, with the packet that is being `written`. Whether it is.
+    pub(super) fn on_nak(&mut self, written: Option<u32>) -> bool {
+        let back = self.under_way() > 0 && written != Some(self.base);
         if back {
             self.go_back();
             self.probing = false;
@@ -198,97 +210,109 @@ impl Sender {
         back
     }
 
-    /// Time has passed.
-    pub(super) fn tick(&mut self, now: Instant, writing: bool) -> Result<(), Fault> {
-        if self.high > 0 && self.give_up_at() <= now {
-            return Err(Fault::Unacknowledged);
+    /// Time has passed: whether the line is lost.
+    pub(super) fn tick(&mut self, config: &LineConfig, now: Stamp, writing: bool) -> bool {
+        if self.under_way() == 0 {
+            return false;
         }
-        if self.timer <= now && !writing {
-            self.tries += 1;
-            if self.tries > TRIES_MAX {
-                return Err(Fault::Unacknowledged);
-            }
+        if self.timer.is_over(now) && !writing {
+            self.wait_us = (self.wait_us * 2).min(wait_max_us(config));
             self.go_back();
             self.probing = true;
+            self.timer = now.plus_micros(self.wait_us);
         }
-        Ok(())
+        self.give_up_at(config).is_over(now)
     }
 
-    pub(super) fn deadline(&self) -> Instant {
-        if self.high == 0 { Instant::NEVER } else { self.timer.min(self.give_up_at()) }
+    /// When something is to be done.
+    pub(super) fn deadline(&self, config: &LineConfig, writing: bool) -> Option<Stamp> {
+        if self.under_way() == 0 {
+            return None;
+        }
+        let give_up = self.give_up_at(config);
+        Some(if writing { give_up } else { self.timer.min(give_up) })
     }
 
     /// Whether everything has been acknowledged.
     pub(super) const fn is_idle(&self) -> bool {
-        self.queued == 0 && self.open == 0
+        self.end == self.base && self.open == 0
     }
 
     /// Whether [`Sender::pick`] has something.
     pub(super) const fn has_packet(&self) -> bool {
-        let more = self.sent < self.queued || self.open > 0;
-        more && !(self.probing && self.sent > 0)
+        let more = self.next != self.end || self.open > 0;
+        more && !(self.probing && self.next != self.base)
     }
 
     fn go_back(&mut self) {
-        self.sent = 0;
-        self.timed = None;
-        self.timer = Instant::NEVER;
+        self.next = self.base;
+        self.is_timed = false;
     }
 
-    fn close(&mut self) {
-        self.lens[usize::from(self.slot(self.queued))] = core::mem::take(&mut self.open);
-        self.queued += 1;
+    const fn close(&mut self) {
+        self.open = 0;
+        self.end = self.end.wrapping_add(1);
     }
 
-    fn slot(&self, offset: u8) -> u8 {
-        (self.first + offset) % self.window
+    /// Where the slot of a packet is in `tx`.
+    const fn slot(&self, config: &LineConfig, sequence: u32) -> usize {
+        self.place(config, sequence) as usize * slot_len(config)
     }
 
-    fn give_up_at(&self) -> Instant {
-        self.progress.plus_millis(self.give_up_ms)
+    /// Which slot it is.
+    const fn place(&self, config: &LineConfig, sequence: u32) -> u8 {
+        let at = self.first + sequence.wrapping_sub(self.base) as u8;
+        if at >= config.window { at - config.window } else { at }
     }
 
-    /// How long to wait for an acknowledgement.
-    fn wait_us(&self) -> u32 {
-        // Nothing known yet: the line may have latency of its own.
-        let least = self.wait_min_us;
-        let wait = self.rtt.timeout().unwrap_or_else(|| least.saturating_add(100_000)).max(least);
-        let most = WAIT_MAX_US.max(least.saturating_mul(4));
-        wait.saturating_mul(1 << self.tries.min(8)).min(most)
+    const fn give_up_at(&self, config: &LineConfig) -> Stamp {
+        self.progress.plus_millis(config.dead_ms)
     }
+}
+
+fn wait_max_us(config: &LineConfig) -> u32 {
+    WAIT_MAX_US.max(config.wait_us * 4)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sender(dead_ms: u32) -> Sender {
-        let config = LineConfig { packet: 64, window: 4, wait_us: 50_000, dead_ms };
-        let mut sender = Sender::new(&config, 64);
-        let mut tx = [0; 256];
+    const LINE: LineConfig = LineConfig { packet: 64, window: 4, wait_us: 50_000, dead_ms: 2000 };
+    const PATIENT: LineConfig = LineConfig { dead_ms: 600_000, ..LINE };
+
+    fn sender() -> Sender {
+        let mut sender = Sender::ZERO;
+        sender.restart(&LINE, 64);
+        let mut tx = [0; LINE.tx_len()];
         for _ in 0..3 {
-            assert!(sender.begin(40));
-            sender.put(&[1; 40], &mut tx, 64);
+            assert!(sender.record(&LINE, 40, &mut tx).is_some());
         }
         sender
     }
 
-    fn send(sender: &mut Sender, now: Instant) -> Option<Pick> {
-        let pick = sender.pick(now)?;
-        sender.written(pick, now);
+    fn pick(sender: &mut Sender, now: Stamp) -> Option<Pick> {
+        sender.pick(&LINE, &[40; LINE.tx_len()], now, false)
+    }
+
+    fn send(sender: &mut Sender, now: Stamp) -> Option<Pick> {
+        let pick = pick(sender, now)?;
+        sender.written(pick.again, now);
         Some(pick)
     }
 
+    const START: Stamp = Stamp::ZERO.plus_millis(1);
+
     #[test]
-    fn what_is_never_acknowledged_is_sent_eight_times_again_one_packet_at_a_time() {
-        let mut sender = sender(3_600_000);
-        let mut now = Instant::from_millis(1);
+    fn what_is_never_acknowledged_is_sent_again_one_packet_at_a_time_until_the_line_is_lost() {
+        let mut sender = sender();
+        let mut now = START;
         let first: u32 = core::iter::from_fn(|| send(&mut sender, now)).map(|pick| pick.sequence).sum();
         assert_eq!(first, 1 + 2);
         let mut again = 0;
         loop {
-            now = sender.deadline();
-            if sender.tick(now, false).is_err() {
+            now = sender.deadline(&LINE, false).unwrap();
+            if sender.tick(&LINE, now, false) {
                 break;
             }
             let pick = send(&mut sender, now).expect("the oldest");
@@ -296,52 +320,53 @@ mod tests {
             assert!(send(&mut sender, now).is_none(), "until it is heard of");
             again += 1;
         }
-        assert_eq!(again, 8);
+        assert_eq!((again, now), (3, START.plus_millis(LINE.dead_ms)), "after 150, 300, 600 ms");
     }
 
     #[test]
     fn without_progress_for_the_dead_time_the_line_is_lost_even_if_nothing_is_written() {
-        let mut sender = sender(2000);
-        let start = Instant::from_millis(1000);
-        assert!(sender.pick(start).is_some(), "it never leaves");
-        assert_eq!(sender.tick(Instant::from_millis(2999), true), Ok(()));
-        assert_eq!(sender.deadline(), Instant::from_millis(3000));
-        assert_eq!(sender.tick(sender.deadline(), true), Err(Fault::Unacknowledged));
+        let mut sender = sender();
+        let at = |millis| Stamp::ZERO.plus_millis(millis);
+        assert!(pick(&mut sender, at(1000)).is_some(), "it never leaves");
+        assert!(!sender.tick(&LINE, at(2999), true));
+        assert_eq!(sender.deadline(&LINE, true), Some(at(3000)));
+        assert!(sender.tick(&LINE, at(3000), true));
     }
 
     #[test]
     fn waits_double_and_only_what_was_sent_once_tells_how_long_they_should_be() {
-        let mut sender = sender(3_600_000);
-        let start = Instant::from_millis(1);
-        send(&mut sender, start);
-        let unknown = sender.deadline().micros_since(start);
+        let mut sender = sender();
+        let wait = |sender: &Sender| sender.deadline(&PATIENT, false).unwrap().micros_since(START);
+        send(&mut sender, START);
+        let unknown = wait(&sender);
         assert_eq!(unknown, 150_000);
-        sender.tick(sender.deadline(), false).unwrap();
-        send(&mut sender, start);
-        assert_eq!(sender.deadline().micros_since(start), 2 * unknown);
+        assert!(!sender.tick(&PATIENT, sender.deadline(&PATIENT, false).unwrap(), false));
+        send(&mut sender, START);
+        assert_eq!(wait(&sender), 2 * unknown);
         // The answer to which of the two? It tells nothing.
-        sender.on_ack(1, Instant::from_millis(2));
-        assert_eq!(sender.rtt.timeout(), None);
-        send(&mut sender, start);
-        assert_eq!(sender.deadline().micros_since(start), unknown, "and the waits are short again");
-        sender.on_ack(2, Instant::from_millis(41));
-        assert_eq!(sender.rtt.timeout(), Some(120_000));
+        sender.on_ack(&LINE, 1, START.plus_millis(1));
+        assert_eq!(sender.rtt.timeout(1, 5), 6, "nothing is known");
+        send(&mut sender, START);
+        assert_eq!(wait(&sender), unknown, "and the waits are short again");
+        sender.on_ack(&LINE, 2, START.plus_millis(40));
+        assert_eq!(sender.rtt.timeout(1, 5), 120_000);
     }
 
     #[test]
     fn a_nak_sends_again_all_from_there_unless_that_has_just_begun() {
-        let mut sender = sender(2000);
-        let now = Instant::from_millis(1);
+        let mut sender = sender();
+        let now = START;
         while send(&mut sender, now).is_some() {}
-        assert!(sender.on_nak(1, None, now));
-        let pick = sender.pick(now).unwrap();
+        sender.on_ack(&LINE, 1, now);
+        assert!(sender.on_nak(None));
+        let pick = pick(&mut sender, now).unwrap();
         assert_eq!((pick.sequence, pick.again), (1, true));
-        assert!(!sender.on_nak(1, Some(pick.slot), now), "it is on its way");
-        sender.written(pick, now);
+        assert!(!sender.on_nak(Some(pick.sequence)), "it is on its way");
+        sender.written(pick.again, now);
         assert_eq!(send(&mut sender, now).unwrap().sequence, 2);
         assert!(send(&mut sender, now).is_none());
         assert_eq!(sender.number(1 + 3), None, "that was never sent");
-        sender.on_ack(sender.number(3).unwrap(), now);
-        assert!(sender.is_idle() && sender.deadline() == Instant::NEVER);
+        sender.on_ack(&LINE, sender.number(3).unwrap(), now);
+        assert!(sender.is_idle() && sender.deadline(&LINE, false).is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! Where a link writes to: the records gather in packets.
 
 use super::Line;
+use super::arq::HELLO_AT;
 use crate::proto::Sink;
 
 /// Takes records for a [`Line`]; see [`Line::sink`].
@@ -8,60 +9,61 @@ use crate::proto::Sink;
 pub struct LineSink<'l> {
     pub(super) line: &'l mut Line,
     pub(super) tx: &'l mut [u8],
-    /// Bytes still to come of a hello, or of one that is not needed any more.
-    pub(super) hello: Hello,
+    pub(super) record: Record,
 }
 
 /// What becomes of the bytes that are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hello {
-    /// They are a record of the session.
-    Not,
+pub(super) enum Record {
+    /// They go there in the buffer for packets.
+    At(usize),
     /// They are a hello of this length, and so many have come.
-    Part(usize, usize),
+    Hello(usize, usize),
     /// They are a hello that nobody waits for.
     Vain,
 }
 
 impl Sink for LineSink<'_> {
     fn room(&self) -> usize {
-        if self.line.bring_up.confirmed { self.line.sender.room() } else { 0 }
+        self.line.arq.room()
     }
 
     fn begin(&mut self, len: usize) -> bool {
-        self.hello = Hello::Not;
-        // A hello that is still being written is spoilt by this, when nobody needs it any more.
-        self.line.bring_up.confirmed && self.line.sender.begin(len)
+        let at = self.line.arq.record(len, self.tx);
+        self.record = at.map_or(Record::Vain, Record::At);
+        at.is_some()
     }
 
     fn begin_hello(&mut self, len: usize) -> bool {
-        if self.line.bring_up.confirmed {
-            self.hello = Hello::Vain;
+        if self.line.arq.is_confirmed() {
+            self.record = Record::Vain;
             return true;
         }
         // One that is being sent keeps its bytes.
-        if self.line.writing.is_some() || len > self.tx.len() {
+        if self.line.arq.is_writing_hello() || HELLO_AT + len > self.tx.len() {
             return false;
         }
-        self.hello = Hello::Part(len, 0);
+        self.record = Record::Hello(len, 0);
         true
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        match self.hello {
-            Hello::Not => {
-                let stride = usize::from(self.line.config.packet);
-                self.line.sender.put(bytes, self.tx, stride);
+        match self.record {
+            Record::At(at) => {
+                if let Some(room) = self.tx.get_mut(at..at + bytes.len()) {
+                    room.copy_from_slice(bytes);
+                }
+                self.record = Record::At(at + bytes.len());
             }
-            Hello::Part(len, have) => {
+            Record::Hello(len, have) => {
                 let n = bytes.len().min(len - have);
-                self.tx[have..have + n].copy_from_slice(&bytes[..n]);
-                self.hello = Hello::Part(len, have + n);
+                self.tx[HELLO_AT + have..HELLO_AT + have + n].copy_from_slice(&bytes[..n]);
+                self.record = Record::Hello(len, have + n);
                 if have + n == len {
-                    self.line.say_hello(&self.tx[..len]);
+                    self.line.say_hello(&self.tx[HELLO_AT..HELLO_AT + len]);
                 }
             }
-            Hello::Vain => {}
+            Record::Vain => {}
         }
     }
 }

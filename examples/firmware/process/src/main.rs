@@ -5,8 +5,11 @@ use std::io::{Read, Write};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
 
-use netchan::board::Memory;
-use netchan::proto::{CounterNonce, Identity, Instant, Name};
+use netchan::board::{Identity, Memory};
+use netchan::proto::{CounterNonce, Instant, Name};
+
+const NAME: Name = Name::literal("process");
+const UID: u64 = 0x7072_6f63;
 use netchan_firmware_app::{App, CONFIG, NODE};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,10 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = || Instant::from_micros(clock.elapsed().as_micros() as u64);
     // Another number at each start, as the time is.
     let start = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
-    let identity = Identity { name: Name::new("process")?, uid: 0x7072_6f63, boot: start };
-    let mut nonces = CounterNonce::new(identity.uid, start as u32);
-    let mut memory = Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG);
-    let mut line = NODE.line(&mut memory, identity, &mut nonces, now());
+    let mut nonces = CounterNonce::new(UID, start as u32);
+    let identity = Identity { name: &NAME, uid: UID, boot: start, nonces: &mut nonces };
+    let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+    let mut line = NODE.line(&mut memory, identity);
     let mut app = App::new()?;
     let mut output = std::io::stdout().lock();
     loop {

@@ -5,24 +5,22 @@
 mod clock;
 mod uart;
 
-use netchan::board::Memory;
-use netchan::proto::{CounterNonce, Identity, Instant, Name};
+use netchan::board::{Identity, Memory};
+use netchan::proto::{CounterNonce, Instant, Name};
 use netchan_firmware_app::{App, CONFIG, NODE};
 
-const NAME: Name = match Name::new("riscv32") {
-    Ok(name) => name,
-    Err(_) => panic!("not a node's name"),
-};
+const NAME: Name = Name::literal("riscv32");
+const UID: u64 = 0x7276_3332;
 
 #[riscv_rt::entry]
 fn main() -> ! {
     clock::start();
     uart::start();
     let start = clock::start_number();
-    let identity = Identity { name: NAME, uid: 0x7276_3332, boot: u64::from(start) };
-    let mut nonces = CounterNonce::new(identity.uid, start);
-    let mut memory = Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG);
-    let mut line = NODE.line(&mut memory, identity, &mut nonces, now());
+    let mut nonces = CounterNonce::new(UID, start);
+    let identity = Identity { name: &NAME, uid: UID, boot: u64::from(start), nonces: &mut nonces };
+    let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+    let mut line = NODE.line(&mut memory, identity);
     let Ok(mut app) = App::new() else { loop {} };
     loop {
         let mut bytes = [0; 32];

@@ -7,8 +7,8 @@
 #[cfg(target_arch = "arm")]
 use cortex_m as _;
 use netchan::Message;
-use netchan::board::{Config, Duplex, Latest, Memory, Node, Receiver, Server};
-use netchan::proto::{CounterNonce, Identity, Instant, LineConfig, Name};
+use netchan::board::{Config, Duplex, Identity, Latest, Memory, Node, Receiver, Server};
+use netchan::proto::{CounterNonce, Instant, LineConfig, Name};
 #[cfg(target_arch = "riscv32")]
 use riscv as _;
 use serde::{Deserialize, Serialize};
@@ -38,10 +38,7 @@ const CONFIG: Config = {
 
 static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
 
-const NAME: Name = match Name::new("size") {
-    Ok(name) => name,
-    Err(_) => panic!("not a node's name"),
-};
+const NAME: Name = Name::literal("size");
 
 #[cfg(target_arch = "arm")]
 const UART: usize = 0x4000_c000;
@@ -65,10 +62,10 @@ fn now() -> Instant {
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn main() -> ! {
-    let identity = Identity { name: NAME, uid: 1, boot: u64::from(read(0x20)) };
     let mut nonces = CounterNonce::new(1, read(0x20));
-    let mut memory = Memory::<{ CONFIG.circuits() }, { CONFIG.line_bytes() }>::new(&CONFIG);
-    let mut line = NODE.line(&mut memory, identity, &mut nonces, now());
+    let identity = Identity { name: &NAME, uid: 1, boot: u64::from(read(0x20)), nonces: &mut nonces };
+    let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+    let mut line = NODE.line(&mut memory, identity);
 
     let Ok(mut echo) = NODE.export::<Duplex<Ping, Ping>>("echo") else { loop {} };
     #[cfg(feature = "second")]

@@ -93,6 +93,65 @@ fn get_long(bytes: &[u8]) -> Result<(u32, usize), VarintError> {
     Err(VarintError::Truncated)
 }
 
+/// Bytes that are read from their start, for boards: what cannot be read is 0 or empty, and remembered, so that one
+/// question at the end is enough.
+#[cfg(any(feature = "board", not(feature = "alloc")))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor<'a> {
+    pub(crate) rest: &'a [u8],
+    pub(crate) is_broken: bool,
+}
+
+#[cfg(any(feature = "board", not(feature = "alloc")))]
+impl<'a> Cursor<'a> {
+    pub(crate) const fn new(rest: &'a [u8]) -> Self {
+        Self { rest, is_broken: false }
+    }
+
+    /// A number; one that is not canonical is broken.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(crate) fn number(&mut self) -> u32 {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = self.byte();
+            let is_padded = byte == 0 && shift > 0;
+            self.is_broken |= is_padded || shift == 28 && byte > 0x0f;
+            value |= u32::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 || shift > 28 {
+                return value;
+            }
+        }
+    }
+
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(crate) fn byte(&mut self) -> u8 {
+        if let Some((&byte, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return byte;
+        }
+        self.is_broken = true;
+        0
+    }
+
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(crate) fn bytes(&mut self, len: usize) -> &'a [u8] {
+        if let Some((bytes, rest)) = self.rest.split_at_checked(len) {
+            self.rest = rest;
+            return bytes;
+        }
+        self.is_broken = true;
+        &[]
+    }
+
+    /// Bytes with their length before them, in one byte.
+    #[cfg(feature = "board")]
+    pub(crate) fn text(&mut self) -> &'a [u8] {
+        let len = self.byte();
+        self.bytes(len.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +169,24 @@ mod tests {
             assert_eq!((&packed.to_le_bytes()[..n], packed >> (8 * n)), (&out[..end], 0));
             for cut in 0..end {
                 assert_eq!(get(&out[..cut]), Err(VarintError::Truncated), "{value} cut at {cut}");
+            }
+        }
+    }
+
+    #[cfg(feature = "board")]
+    #[test]
+    fn a_board_reads_numbers_as_a_host_does() {
+        let mut bytes = [0; 6];
+        for pattern in 0..4_u32.pow(6) {
+            for (at, byte) in bytes.iter_mut().enumerate() {
+                *byte = [0, 0x80, 0x7f, 0x8f][(pattern >> (2 * at) & 3) as usize];
+            }
+            bytes[4] = [0x0f, 0x10, bytes[4], bytes[4]][(pattern & 3) as usize];
+            for len in 0..=bytes.len() {
+                let mut cursor = Cursor::new(&bytes[..len]);
+                let value = cursor.number();
+                let read = (!cursor.is_broken).then(|| (value, len - cursor.rest.len()));
+                assert_eq!(read, get(&bytes[..len]).ok(), "{:x?}", &bytes[..len]);
             }
         }
     }

@@ -1,0 +1,127 @@
+//! Circuits that this side opens. A program without imports links nothing of it.
+
+use critical_section::with;
+
+use super::tell::put;
+use super::{Circuits, Heard};
+use crate::board::channel::{Channel, Phase, Shared, flag};
+use crate::board::ending::Ending;
+use crate::board::short::Short;
+use crate::proto::{CONTROL_ACCEPT, CONTROL_DEAD, CONTROL_DONE, CONTROL_OPEN, Reason, Total};
+
+/// How long the peer waits for an export that an import of ours names, in milliseconds.
+const WAIT_MS: u32 = 30_000;
+/// What the peer has refused is asked for again after this time, in milliseconds.
+const AGAIN_MS: u32 = 1000;
+
+/// What a node with imports can do besides.
+pub(in crate::board) struct Imports {
+    pub(super) tell: fn(&mut Circuits<'_>, &'static Shared, &mut Short),
+    pub(super) hear: fn(&Channel, &Heard) -> Result<(), Ending>,
+}
+
+impl Imports {
+    pub(in crate::board) const ALL: Self =
+        Self { tell: |circuits, channel, short| circuits.open(channel, short), hear: Channel::hear_opening };
+}
+
+impl Circuits<'_> {
+    pub(super) fn imports(&self) -> Option<&'static Imports> {
+        with(|cs| self.common.imports.borrow(cs).get())
+    }
+
+    /// Opens the circuit of an import, if it is to be.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn open(&mut self, channel: &'static Shared, head: &mut Short) {
+        let (is_wanted, refused, name, spec, window, index) = with(|cs| {
+            let it = channel.borrow(cs);
+            let wish = (it.is_wanted(), it.has(flag::AGAIN));
+            (
+                wish.0,
+                wish.1,
+                it.name.get().unwrap_or_default(),
+                it.spec.get(),
+                it.window(),
+                it.next_which.get(),
+            )
+        });
+        if refused {
+            self.open_at = self.arq.now.plus_millis(AGAIN_MS);
+            with(|cs| channel.borrow(cs).clear(flag::AGAIN));
+        }
+        let Some(spec) = spec.filter(|_| is_wanted && self.open_at.is_over(self.arq.now)) else { return };
+        if index >= self.link.circuits {
+            return;
+        }
+        let handle = index << 1 | (1 - self.link.parity);
+        head.circuit(handle, CONTROL_OPEN);
+        for number in [spec.flags.get().into(), WAIT_MS, window, spec.longest_in.into(), 0, name.len() as u32]
+        {
+            head.number(number);
+        }
+        let count = spec.offers.len();
+        let fixed = name.len() + 1 + count * 8 + 1;
+        let room = usize::from(self.link.packet).saturating_sub(head.len() + fixed + 2);
+        let type_name = spec.type_name.as_bytes();
+        let type_name = type_name.get(..type_name.len().min(room)).unwrap_or_default();
+        if let Some(mut room) = self.record(head, fixed + type_name.len()) {
+            put(&mut room, name.as_bytes());
+            put(&mut room, &[count as u8]);
+            for fingerprint in spec.offers {
+                put(&mut room, &fingerprint.to_le_bytes());
+            }
+            put(&mut room, &[type_name.len() as u8]);
+            put(&mut room, type_name);
+            with(|cs| channel.borrow(cs).opened(handle, window));
+        }
+    }
+}
+
+impl Channel {
+    /// Whether it is an import whose circuit is to be opened.
+    fn is_wanted(&self) -> bool {
+        let not = flag::OVER | flag::REFUSED | flag::DROPPED | flag::ENDING;
+        let is_closed = self.phase.get() == Phase::Idle && self.name.get().is_some();
+        // One that the peer has given up is over as soon as the program hears of it.
+        let is_over = self.has(flag::UNTOLD_OUT) && !self.is_of_session();
+        is_closed && self.has(flag::IMPORT) && !self.has(not) && !is_over && self.is_told()
+    }
+
+    /// We have opened its circuit.
+    fn opened(&self, handle: u8, window: u32) {
+        self.begin(handle);
+        self.promised.set(window);
+        self.values.set(0);
+        self.phase.set(Phase::Opening);
+    }
+
+    /// Takes a frame of a circuit that we have opened, or given up.
+    fn hear_opening(&self, frame: &Heard) -> Result<(), Ending> {
+        let [a, b, c] = frame.numbers;
+        match (self.phase.get(), frame.code) {
+            (Phase::Opening, CONTROL_ACCEPT) if b <= Total::MAX_DISTANCE => {
+                self.which.set(a as u8);
+                self.granted.set(b);
+                self.limit.set(c.min(u16::MAX.into()) as u16);
+                self.phase.set(Phase::Open);
+            }
+            (Phase::Opening, CONTROL_DEAD) => self.refuse(Ending::peer(Reason::new(a as u8))),
+            (Phase::Gone, CONTROL_DEAD | CONTROL_DONE) => self.idle(),
+            (Phase::Gone, _) => {}
+            _ => return Err(Ending::BROKEN),
+        }
+        Ok(())
+    }
+
+    /// The peer has refused what we have opened.
+    fn refuse(&self, end: Ending) {
+        self.phase.set(Phase::Answer);
+        // What may be otherwise in a moment is asked for again.
+        if matches!(end.reason(), Reason::NoName | Reason::NoResources | Reason::Busy) {
+            self.set(flag::AGAIN);
+        } else {
+            self.give_up(end);
+            self.set(flag::REFUSED);
+        }
+    }
+}
