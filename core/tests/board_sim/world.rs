@@ -1,0 +1,264 @@
+//! The line between the two, time, and what goes wrong.
+
+use std::collections::BTreeMap;
+
+use netchan::proto::Instant;
+use netchan::testing::{Faults, FaultyLine, Rng, Stage};
+
+use crate::board::Board;
+use crate::peer::Peer;
+
+/// A step takes a millisecond, in which so many bytes pass.
+const STEP_US: u64 = 1000;
+const STEP_BYTES: usize = 11;
+/// How long things go wrong, and how long they may then take to be right again.
+const CHAOS_MS: u64 = 8_000;
+const PATIENCE_MS: u64 = 15_000;
+
+/// What has happened.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) faults: u64,
+    pub(crate) sessions: u64,
+    pub(crate) to_peer: u64,
+    pub(crate) to_board: u64,
+    pub(crate) calls: u64,
+    pub(crate) accounts: u64,
+    pub(crate) refused: u64,
+    pub(crate) left: u64,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.faults += other.faults;
+        self.sessions += other.sessions;
+        self.to_peer += other.to_peer;
+        self.to_board += other.to_board;
+        self.calls += other.calls;
+        self.accounts += other.accounts;
+        self.refused += other.refused;
+        self.left += other.left;
+    }
+}
+
+/// What each side has taken, whatever it has told the other of it.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    board: BTreeMap<u32, u32>,
+    peer: BTreeMap<String, Vec<u32>>,
+}
+
+impl Ledger {
+    pub(crate) fn begin(&mut self, tag: u32) {
+        self.board.insert(tag, 0);
+    }
+
+    pub(crate) fn taken_by_board(&mut self, tag: u32) {
+        *self.board.get_mut(&tag).expect("somebody has sent it") += 1;
+    }
+
+    pub(crate) fn board_took(&self, tag: u32) -> u32 {
+        self.board[&tag]
+    }
+
+    pub(crate) fn peer_took(&mut self, name: &str, value: u32) {
+        self.peer.entry(name.to_owned()).or_default().push(value);
+    }
+
+    /// How many of the values from `low` to `high` the peer has taken.
+    pub(crate) fn taken_by_peer(&self, name: &str, low: u32, high: u32) -> u32 {
+        let taken = self.peer.get(name).map_or(&[][..], Vec::as_slice);
+        taken.iter().filter(|value| (low..high).contains(value)).count() as u32
+    }
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    board: Board,
+    peer: Peer,
+    line: FaultyLine,
+    now: u64,
+    boots: u64,
+    drivers: u64,
+    ledger: Ledger,
+    report: Report,
+    was_up: bool,
+    /// The programs do something once in so many turns.
+    busy: usize,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let faults = faults(&mut rng);
+        let mut line = FaultyLine::new(faults, rng.next());
+        for wire in &mut line.wires {
+            (wire.byte_ns, wire.latency_us) = (86_805, [100, 2000, 5000][rng.below(3)]);
+        }
+        let busy = 1 + rng.below(12);
+        let mut world = Self {
+            rng,
+            board: Board::boot(1, 0),
+            peer: Peer::new(),
+            line,
+            now: 1000,
+            boots: 1,
+            drivers: 0,
+            ledger: Ledger::default(),
+            report: Report::default(),
+            was_up: false,
+            busy,
+        };
+        world.peer.start(world.time());
+        world
+    }
+
+    fn time(&self) -> Instant {
+        Instant::from_micros(self.now)
+    }
+
+    pub(crate) fn run(mut self) -> Report {
+        let restarts = self.rng.below(5000) + 400;
+        for _ in 0..CHAOS_MS {
+            self.step();
+            if self.rng.one_in(restarts) {
+                self.restart();
+            }
+        }
+        self.report.faults = self.line.wires.iter().map(|wire| wire.count).sum();
+        self.heal();
+        self.report
+    }
+
+    fn step(&mut self) {
+        self.now += STEP_US;
+        let now = self.time();
+        let (rng, ledger, report) = (&mut self.rng, &mut self.ledger, &mut self.report);
+        self.board.turn(rng, ledger, report, self.busy);
+        self.peer.turn(rng, ledger, report, self.busy);
+        self.peer.node.tick(now);
+        let to_peer = self.line.wires[0].pull(now);
+        self.peer.node.receive(&to_peer);
+        if self.peer.fault().is_some() {
+            self.peer.check_accounts(&self.ledger);
+            self.report.refused += count_refused(&self.peer);
+            self.peer.relink(now);
+        }
+        self.peer.node.pump();
+        let bytes = self.peer.node.port.transmit_some(STEP_BYTES);
+        self.line.wires[1].push(now, &bytes);
+
+        let to_board = self.line.wires[1].pull(now);
+        let driver = self.board.driver.as_mut().expect("there is always one");
+        driver.feed(&to_board, now);
+        let mut out = [0; STEP_BYTES];
+        let n = driver.drain(&mut out, now);
+        self.line.wires[0].push(now, &out[..n]);
+        assert!(
+            driver.ended().is_none_or(|dead| dead.reason != netchan::proto::Reason::Protocol),
+            "the host has broken the protocol"
+        );
+        let is_up = driver.is_up();
+        self.report.sessions += u64::from(is_up && !self.was_up);
+        self.was_up = is_up;
+    }
+
+    /// Somebody starts anew.
+    fn restart(&mut self) {
+        let now = self.time();
+        match self.rng.below(5) {
+            0 => {
+                self.peer.check_accounts(&self.ledger);
+                self.peer.start(now);
+            }
+            1 => self.peer.relink(now),
+            2 => {
+                self.drivers += 1;
+                self.board.drive(0x8000 + self.drivers);
+            }
+            3 => {
+                self.boots += 1;
+                let newest = self.board.newest() + 1;
+                self.board = Board::boot(self.boots, newest);
+            }
+            // The plug is pulled.
+            _ => self.line.wires.iter_mut().for_each(|wire| wire.cut()),
+        }
+    }
+
+    /// When nothing goes wrong any more everything works again, and soon.
+    fn heal(&mut self) {
+        self.line.heal();
+        self.busy = 2;
+        let end = self.now + PATIENCE_MS * 1000;
+        while !self.peer.has_all() {
+            assert!(self.now < end, "{}", self.state());
+            self.board.restore();
+            self.peer.import_all();
+            self.step();
+        }
+        let (to_peer, to_board, calls) = (self.report.to_peer, self.report.to_board, self.report.calls);
+        while self.report.to_peer < to_peer + 20
+            || self.report.to_board < to_board + 20
+            || self.report.calls < calls + 5
+        {
+            assert!(self.now < end, "{}", self.state());
+            self.board.restore();
+            self.peer.import_all();
+            self.step();
+        }
+        // What is given up is over, to the last circuit, and every call has its answer.
+        self.peer.leave_all();
+        let mut quiet = false;
+        while !quiet {
+            assert!(self.now < end, "{}", self.state());
+            self.quiet_step();
+            quiet = self.board.is_through();
+        }
+        self.peer.check_accounts(&self.ledger);
+    }
+
+    /// A step in which the peer's program does nothing but receive.
+    fn quiet_step(&mut self) {
+        let busy = std::mem::replace(&mut self.busy, 1);
+        self.step();
+        self.busy = busy;
+    }
+
+    fn state(&self) -> String {
+        let circuits: Vec<String> = self
+            .peer
+            .node
+            .live()
+            .map(|id| {
+                let circuit = &self.peer.node.circuits[id];
+                format!("{} {:?}", circuit.name, circuit.stage)
+            })
+            .collect();
+        format!("{:?}, {:?}, {circuits:?}", self.board.driver, self.peer.node.port.fault)
+    }
+}
+
+fn count_refused(peer: &Peer) -> u64 {
+    let refused = |circuit: &&netchan::testing::Circuit| {
+        circuit.stage == Stage::Over && circuit.started == 0 && circuit.dead.is_some()
+    };
+    peer.node.circuits.iter().filter(refused).count() as u64
+}
+
+/// Each kind of fault is there or not, at some rate.
+fn faults(rng: &mut Rng) -> Faults {
+    let mut rate = |most: usize| if rng.one_in(2) { 0 } else { (50 + rng.below(most)) as u32 };
+    Faults {
+        flip: rate(20_000),
+        burst: rate(20_000),
+        lose: rate(20_000),
+        insert: rate(20_000),
+        duplicate: rate(20_000),
+        truncate: rate(20_000),
+        stall: rate(40_000),
+        stall_us: rate(3_000_000),
+        deaf: rate(60_000),
+        deaf_us: rate(3_000_000),
+    }
+}
