@@ -501,3 +501,52 @@ fn a_value_that_does_not_decode_ends_its_circuit_and_not_the_channel() {
     desk.peer.send(id, vec![1]);
     desk.until(|_| flags.try_recv() == Ok(true));
 }
+
+#[test]
+fn a_main_loop_sees_when_it_may_sleep_and_for_how_long() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<u32>>(2));
+    let sender = node.export::<Sender<u32>>("numbers").unwrap();
+    assert_eq!(desk.board.silence(Instant::ZERO), None);
+    assert!(!desk.board.has_unsent());
+    let mut desk = desk.up();
+    let id = desk.import("numbers", OpenFlags::RECEIVES, of::<u32>());
+    desk.until(|_| sender.try_send(1).is_ok());
+    assert!(desk.board.has_unsent());
+    assert_eq!(desk.take(id), encoded(&1_u32));
+    desk.until(|desk| !desk.board.has_unsent());
+
+    // It wakes for a byte, and when it has said it would.
+    let (mut turns, mut most) = (0, 0);
+    for _ in 0..10_000 {
+        desk.now += 1000;
+        let now = Instant::from_micros(desk.now);
+        desk.peer.tick(now);
+        desk.peer.receive(&std::mem::take(&mut desk.to_peer));
+        desk.peer.pump();
+        let to_board = desk.peer.port.transmit_some(STEP);
+        if to_board.is_empty() && desk.board.deadline(now) > now {
+            continue;
+        }
+        turns += 1;
+        most = most.max(desk.board.silence(now).unwrap().as_millis());
+        desk.board.feed(&to_board, now);
+        let mut out = [0; STEP];
+        let n = desk.board.drain(&mut out, now);
+        desk.to_peer.extend_from_slice(&out[..n]);
+    }
+    assert!(desk.board.is_up() && desk.peer.port.is_up(), "nobody was taken for dead");
+    assert!(turns < 800, "{turns}: it sleeps nearly all of the time");
+    assert!((200..=510).contains(&most), "{most}: as often as the peer has promised");
+
+    // Nothing comes any more: the silence grows until the session is over, and the next deadline is that of a hello.
+    let from = desk.now;
+    while desk.board.is_up() {
+        desk.now = desk.board.deadline(Instant::from_micros(desk.now)).as_micros();
+        let now = Instant::from_micros(desk.now);
+        while desk.board.drain(&mut [0; STEP], now) > 0 {}
+        assert!(desk.now <= from + 2_500_000);
+    }
+    let now = Instant::from_micros(desk.now);
+    assert_eq!(desk.board.silence(now), None);
+    assert!(desk.board.deadline(now).since(now).as_millis() <= 100);
+}

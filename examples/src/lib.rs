@@ -2,6 +2,7 @@
 //! types that both ends of a channel agree on.
 
 pub mod app;
+pub mod board;
 pub mod model;
 mod pair;
 pub mod plain;

@@ -16,6 +16,9 @@ use super::error::{RecvError, SendCause, SendError};
 use super::scratch;
 use super::sender::{release, undecodable};
 use super::spec::{Bound, CALL_HEAD_MAX, End, ExportEnd, Spec, longest};
+#[cfg(feature = "async")]
+use super::wait;
+use super::{wake_driver, wake_end};
 use crate::message::{DecodeError, Message};
 use crate::proto::{Dead, OpenFlags, Place, Reason, charge, varint};
 
@@ -52,6 +55,19 @@ impl<Req: Message, Rep: Message> Server<Req, Rep> {
             }
         })
     }
+
+    /// The next request, as soon as it is there and there is room for its reply.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has taken nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::try_recv`], but not [`RecvError::Empty`].
+    #[cfg(feature = "async")]
+    pub async fn recv(&mut self) -> Result<Request<Req, Rep>, RecvError> {
+        let channel = self.channel;
+        wait::recv(channel, || self.try_recv()).await
+    }
 }
 
 /// A request that has left the inbox.
@@ -73,6 +89,7 @@ fn take(channel: &'static Shared, longest_reply: usize, bytes: &mut [u8]) -> Res
             }
             Ok((channel.recv(cs, bytes)?, channel.circuit()))
         })?;
+        wake_driver(channel);
         let request = bytes.get(..len).unwrap_or_default();
         match parse(request) {
             Some((id, Some((deadline_ms, from)))) => {
@@ -185,14 +202,14 @@ impl Reply {
         let len = varint::put(&mut head, 0, self.taken.id);
         head[len] = kind;
         let head = head.get(..=len).unwrap_or_default();
-        with(|cs| {
-            let channel = self.channel.borrow(cs);
-            if channel.reply(cs, (self.taken.circuit, self.longest as u16), head, body) {
-                Ok(())
-            } else {
-                Err(SendCause::Dead(Dead::here(Reason::Closed)))
-            }
-        })
+        let is_sent = with(|cs| {
+            let kept = (self.taken.circuit, self.longest as u16);
+            self.channel.borrow(cs).reply(cs, kept, head, body)
+        });
+        wake_driver(self.channel);
+        // What was kept beyond the reply may be what the next request waits for.
+        wake_end(self.channel);
+        if is_sent { Ok(()) } else { Err(SendCause::Dead(Dead::here(Reason::Closed))) }
     }
 }
 
@@ -231,6 +248,8 @@ pub enum CallError {
     Dead(Dead),
     /// A reply did not decode; the circuit is dead.
     Decode(DecodeError),
+    /// The request was not sent.
+    NotSent(SendCause),
 }
 
 impl fmt::Display for CallError {
@@ -239,6 +258,7 @@ impl fmt::Display for CallError {
             Self::Empty => f.write_str("nothing has come now"),
             Self::Refused(_, dead) | Self::Dead(dead) => dead.fmt(f),
             Self::Decode(error) => write!(f, "the reply did not decode: {error}"),
+            Self::NotSent(cause) => write!(f, "not sent: {cause}"),
         }
     }
 }
@@ -280,6 +300,70 @@ impl<Req: Message, Rep: Message> Client<Req, Rep> {
     }
 }
 
+#[cfg(feature = "async")]
+impl<Req: Message, Rep: Message> Client<Req, Rep> {
+    /// Calls: sends the request as soon as there are a server and room, and waits for the reply. Replies to calls that were begun
+    /// before are dropped meanwhile.
+    ///
+    /// Cancel-safe: dropped before it is ready, the call is cancelled. The server is told, if there is room for it,
+    /// and a late reply reaches no other call.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`], but not [`CallError::Empty`]; [`CallError::Refused`] is of this call.
+    pub async fn call(&mut self, request: Req) -> Result<Rep, CallError> {
+        let channel = self.channel;
+        let mut waiting = Some(request);
+        let id = wait::until(channel, || match self.try_call(waiting.take()?) {
+            Ok(id) => Some(Ok(id)),
+            Err(SendError { value, cause: SendCause::Full | SendCause::NoImporter }) => {
+                waiting = Some(value);
+                // What is full may be so of replies that nobody fetches.
+                match self.try_reply() {
+                    Err(CallError::Dead(dead)) => Some(Err(CallError::Dead(dead))),
+                    _ => None,
+                }
+            }
+            Err(SendError { cause, .. }) => Some(Err(CallError::NotSent(cause))),
+        })
+        .await?;
+        let cancel = Cancel { channel, id };
+        let result = wait::until(channel, || {
+            loop {
+                match self.try_reply() {
+                    Err(CallError::Empty) => return None,
+                    Ok((of, reply)) if of == id => return Some(Ok(reply)),
+                    Ok(_) => {}
+                    Err(CallError::Refused(of, _)) if of != id => {}
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+        })
+        .await;
+        core::mem::forget(cancel);
+        result
+    }
+}
+
+/// Tells the server that nobody waits for this call any more.
+#[cfg(feature = "async")]
+struct Cancel {
+    channel: &'static Shared,
+    id: CallId,
+}
+
+#[cfg(feature = "async")]
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        let mut head = [0; varint::MAX_LEN + 1];
+        let len = varint::put(&mut head, 0, self.id.0);
+        head[len] = KIND_OTHER;
+        // Without room the server answers for nothing, and the reply is dropped when it comes.
+        let _ = with(|cs| self.channel.borrow(cs).send(cs, head.get(..=len).unwrap_or_default(), &[]));
+        wake_driver(self.channel);
+    }
+}
+
 impl<Req, Rep> Client<Req, Rep> {
     fn put(&mut self, longest_reply: usize, body: &[u8]) -> Result<CallId, SendCause> {
         let id = self.last.wrapping_add(1);
@@ -293,6 +377,7 @@ impl<Req, Rep> Client<Req, Rep> {
             let room = (channel.inbox.capacity() / charge(longest_reply as u32)) as usize;
             if usize::from(pending) >= room { Err(SendCause::Full) } else { channel.send(cs, head, body) }
         })?;
+        wake_driver(self.channel);
         self.last = id;
         self.pending += 1;
         Ok(CallId(id))
@@ -300,6 +385,9 @@ impl<Req, Rep> Client<Req, Rep> {
 
     fn take(&mut self, bytes: &mut [u8]) -> Result<(CallId, usize, usize), CallError> {
         let taken = with(|cs| self.channel.borrow(cs).recv(cs, bytes));
+        if !matches!(taken, Err(RecvError::Empty)) {
+            wake_driver(self.channel);
+        }
         let len = match taken {
             Ok(len) => len,
             Err(RecvError::Empty) => return Err(CallError::Empty),

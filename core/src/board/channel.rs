@@ -12,6 +12,8 @@ use super::ending::Ending;
 use super::error::{Account, RecvError, SendCause};
 use super::ring::Ring;
 use super::spec::Spec;
+#[cfg(feature = "async")]
+use super::wait::Waiter;
 use crate::proto::{Dead, Reason, charge};
 
 /// One of the table, as everybody holds it.
@@ -140,6 +142,11 @@ pub(super) struct Channel {
     pub(super) begun: Cell<u32>,
     pub(super) confirmed: Cell<u32>,
     pub(super) name: Cell<Option<&'static str>>,
+    /// The task that waits for this channel, and where the one is that moves the line's bytes.
+    #[cfg(feature = "async")]
+    pub(super) end: Waiter,
+    #[cfg(feature = "async")]
+    pub(super) driver: Cell<Option<&'static Waiter>>,
 }
 
 impl Channel {
@@ -173,6 +180,10 @@ impl Channel {
             unsent: Cell::new(0),
             kept: Cell::new(0),
             circuit: Cell::new(0),
+            #[cfg(feature = "async")]
+            end: Waiter::new(),
+            #[cfg(feature = "async")]
+            driver: Cell::new(None),
         }
     }
 

@@ -11,10 +11,17 @@
 mod hear;
 mod import;
 mod link;
+#[cfg(feature = "embedded-io-v0_7")]
+mod poll;
+#[cfg(feature = "embedded-io-async-v0_7")]
+mod run;
+mod status;
 mod tell;
 
 pub(super) use hear::Heard;
 pub(super) use import::Imports;
+#[cfg(feature = "embedded-io-async-v0_7")]
+pub use run::RunError;
 
 use core::fmt;
 
@@ -24,8 +31,9 @@ use super::channel::{Channel, Phase, Shared, flag};
 use super::config::Config;
 use super::ending::Ending;
 use super::node::Common;
+use super::wake_end;
 use crate::proto::time::Stamp;
-use crate::proto::{Arq, Came, Dead, Instant, Name, NonceSource, Reason, body};
+use crate::proto::{Arq, Came, Instant, Name, NonceSource, Reason, body};
 use crate::varint::Cursor;
 use link::Link;
 
@@ -154,30 +162,8 @@ impl<'m> Driver<'m> {
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
         let it = &mut self.circuits;
-        it.set_time(now);
-        it.tick();
-        it.tell();
+        it.fill(now);
         it.arq.drain(it.tx, out, &mut || ())
-    }
-
-    /// When [`Driver::drain`] has something to do at the latest, if nothing happens before.
-    pub fn deadline(&self, now: Instant) -> Instant {
-        let it = &self.circuits;
-        [it.arq.deadline(), it.deadline()]
-            .into_iter()
-            .flatten()
-            .reduce(Stamp::min)
-            .map_or(Instant::NEVER, |at| at.near(now))
-    }
-
-    /// Whether there is a session.
-    pub fn is_up(&self) -> bool {
-        self.circuits.link.is_up
-    }
-
-    /// Why the last session ended.
-    pub fn ended(&self) -> Option<Dead> {
-        self.circuits.ended.map(Dead::from)
     }
 }
 
@@ -190,6 +176,13 @@ impl Circuits<'_> {
             // The node may have had a driver before this one.
             self.fail(Ending::here(Reason::LinkReset));
         }
+    }
+
+    /// Time has passed, and packets are filled with what is to be said.
+    fn fill(&mut self, now: Instant) {
+        self.set_time(now);
+        self.tick();
+        self.tell();
     }
 
     /// Takes a byte.
@@ -214,6 +207,7 @@ impl Circuits<'_> {
     fn fail(&mut self, end: Ending) {
         for channel in self.channels {
             with(|cs| channel.borrow(cs).lose(end));
+            wake_end(channel);
         }
         if self.link.is_up {
             self.ended = Some(end);

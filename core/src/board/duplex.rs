@@ -10,6 +10,8 @@ use super::error::{Account, RecvError, SendError};
 use super::receiver::recv;
 use super::sender::{release, send};
 use super::spec::{Bound, End, ExportEnd, Spec};
+#[cfg(feature = "async")]
+use super::wait;
 use crate::message::Message;
 use crate::proto::OpenFlags;
 
@@ -29,6 +31,32 @@ impl<In: Message, Out: Message> Duplex<In, Out> {
     /// As [`Receiver::try_recv`](super::Receiver::try_recv).
     pub fn try_recv(&mut self) -> Result<In, RecvError> {
         recv(self.channel)
+    }
+
+    /// The next value, as soon as it is there.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has taken nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Duplex::try_recv`], but not [`RecvError::Empty`].
+    #[cfg(feature = "async")]
+    pub async fn recv(&mut self) -> Result<In, RecvError> {
+        let channel = self.channel;
+        wait::recv(channel, || recv(channel)).await
+    }
+
+    /// Sends a value as soon as there are a partner and room.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has sent nothing, and the value is dropped with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Duplex::try_send`], but neither [`SendCause::Full`](super::SendCause::Full) nor
+    /// [`SendCause::NoImporter`](super::SendCause::NoImporter).
+    #[cfg(feature = "async")]
+    pub async fn send(&mut self, value: Out) -> Result<(), SendError<Out>> {
+        wait::send(self.channel, value).await
     }
 
     /// Sends a value, and does not wait.

@@ -11,6 +11,9 @@ use super::receiver::recv;
 use super::scratch;
 use super::sender::release;
 use super::spec::{Bound, End, ExportEnd, Spec, longest};
+#[cfg(feature = "async")]
+use super::wait;
+use super::wake_driver;
 use crate::message::Message;
 use crate::proto::OpenFlags;
 
@@ -48,6 +51,7 @@ impl<T: Message> Latest<T> {
 
 fn put(channel: &'static Shared, bytes: &[u8]) {
     with(|cs| channel.borrow(cs).set_newest(cs, bytes));
+    wake_driver(channel);
 }
 
 impl<T> Drop for Latest<T> {
@@ -88,6 +92,19 @@ impl<T: Message> Watch<T> {
     /// As [`Receiver::try_recv`](super::Receiver::try_recv).
     pub fn try_changed(&mut self) -> Result<T, RecvError> {
         recv(self.channel)
+    }
+
+    /// A value newer than the last one that was received here, as soon as there is one.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has taken nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Watch::try_changed`], but not [`RecvError::Empty`].
+    #[cfg(feature = "async")]
+    pub async fn changed(&mut self) -> Result<T, RecvError> {
+        let channel = self.channel;
+        wait::recv(channel, || recv(channel)).await
     }
 }
 

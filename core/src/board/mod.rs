@@ -63,9 +63,15 @@ mod scratch;
 mod sender;
 mod short;
 mod spec;
+#[cfg(feature = "async")]
+mod timer;
+#[cfg(feature = "async")]
+mod wait;
 
 pub use call::{CallError, CallId, Client, Request, Server};
 pub use config::{CHANNELS_MAX, Config};
+#[cfg(feature = "embedded-io-async-v0_7")]
+pub use driver::RunError;
 pub use driver::{Driver, Identity, Memory};
 pub use duplex::Duplex;
 pub use error::{Account, ExportError, RecvError, SendCause, SendError};
@@ -74,3 +80,16 @@ pub use node::Node;
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use spec::{Bound, End, ExportEnd, Spec};
+#[cfg(feature = "async")]
+pub use timer::Timer;
+
+#[cfg(feature = "async")]
+use wait::{wake_driver, wake_end};
+
+/// Without tasks nobody waits.
+#[cfg(not(feature = "async"))]
+const fn wake_end(_: &channel::Shared) {}
+
+/// Without tasks nobody waits.
+#[cfg(not(feature = "async"))]
+const fn wake_driver(_: &channel::Shared) {}

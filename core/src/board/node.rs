@@ -11,6 +11,9 @@ use super::driver::{Driver, Identity, Imports, Memory};
 use super::error::ExportError;
 use super::ring::Byte;
 use super::spec::{Bound, End, ExportEnd, Spec};
+#[cfg(feature = "async")]
+use super::wait::Waiter;
+use super::wake_driver;
 use crate::proto::is_export_name;
 
 /// A node with so many channels, and so many bytes for what waits in them.
@@ -29,6 +32,9 @@ pub(super) struct Common {
     lent: Mutex<Cell<u16>>,
     /// What imports need, in a program that has any: another one links nothing of it.
     pub(super) imports: Mutex<Cell<Option<&'static Imports>>>,
+    /// The task that moves the line's bytes.
+    #[cfg(feature = "async")]
+    pub(super) driver: Waiter,
 }
 
 impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
@@ -43,7 +49,12 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         Self {
             channels: [const { Mutex::new(Channel::new()) }; CHANNELS],
             arena: [const { Mutex::new(Cell::new(0)) }; BYTES],
-            common: Common { lent: Mutex::new(Cell::new(0)), imports: Mutex::new(Cell::new(None)) },
+            common: Common {
+                lent: Mutex::new(Cell::new(0)),
+                imports: Mutex::new(Cell::new(None)),
+                #[cfg(feature = "async")]
+                driver: Waiter::new(),
+            },
         }
     }
 
@@ -162,8 +173,15 @@ impl Table {
             if imports.is_some() {
                 self.common.imports.borrow(cs).set(imports);
             }
+            #[cfg(feature = "async")]
+            it.driver.set(Some(&self.common.driver));
             it.bind(name, spec, if imports.is_some() { flag::IMPORT } else { 0 });
-            Ok(Bound(channel))
+            Ok(channel)
+        })
+        .map(|channel| {
+            // An import is to be opened, and an open may be waiting.
+            wake_driver(channel);
+            Bound(channel)
         })
     }
 }

@@ -10,6 +10,9 @@ use super::error::RecvError;
 use super::scratch;
 use super::sender::{release, undecodable};
 use super::spec::{Bound, End, ExportEnd, Spec, longest_accepted};
+#[cfg(feature = "async")]
+use super::wait;
+use super::wake_driver;
 use crate::message::{DecodeError, Message};
 use crate::proto::OpenFlags;
 
@@ -30,6 +33,19 @@ impl<T: Message> Receiver<T> {
     /// ever: [`RecvError::Closed`], [`RecvError::Dead`].
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
         recv(self.channel)
+    }
+
+    /// The next value, as soon as it is there.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has taken nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::try_recv`], but not [`RecvError::Empty`].
+    #[cfg(feature = "async")]
+    pub async fn recv(&mut self) -> Result<T, RecvError> {
+        let channel = self.channel;
+        wait::recv(channel, || recv(channel)).await
     }
 }
 
@@ -57,10 +73,15 @@ fn decode<T: Message>(which: u8, bytes: &[u8]) -> Result<T, DecodeError> {
 }
 
 fn take(channel: &'static Shared, bytes: &mut [u8]) -> Result<(usize, u8), RecvError> {
-    with(|cs| {
+    let taken = with(|cs| {
         let channel = channel.borrow(cs);
         Ok((channel.recv(cs, bytes)?, channel.which.get() & 0xf))
-    })
+    });
+    // Credit may be due, or the next importer may come in: also where the end was told.
+    if !matches!(taken, Err(RecvError::Empty)) {
+        wake_driver(channel);
+    }
+    taken
 }
 
 impl<T> Drop for Receiver<T> {

@@ -9,6 +9,9 @@ use super::channel::{Shared, flag};
 use super::error::{Account, SendCause, SendError};
 use super::scratch;
 use super::spec::{Bound, End, ExportEnd, Spec, longest};
+#[cfg(feature = "async")]
+use super::wait;
+use super::wake_driver;
 use crate::message::Message;
 use crate::proto::{OpenFlags, Reason};
 
@@ -34,6 +37,18 @@ impl<T: Message> Sender<T> {
         }
     }
 
+    /// Sends a value as soon as there are an importer and room.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has sent nothing, and the value is dropped with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`], but neither [`SendCause::Full`] nor [`SendCause::NoImporter`].
+    #[cfg(feature = "async")]
+    pub async fn send(&mut self, value: T) -> Result<(), SendError<T>> {
+        wait::send(self.channel, value).await
+    }
+
     /// What became of what was sent to the present importer, or to the last one.
     pub fn account(&self) -> Account {
         with(|cs| self.channel.borrow(cs).account())
@@ -49,12 +64,18 @@ pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Result<()
 }
 
 fn put(channel: &'static Shared, bytes: &[u8]) -> Result<(), SendCause> {
-    with(|cs| channel.borrow(cs).send(cs, &[], bytes))
+    let sent = with(|cs| channel.borrow(cs).send(cs, &[], bytes));
+    // Also where the end was told of a loss: its import may be opened again now.
+    if !matches!(sent, Err(SendCause::Full | SendCause::NoImporter)) {
+        wake_driver(channel);
+    }
+    sent
 }
 
 /// The program drops an end.
 pub(super) fn release(channel: &'static Shared) {
     with(|cs| channel.borrow(cs).release());
+    wake_driver(channel);
 }
 
 /// A value that came did not decode: its circuit is dead.
@@ -64,6 +85,7 @@ pub(super) fn undecodable(channel: &'static Shared) {
         channel.kill(Reason::DecodeFailed);
         channel.clear(flag::UNTOLD_OUT);
     });
+    wake_driver(channel);
 }
 
 impl<T> Drop for Sender<T> {

@@ -9,6 +9,8 @@ mod chain;
 #[cfg(feature = "testing")]
 mod circuit;
 #[cfg(feature = "testing")]
+mod clock;
+#[cfg(feature = "testing")]
 mod faulty;
 #[cfg(feature = "testing")]
 pub mod fuzz;
@@ -30,11 +32,17 @@ mod router;
 pub mod sim;
 #[cfg(feature = "testing")]
 mod typed;
+#[cfg(feature = "testing")]
+mod wire;
+#[cfg(all(feature = "testing", feature = "embedded-io-v0_7"))]
+mod wire_io;
 
 #[cfg(feature = "testing")]
 pub use chain::Chain;
 #[cfg(feature = "testing")]
 pub use circuit::{Account, Circuit, Outcome, Stage};
+#[cfg(feature = "testing")]
+pub use clock::Clock;
 #[cfg(feature = "testing")]
 pub use faulty::{Faults, FaultyLine, FaultyWire};
 #[cfg(feature = "testing")]
@@ -51,3 +59,5 @@ pub use port::{OneFrame, Port, identity};
 pub use rng::Rng;
 #[cfg(feature = "testing")]
 pub use router::Router;
+#[cfg(feature = "testing")]
+pub use wire::{WireEnd, WireError, wire, wire_at};

@@ -7,6 +7,7 @@ use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::circuit::CREDIT;
 use crate::board::ending::Ending;
 use crate::board::spec::Spec;
+use crate::board::wake_end;
 use crate::proto::{
     CONTROL_ACCEPT, CONTROL_ATTACH, CONTROL_DEAD, CONTROL_OPEN, KIND_CONTROL, KIND_DATA, KIND_FIRST,
     KIND_LINK, KIND_MORE, Reason, Total,
@@ -76,6 +77,7 @@ impl Circuits<'_> {
                 _ => channel.hear(&frame),
             }
         })?;
+        wake_end(channel);
         if withdrawn {
             self.refuse(handle, refusal::DONE)?;
         }
@@ -104,6 +106,7 @@ impl Circuits<'_> {
             let (chunk, after) = rest.split_at_checked(CHUNK).unwrap_or((rest, &[]));
             with(|cs| channel.borrow(cs).hear_bytes(cs, chunk));
             if after.is_empty() {
+                wake_end(channel);
                 return Ok(());
             }
             rest = after;

@@ -129,9 +129,21 @@ impl Circuits<'_> {
         }
     }
 
-    /// When a sign of life is due, from the peer or from us.
+    /// When a sign of life is due, from the peer or from us, or a word that is to be said first.
     pub(super) fn deadline(&self) -> Option<Stamp> {
-        self.link.is_up.then(|| self.dead_at().min(self.beat_at()))
+        if self.link.is_up {
+            Some(self.dead_at().min(self.beat_at()))
+        } else {
+            (!self.link.is_hello_new).then_some(self.arq.now)
+        }
+    }
+
+    /// When the session is given up, if nothing happens before, whatever is written.
+    #[cfg(feature = "embedded-io-async-v0_7")]
+    pub(super) fn give_up_at(&self) -> Option<Stamp> {
+        let line = self.arq.give_up_at();
+        let link = self.link.is_up.then(|| self.dead_at());
+        [line, link].into_iter().flatten().reduce(Stamp::min)
     }
 
     fn dead_at(&self) -> Stamp {

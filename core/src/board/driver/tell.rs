@@ -7,6 +7,7 @@ use super::hear::{CHUNK, refusal};
 use crate::board::channel::Shared;
 use crate::board::circuit::Outgoing;
 use crate::board::short::Short;
+use crate::board::wake_end;
 use crate::proto::{CONTROL_DONE, LINE_PACKET_MIN, Reason, copy};
 
 /// What a record of a short frame takes at most, with its length.
@@ -87,6 +88,8 @@ impl Circuits<'_> {
     fn tell_channel(&mut self, channel: &'static Shared, short: &mut Short) -> bool {
         while self.arq.room() >= SHORT_MAX && with(|cs| channel.borrow(cs).next(short)) {
             self.put_frame(short);
+            // It may have been the answer to an importer.
+            wake_end(channel);
         }
         if let Some(imports) = self.imports() {
             (imports.tell)(self, channel, short);
@@ -106,6 +109,7 @@ impl Circuits<'_> {
             offset += chunk.len() as u16;
         }
         with(|cs| channel.borrow(cs).data_written(cs));
+        wake_end(channel);
         true
     }
 }

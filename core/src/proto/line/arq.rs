@@ -336,6 +336,12 @@ impl Arq {
             .reduce(Stamp::min)
     }
 
+    /// When the line is given up, if nothing is acknowledged before.
+    #[cfg(feature = "embedded-io-async-v0_7")]
+    pub(crate) fn give_up_at(&self) -> Option<Stamp> {
+        self.session.sender.deadline(&self.config, true)
+    }
+
     /// Whether [`Arq::drain`] has something to write.
     pub(crate) fn has_output(&self) -> bool {
         let (session, now) = (&self.session, self.now);

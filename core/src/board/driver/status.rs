@@ -1,0 +1,77 @@
+//! What a main loop asks: for its watchdog, and before it sleeps. What is not asked costs nothing.
+
+use core::time::Duration;
+
+use critical_section::with;
+
+use super::{Circuits, Driver};
+use crate::board::channel::{Channel, Phase, flag};
+use crate::proto::time::Stamp;
+use crate::proto::{Dead, Instant};
+
+impl Driver<'_> {
+    /// When [`Driver::drain`] has something to do at the latest, if nothing happens before: no byte comes, and no end does
+    /// anything. So long a board may sleep that is woken by its UART.
+    ///
+    /// While there is a session this is never further away than the next sign of life, an eighth of the line's dead-time. Times up to half an hour
+    /// ahead are right; a board that sleeps longer has no session any more.
+    pub fn deadline(&self, now: Instant) -> Instant {
+        self.circuits.next_at().map_or(Instant::NEVER, |at| at.near(now))
+    }
+
+    /// Whether there is a session.
+    pub fn is_up(&self) -> bool {
+        self.circuits.link.is_up
+    }
+
+    /// Why the last session ended.
+    pub fn ended(&self) -> Option<Dead> {
+        self.circuits.ended.map(Dead::from)
+    }
+
+    /// How long nothing was heard from the peer; `None` without a session.
+    ///
+    /// The peer is heard four times in its dead-time at least. What is heard proves its line's loop, and not its program.
+    pub fn silence(&self, now: Instant) -> Option<Duration> {
+        let it = &self.circuits;
+        // A time before the last byte is no silence.
+        let heard = it.arq.last_in().near(now);
+        it.link.is_up.then(|| now.since(heard))
+    }
+
+    /// Whether there is something that the peer has not acknowledged yet: values in outboxes, and the answers that the
+    /// protocol owes. Without a session there is nothing.
+    ///
+    /// A board that is about to switch its line off waits until there is none. How long that takes is up to the peer, whose program may
+    /// take no values, so it should not wait for ever.
+    pub fn has_unsent(&self) -> bool {
+        self.circuits.link.is_up && self.circuits.has_unsent()
+    }
+}
+
+impl Circuits<'_> {
+    /// When something is to be done, if nothing happens before.
+    pub(super) fn next_at(&self) -> Option<Stamp> {
+        [self.arq.deadline(), self.deadline()].into_iter().flatten().reduce(Stamp::min)
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.arq.is_idle()
+            || self.arq.has_output()
+            || self.refusals.iter().any(|&due| due != 0)
+            || self.channels.iter().any(|channel| with(|cs| channel.borrow(cs).has_unsent()))
+    }
+}
+
+impl Channel {
+    fn has_unsent(&self) -> bool {
+        match self.phase.get() {
+            Phase::Killed | Phase::Answer => true,
+            Phase::Open => {
+                let is_ending = self.has(flag::ENDING) && !self.has(flag::OUT_END);
+                self.has(flag::TELL) || is_ending || self.outbox.ready() > 0 && !self.has(flag::STALE)
+            }
+            _ => false,
+        }
+    }
+}
