@@ -489,6 +489,39 @@ fn the_account_of_a_lost_session_adds_up() {
 }
 
 #[test]
+fn a_peer_that_has_announced_its_silence_is_given_up_only_when_that_is_over() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<u32>>(4));
+    let sender = node.export::<Sender<u32>>("numbers").unwrap();
+    let mut desk = desk.up();
+    let id = desk.import("numbers", OpenFlags::RECEIVES, of::<u32>());
+    desk.until(|_| sender.try_send(0).is_ok());
+    assert_eq!(desk.take(id), encoded(&0_u32));
+    let now = Instant::from_micros(desk.now);
+    desk.peer.port.link.quiet(20_000, now);
+    desk.until(|desk| desk.peer.port.is_quiet_heard());
+    // The board alone, which has something to say.
+    let alone = |desk: &mut Desk<'_>, millis: u64| {
+        let (mut bytes, mut idle) = (0, 0);
+        for _ in 0..millis {
+            let _ = sender.try_send(1);
+            desk.now += 1000;
+            let now = Instant::from_micros(desk.now);
+            let n = desk.board.drain(&mut [0; STEP], now);
+            bytes += n;
+            idle += u64::from(n == 0 && desk.board.deadline(now) <= now);
+        }
+        (bytes, idle)
+    };
+    let (bytes, idle) = alone(&mut desk, 19_900);
+    assert!(desk.board.is_up(), "{:?}", desk.board.ended());
+    assert!(bytes <= 20, "{bytes} bytes were sent to one who cannot hear");
+    assert!(idle < 100, "its program is woken {idle} times for nothing");
+    alone(&mut desk, 100 + 2500);
+    let reason = desk.board.ended().map(|dead| dead.reason);
+    assert!(matches!(reason, Some(Reason::Unresponsive | Reason::LinkLost)), "{reason:?}");
+}
+
+#[test]
 fn a_value_that_does_not_decode_ends_its_circuit_and_not_the_channel() {
     let (node, desk) = desk!(Config::new(LINE).export::<Receiver<bool>>(2));
     let mut flags = node.export::<Receiver<bool>>("flags").unwrap();

@@ -430,3 +430,203 @@ fn a_very_bad_line_still_delivers_in_order() {
 fn borrowed_arrays_are_enough() {
     assert_eq!(netchan::testing::bare::exchange_on_line(100), Some(100));
 }
+
+/// Values in both directions at a time, `values` each, all of them taken in order while `during` disturbs.
+fn exchange(pair: &mut LinePair, values: u32, mut during: impl FnMut(&mut LinePair, u32)) {
+    // Each one's own circuit is its first, and the other's the second.
+    const INBOX: usize = 1;
+    let ids = [0, 1].map(|n| pair.nodes[n].open("both", OpenFlags::SENDS).unwrap());
+    let (mut said, mut taken) = ([0_u32; 2], [0_u32; 2]);
+    let end = pair.now + 120_000_000;
+    while taken != [values; 2] {
+        assert!(pair.now < end, "{taken:?} of {values}: {:?}", pair.faults());
+        for n in 0..2 {
+            if said[n] < values && pair.nodes[n].circuits[ids[n]].outbox.len() < 4 {
+                pair.nodes[n].send(ids[n], said[n].to_le_bytes().into());
+                said[n] += 1;
+            }
+        }
+        pair.step();
+        during(pair, taken[0]);
+        for (node, taken) in pair.nodes.iter_mut().zip(&mut taken) {
+            while node.circuits.len() > INBOX
+                && let Outcome::Value(value) = node.take(INBOX)
+            {
+                assert_eq!(value, taken.to_le_bytes());
+                *taken += 1;
+            }
+        }
+    }
+    assert!(pair.is_up(), "{:?}", pair.faults());
+}
+
+fn resent(pair: &LinePair) -> [u32; 2] {
+    [0, 1].map(|n| pair.nodes[n].port.line.as_ref().unwrap().line.counts().resent)
+}
+
+/// A board erases its flash for 20 seconds, ten times its dead-time, while values go both ways.
+#[test]
+fn an_announced_silence_is_survived_in_the_middle_of_a_bulk_transfer_and_nothing_is_sent_in_vain() {
+    let mut pair = LinePair::up(BAUD, 2, 64, 4);
+    let session = pair.nodes[0].port.link.session();
+    let (mut slept, mut woke) = (false, None);
+    exchange(&mut pair, 2000, |pair, taken| {
+        if taken >= 500 && !core::mem::replace(&mut slept, true) {
+            pair.announce(1, 20_100);
+            pair.sleep_ms(1, 20_000);
+            woke = Some((pair.asleep_until[1], taken));
+        }
+        let Some((at, before)) = woke else { return };
+        if pair.now > at + 500_000 {
+            assert!(taken > before, "half a second later values go on");
+        }
+    });
+    assert_eq!(pair.nodes[0].port.link.session(), session);
+    // The acknowledgement of what had come before, and no more.
+    assert!(pair.missed[1] <= 2 * 9, "{} bytes were sent to one who cannot hear", pair.missed[1]);
+    // Nothing was lost; but what came last was not acknowledged before the board fell silent, nor was
+    // what it had under way itself.
+    assert!(resent(&pair)[0] <= 1 && resent(&pair)[1] <= 4, "{:?}", resent(&pair));
+}
+
+#[test]
+fn a_silence_longer_than_announced_is_dead_on_time_and_told_once() {
+    for (announced, sends) in [(5_000, false), (5_000, true), (0, false), (0, true)] {
+        let mut pair = up();
+        let dead_us = u64::from(pair.nodes[0].port.link.dead_ms()) * 1000;
+        let id = pair.nodes[0].open("numbers", OpenFlags::SENDS).unwrap();
+        pair.pass_ms(50);
+        if announced > 0 {
+            pair.announce(1, announced);
+        }
+        pair.sleep_ms(1, 60_000);
+        let over = pair.now + u64::from(announced) * 1000;
+        if sends {
+            pair.nodes[0].send(id, vec![1; 8]);
+        }
+        while pair.faults()[0].is_none() {
+            pair.step();
+            assert!(pair.now <= over + dead_us * 5 / 4, "later than promised");
+        }
+        assert!(pair.now + dead_us / 4 >= over + dead_us, "dead before its time");
+        let reason = pair.faults()[0].unwrap().reason();
+        assert!(matches!(reason, Reason::Unresponsive | Reason::LinkLost), "{reason}");
+        assert_eq!(pair.nodes[0].circuits[id].dead, Some(Dead::here(reason)));
+        // The one who has slept finds that the session is over, and both begin anew.
+        while pair.faults()[1].is_none() {
+            if pair.faults()[0].is_some() {
+                pair.relink(0);
+            }
+            pair.step();
+            assert!(pair.now < 80_000_000, "it never finds out");
+        }
+        if pair.faults()[0].is_some() {
+            pair.relink(0);
+        }
+        pair.relink(1);
+        pair.run_up();
+        converse(&mut pair, 20, |_, _| {});
+    }
+}
+
+#[test]
+fn a_silence_ends_before_its_time_only_when_that_is_said() {
+    let dead_us = 2_000_000 * 5 / 4;
+    // Values that come meanwhile do not end it.
+    let mut pair = up();
+    let id = pair.nodes[1].open("numbers", OpenFlags::SENDS).unwrap();
+    pair.pass_ms(50);
+    pair.announce(1, 20_000);
+    (0..20).for_each(|n| pair.nodes[1].send(id, vec![n; 8]));
+    pair.pass_ms(100);
+    assert_eq!(pair.nodes[0].circuits[0].inbox.len(), 20, "who may be silent is heard");
+    pair.sleep_ms(1, 18_000);
+    pair.pass_ms(19_000);
+    assert!(pair.is_up(), "{:?}", pair.faults());
+    // And a notice of none does.
+    let mut pair = up();
+    pair.announce(1, 20_000);
+    pair.announce(1, 0);
+    converse(&mut pair, 20, |_, _| {});
+    pair.sleep_ms(1, 60_000);
+    let began = pair.now;
+    while pair.faults()[0].is_none() {
+        pair.step();
+        assert!(pair.now - began <= dead_us, "later than promised");
+    }
+    // Two that cross last as long as the longer one, and no longer.
+    let mut pair = up();
+    let now = pair.time();
+    pair.nodes[0].port.link.quiet(10_000, now);
+    pair.announce(1, 20_000);
+    assert!(pair.nodes.iter().all(|node| node.port.link.is_peer_quiet(now)));
+    for n in 0..2 {
+        pair.sleep_ms(n, 19_000);
+    }
+    pair.pass_ms(20_100);
+    converse(&mut pair, 20, |_, _| {});
+    pair.line.wires.iter_mut().for_each(|wire| wire.deaf_until = Instant::NEVER);
+    let began = pair.now;
+    while pair.faults().contains(&None) {
+        pair.step();
+        assert!(pair.now - began <= dead_us, "later than promised: {:?}", pair.faults());
+    }
+}
+
+#[test]
+fn who_starts_anew_in_an_announced_silence_is_noticed_at_once() {
+    let mut pair = up();
+    let id = pair.nodes[0].open("numbers", OpenFlags::SENDS).unwrap();
+    pair.announce(1, 30_000);
+    pair.sleep_ms(1, 1_000);
+    pair.pass_ms(1_100);
+    pair.start(1);
+    let began = pair.now;
+    while pair.faults()[0].is_none() {
+        pair.step();
+        assert!(pair.now - began < 100_000, "at once, not when the silence is over");
+    }
+    assert_eq!(pair.faults()[0], Some(Fault::Restarted(Reason::PeerRestarted)));
+    assert_eq!(pair.nodes[0].circuits[id].dead, Some(Dead::here(Reason::PeerRestarted)));
+}
+
+/// A peer that does nothing but announce silences lives, and costs no more than any that is silent.
+#[test]
+fn a_silence_is_heard_of_or_over() {
+    let mut pair = up();
+    let id = pair.nodes[0].open("numbers", OpenFlags::SENDS).unwrap();
+    pair.pass_ms(50);
+    for _ in 0..10 {
+        pair.announce(1, 30_000);
+        if pair.nodes[0].circuits[id].outbox.len() < 50 {
+            (0..10).for_each(|_| pair.nodes[0].send(id, vec![1; 8]));
+        }
+        pair.sleep_ms(1, 29_000);
+        pair.pass_ms(29_100);
+        assert!(pair.is_up());
+    }
+    let held = pair.nodes[0].port.output.len();
+    assert!(held < 1024, "{held} bytes wait for the line: no more than were granted");
+    pair.sleep_ms(1, 60_000);
+    let began = pair.now;
+    while pair.faults()[0].is_none() {
+        pair.step();
+        assert!(pair.now - began <= 30_000_000 + 2_500_000, "its last one is over");
+    }
+}
+
+#[test]
+fn a_silence_too_long_to_be_announced_is_a_fault() {
+    let mut pair = up();
+    pair.nodes[1].port.forge_bytes(&[0x30, 0xb1, 0xea, 0x01]);
+    pair.pass_ms(20);
+    assert_eq!(pair.faults()[0].map(Fault::reason), Some(Reason::Protocol));
+    // Those who ask for more get what there is.
+    let mut pair = up();
+    pair.announce(1, u32::MAX);
+    pair.sleep_ms(1, 60_000);
+    pair.pass_ms(31_000);
+    assert!(pair.faults()[0].is_none());
+    pair.pass_ms(2_500);
+    assert!(pair.faults()[0].is_some());
+}

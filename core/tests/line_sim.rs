@@ -19,10 +19,12 @@ fn seeds(range: std::ops::Range<u64>) {
         sum.faults += once.faults;
         sum.resent += once.resent;
         sum.lost += once.lost;
+        sum.silences += once.silences;
     }
     println!("{sum:?}");
     // A simulation in which nothing goes wrong proves nothing.
     assert!(sum.faults > 10_000 && sum.resent > 1000 && sum.lost > 100 && sum.heard > 100_000);
+    assert!(sum.silences > 1000);
 }
 
 #[test]

@@ -476,3 +476,68 @@ fn the_protocol_needs_no_allocator() {
     assert_eq!(netchan::testing::bare::exchange(100), Some(100));
     assert_eq!(netchan::testing::bare::exchange(0), Some(0));
 }
+
+/// Time passes at `a` only: how long, in quarters of a second, until it gives `b` up.
+fn quarters_until_dead(pair: &mut Pair, most: u64) -> u64 {
+    (1..=most)
+        .find(|_| {
+            pair.now = Instant::from_micros(pair.now.as_micros() + 250_000);
+            pair.a.tick(pair.now);
+            pair.a.port.fault.is_some()
+        })
+        .expect("silence has an end")
+}
+
+#[test]
+fn silence_that_was_announced_is_no_death_and_more_of_it_is_one_on_time() {
+    let (mut pair, id, _) = open(OpenFlags::SENDS);
+    pair.b.port.link.quiet(20_000, pair.now);
+    pair.run();
+    assert!(pair.a.port.link.is_peer_quiet(pair.now) && !pair.b.port.link.is_peer_quiet(pair.now));
+    let quarters = quarters_until_dead(&mut pair, 120);
+    assert!((100..=102).contains(&quarters), "20 s and the dead-time of 5 s, not {quarters} quarters");
+    assert_eq!(pair.a.port.fault, Some(Fault::Unresponsive));
+    assert_eq!(pair.a.circuits[id].dead, Some(netchan::proto::Dead::here(Reason::Unresponsive)));
+}
+
+#[test]
+fn who_was_silent_as_announced_does_not_take_the_peer_for_dead() {
+    let (mut pair, ..) = open(OpenFlags::SENDS);
+    pair.b.port.link.quiet(20_000, pair.now);
+    pair.run();
+    let awake = Instant::from_micros(pair.now.as_micros() + 20_000_000);
+    pair.b.tick(awake);
+    assert_eq!(pair.b.port.fault, None, "it has heard nothing because it did not listen");
+    pair.b.tick(Instant::from_micros(awake.as_micros() + 4_900_000));
+    assert_eq!(pair.b.port.fault, None);
+    pair.b.tick(Instant::from_micros(awake.as_micros() + 5_000_000));
+    assert_eq!(pair.b.port.fault, Some(Fault::Unresponsive));
+}
+
+#[test]
+fn the_last_notice_of_silence_counts_and_one_of_none_ends_it() {
+    for (last, quarters) in [(0, 20), (5_000, 40)] {
+        let (mut pair, ..) = open(OpenFlags::SENDS);
+        for millis in [30_000, last] {
+            pair.b.port.link.quiet(millis, pair.now);
+            pair.run();
+        }
+        assert_eq!(pair.a.port.link.is_peer_quiet(pair.now), last > 0);
+        let found = quarters_until_dead(&mut pair, 200);
+        assert!((quarters..=quarters + 2).contains(&found), "{found} for {quarters}");
+    }
+}
+
+#[test]
+fn no_silence_is_announced_before_the_link_is_up_nor_for_too_long() {
+    let (a, b) = configs();
+    let mut pair = Pair::new(a, b);
+    pair.a.port.link.quiet(1000, pair.now);
+    pair.run();
+    assert!(pair.a.port.is_up() && !pair.b.port.link.is_peer_quiet(pair.now), "it was not up");
+    let mut early = Pair::new(configs().0, configs().1);
+    assert_eq!(forge(&mut early, &Frame::Quiet(1)), Some(Fault::NotNetchan));
+    pair.a.port.forge_bytes(&[0x30, 0xb1, 0xea, 0x01]);
+    pair.a_to_b();
+    assert_eq!(pair.b.port.fault, Some(Fault::Frame(netchan::proto::FrameError::Value)));
+}

@@ -247,6 +247,7 @@ fn the_longest_frames_are_those_of_the_table() {
         ("BEAT, PING, PONG", Frame::Beat),
         ("ACK", Frame::Ack(total)),
         ("GOODBYE", Frame::Goodbye(Reason::Closed)),
+        ("QUIET", Frame::Quiet(30_000)),
         ("DATA, without its bytes", Frame::Data(handle, netchan::proto::Part::Whole, b"")),
         ("FIRST, without its bytes", Frame::Data(handle, netchan::proto::Part::First(u32::MAX), b"")),
         ("MORE, without its bytes", Frame::Data(handle, netchan::proto::Part::More, b"")),

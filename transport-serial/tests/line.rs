@@ -11,7 +11,7 @@ use common::{Cable, Outcome, Pair, SOON, Task, Tick, eventually, next_down, opti
 use netchan::proto::Fault;
 use netchan::testing::Faults;
 use netchan::{
-    Client, Dead, Latest, LinkError, Reason, Receiver, RecvError, SendCause, Sender, Server, Watch,
+    CallError, Client, Dead, Latest, LinkError, Reason, Receiver, RecvError, SendCause, Sender, Server, Watch,
 };
 
 /// A line on which one long packet in seven is damaged, in all ways.
@@ -282,6 +282,44 @@ fn a_stall_shorter_than_the_dead_time_is_not_noticed() -> Outcome {
         assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(round)));
     }
     assert!(board.is_up());
+    Ok(())
+}
+
+#[test]
+fn a_silence_that_was_announced_is_no_death_and_a_longer_one_is() -> Outcome {
+    let pair = Pair::with(Cable::disturbed(bad(), 31), options().dead_time(Duration::from_millis(400)));
+    let mut ticks: Sender<Tick> = pair.station.export("ticks")?;
+    let serving = serve_twice(pair.station.export("twice")?);
+    let board = pair.open()?;
+    let mut got = board.import::<Receiver<Tick>>("ticks").timeout(SOON).wait()?;
+    let client = board.import::<Client<Tick, Tick>>("twice").timeout(SOON).wait()?;
+    ticks.send(tick(1)).timeout(SOON).wait()?;
+    assert_eq!(got.recv().timeout(SOON).wait()?, tick(1));
+    pair.station.quiet(Duration::from_secs(3)).timeout(SOON).wait()?;
+    let start = Instant::now();
+    assert!(board.is_quiet());
+    // Neither hears the other any more: as if the station's program stood still, and its port with it.
+    pair.cable.deafen();
+    assert_eq!(client.call(tick(2)).timeout(Duration::from_millis(1200)).wait(), Err(CallError::Deadline));
+    assert!(board.is_up() && board.is_quiet(), "three dead-times have passed, as announced");
+    for wire in &mut pair.cable.line().wires {
+        wire.deaf_until = netchan::proto::Instant::ZERO;
+    }
+    pair.station.quiet(Duration::ZERO).timeout(SOON).wait()?;
+    assert_eq!(client.call(tick(3)).timeout(SOON).wait(), Ok(tick(6)));
+    ticks.send(tick(4)).timeout(SOON).wait()?;
+    assert_eq!(got.recv().timeout(SOON).wait()?, tick(4));
+    assert!(!board.is_quiet() && start.elapsed() < SOON);
+
+    pair.station.quiet(Duration::from_millis(300)).timeout(SOON).wait()?;
+    let start = Instant::now();
+    pair.cable.deafen();
+    assert!(matches!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(_))));
+    let took = start.elapsed();
+    // What was announced, the dead-time and a quarter, and a loaded machine's share.
+    assert!(took > Duration::from_millis(550) && took < Duration::from_millis(300 + 500 + 200), "{took:?}");
+    drop(pair.station);
+    serving.join();
     Ok(())
 }
 

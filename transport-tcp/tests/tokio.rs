@@ -2,10 +2,11 @@
 #![cfg(feature = "tokio")]
 
 use std::future::Future;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use netchan::host::{LinkError, RecvError};
-use netchan::{Node, Peer, Receiver, Sender};
+use netchan::host::{LinkError, QuietError, RecvError};
+use netchan::{Config, Dead, Node, Peer, Reason, Receiver, Sender};
 use netchan_tcp::tokio as tcp;
 use netchan_tcp::{ConnectError, ListenError, Options};
 use tokio::runtime::{Builder, Runtime};
@@ -192,7 +193,7 @@ fn a_dropped_node_does_not_block_its_runtime() -> Outcome {
             assert_eq!(got.recv().await?, n);
         }
         assert!(got.next().await.is_none());
-        assert_eq!(peer.down().await.dead().reason, netchan::proto::Reason::Shutdown);
+        assert_eq!(peer.down().await.dead().reason, Reason::Shutdown);
         drop(dashboard);
         Ok(())
     })
@@ -327,4 +328,48 @@ fn strangers_are_few_and_leave_when_they_say_nothing() -> Outcome {
         tcp::connect(&Node::new("late"), address).await?;
         Ok(())
     })
+}
+
+#[test]
+fn a_program_that_blocks_its_runtime_is_not_dead_when_it_has_announced_that() -> Outcome {
+    const DEAD_TIME: Duration = Duration::from_millis(250);
+    let node = |name| Node::with_config(name, Config::default().dead_time(DEAD_TIME));
+    let (station, dashboard) = (node("station")?, node("dashboard")?);
+    let (found, find) = mpsc::channel();
+    let (done, wait) = mpsc::channel::<()>();
+    let busy = std::thread::spawn(move || -> Outcome {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut ticks: Sender<u64> = station.export("ticks")?;
+            let listener = tcp::listen(&station, "127.0.0.1:0")?;
+            found.send(listener.address())?;
+            ticks.send(1).await?;
+            assert_eq!(station.quiet(Duration::from_secs(31)).await, Err(QuietError::TooLong));
+            station.quiet(Duration::from_secs(30)).timeout(NEVER).await?;
+            // The link's own task does not run, until the other side has seen enough.
+            wait.recv()?;
+            station.quiet(Duration::ZERO).timeout(NEVER).await?;
+            ticks.send(2).await?;
+            ticks.drain().await?;
+            // And once more, without a word.
+            wait.recv()?;
+            Ok(())
+        })
+    });
+    let peer = netchan_tcp::connect(&dashboard, find.recv()?).wait()?;
+    let mut ticks = peer.import::<Receiver<u64>>("ticks").wait()?;
+    assert_eq!(ticks.recv().timeout(NEVER).wait()?, 1);
+    while !peer.is_quiet() {
+        std::thread::yield_now();
+    }
+    // Who waits has a deadline of his own, and here it is long after the dead-time.
+    assert_eq!(ticks.recv().timeout(4 * DEAD_TIME).wait(), Err(RecvError::Deadline));
+    assert!(peer.is_up());
+    done.send(())?;
+    assert_eq!(ticks.recv().timeout(NEVER).wait()?, 2);
+    assert!(!peer.is_quiet());
+    let told = ticks.recv().timeout(NEVER).wait();
+    assert_eq!(told, Err(RecvError::Dead(Dead::here(Reason::Unresponsive))));
+    done.send(())?;
+    busy.join().expect("the thread does not panic")
 }

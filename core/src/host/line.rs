@@ -57,6 +57,8 @@ struct State {
     fault: Option<Fault>,
     /// Told when everything is acknowledged.
     delivered: Option<Waker>,
+    /// Told when something is acknowledged: they wait until the peer knows that we may be silent.
+    quiet: Vec<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,7 @@ impl LineStream {
             writes: false,
             fault: None,
             delivered: None,
+            quiet: Vec::new(),
         };
         let input = Input { raw: vec![0; CHUNK].into(), records: Vec::new(), at: 0 };
         Arc::new(Self {
@@ -204,12 +207,11 @@ impl LineStream {
             }
         }
         let waker = state.take_delivered();
+        let quiet = core::mem::take(&mut state.quiet);
         drop(state);
         // Room, an acknowledgement that is owed, or an end.
         self.changed.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().chain(quiet).for_each(Waker::wake);
     }
 
     /// Whether there is nothing more to read for the link.
@@ -280,7 +282,10 @@ impl Stream for Arc<LineStream> {
         let mut state = self.lock();
         state.end = End::Closed;
         let hangs = state.writes && !self.port.keeps_limits();
+        let quiet = core::mem::take(&mut state.quiet);
         drop(state);
+        // The drop of a waker is foreign code: not under the lock. The link tells its end.
+        drop(quiet);
         self.changed.notify_all();
         if hangs {
             // The thread that would close it may be in this very write for ever.
@@ -295,6 +300,15 @@ impl Stream for Arc<LineStream> {
             (LinkError::Fault(fault), _) => LinkError::Fault(state.line.explain(fault)),
             _ => error,
         }
+    }
+
+    fn is_quiet_heard(&self, notices: u32, waker: &Waker) -> Option<bool> {
+        let mut state = self.lock();
+        let heard = state.line.is_quiet_heard(notices);
+        if !heard && !state.quiet.iter().any(|other| other.will_wake(waker)) {
+            state.quiet.push(waker.clone());
+        }
+        Some(heard)
     }
 
     fn is_delivered(&self, waker: Option<&Waker>) -> bool {

@@ -18,6 +18,7 @@ use super::input::Offer;
 use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
+use super::quiet::Quieting;
 use super::spec::{ExportEnd, Exported};
 use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
 use super::timer;
@@ -308,6 +309,39 @@ impl Node {
     /// How many events did not fit.
     pub fn events_lost(&self) -> u64 {
         self.inner().events.lost()
+    }
+
+    /// Tells all peers that this node may be silent for `time`, at most [`QUIET_MAX`](super::QUIET_MAX), and
+    /// waits until they know: on a line until that is acknowledged, elsewhere until it is written.
+    ///
+    /// For a program that is about to stop what moves its links: a thread of a runtime that computes for
+    /// long, a debugger, a machine that is frozen for a snapshot. From when a peer hears of it, and for so long, it
+    /// does not take this node for dead, and on a line it sends nothing that could be lost; nor is it taken for dead
+    /// here. After that the dead-time counts anew: who stops for longer than announced is dead on
+    /// time. The last notice counts, and one of `Duration::ZERO` says that this node is back; nothing else ends a
+    /// silence before its time. Whoever waits goes on to wait, on both sides, with the deadline that he has.
+    ///
+    /// A peer on a line that is silent itself hears of it when it is back. A link that ends is not waited for, and one
+    /// that comes up later is not told. Takes no memory. Dropping
+    /// the operation stops only the waiting.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # fn compute() {}
+    /// # async fn f(node: netchan::Node) -> Result<(), netchan::host::QuietError> {
+    /// node.quiet(Duration::from_secs(20)).await?;
+    /// compute(); // nothing else runs on this thread, not even the links
+    /// node.quiet(Duration::ZERO).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`QuietError`](super::QuietError).
+    pub fn quiet(&self, time: Duration) -> Wait<Quieting> {
+        Wait::new(Quieting::new(self.inner(), time))
     }
 
     /// Shuts the node down now, with `linger` for values that were sent. Returns how many
@@ -614,6 +648,11 @@ impl NodeInner {
             }
             Err(reason) => refuse(link, offer, reason, ""),
         }
+    }
+
+    /// The links that there are.
+    pub(crate) fn links(&self) -> Vec<Arc<LinkCell>> {
+        self.lock().links.values().cloned().collect()
     }
 
     /// Takes in nothing new: the links and exports that there were, the first time.

@@ -104,6 +104,13 @@ impl Peer {
         Wait::new(Down { link: self.present() })
     }
 
+    /// Whether the peer has announced a silence that is not over: a board that erases its flash, for
+    /// instance. Values for it and its answers wait until then; give calls a deadline that suits.
+    pub fn is_quiet(&self) -> bool {
+        let link = self.present();
+        link.node.upgrade().is_some_and(|node| link.lock().link.is_peer_quiet(node.now()))
+    }
+
     /// Ends the link in order: the peer is told, with `Closed`. It is not made again.
     pub fn close(&self) {
         if let Some(sessions) = &self.sessions {

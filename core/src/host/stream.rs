@@ -30,6 +30,13 @@ pub trait Stream: Send + Sync + 'static {
         true
     }
 
+    /// Whether the peer has heard all of so many notices that this side may be silent; if not, `waker` is
+    /// woken when it has. `None` where nothing is lost: what was written arrives.
+    fn is_quiet_heard(&self, notices: u32, waker: &Waker) -> Option<bool> {
+        let _ = (notices, waker);
+        None
+    }
+
     /// Why the link ends, in the light of what the stream has seen. Called under the link's
     /// lock.
     fn explain(&self, error: LinkError) -> LinkError {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame = head payload      head = varint(number * 8 + kind)
-//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE, 4 PING, 5 PONG
+//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE, 4 PING, 5 PONG, 6 QUIET
 //! kind 1 DATA     number: handle      payload: a whole message
 //! kind 2 FIRST    varint message length, first bytes
 //! kind 3 MORE     further bytes; the last ones complete the length
@@ -31,6 +31,7 @@ pub(crate) const LINK_ACK: u32 = 2;
 pub(crate) const LINK_GOODBYE: u32 = 3;
 pub(crate) const LINK_PING: u32 = 4;
 pub(crate) const LINK_PONG: u32 = 5;
+pub(crate) const LINK_QUIET: u32 = 6;
 
 pub(crate) const CONTROL_OPEN: u8 = 1;
 pub(crate) const CONTROL_ACCEPT: u8 = 2;
@@ -40,6 +41,8 @@ pub(crate) const CONTROL_DEAD: u8 = 5;
 pub(crate) const CONTROL_DONE: u8 = 6;
 pub(crate) const CONTROL_ATTACH: u8 = 7;
 
+/// The longest silence that can be announced, in milliseconds.
+pub const QUIET_MAX_MS: u32 = 30_000;
 /// Longest name of an export, in bytes.
 pub(crate) const NAME_MAX: usize = 64;
 /// Longest readable type name on the wire, in bytes; longer ones are cut.
@@ -112,6 +115,8 @@ pub enum Frame<'a> {
     Ping,
     /// The answer.
     Pong,
+    /// Its sender may be silent for so many milliseconds, at most [`QUIET_MAX_MS`]; 0: not any more.
+    Quiet(u32),
     /// Message bytes.
     Data(Handle, Part, &'a [u8]),
     /// Bytes that the next hop has promised to take.
@@ -341,6 +346,7 @@ impl<'a> Frame<'a> {
                 LINK_BEAT => Self::Beat,
                 LINK_PING => Self::Ping,
                 LINK_PONG => Self::Pong,
+                LINK_QUIET => Self::Quiet(r.quiet()),
                 LINK_ACK => Self::Ack(r.total()),
                 LINK_GOODBYE => Self::Goodbye(Reason::new(r.byte())),
                 _ => return Err(FrameError::Kind),
@@ -388,6 +394,8 @@ impl<'a> Frame<'a> {
             Self::Beat => w.head(LINK_BEAT, KIND_LINK)?,
             Self::Ping => w.head(LINK_PING, KIND_LINK)?,
             Self::Pong => w.head(LINK_PONG, KIND_LINK)?,
+            Self::Quiet(millis) if millis > QUIET_MAX_MS => return Err(FrameError::Value),
+            Self::Quiet(millis) => w.head(LINK_QUIET, KIND_LINK)?.number(millis)?,
             Self::Ack(total) => w.head(LINK_ACK, KIND_LINK)?.number(total.get())?,
             Self::Goodbye(reason) => w.head(LINK_GOODBYE, KIND_LINK)?.byte(reason.get())?,
             Self::Data(handle, part, bytes) => match part {
@@ -506,6 +514,15 @@ impl<'a> Reader<'a> {
                 0
             }
         }
+    }
+
+    /// How long a silence is announced, in milliseconds.
+    pub(crate) fn quiet(&mut self) -> u32 {
+        let millis = self.number();
+        if millis > QUIET_MAX_MS {
+            self.fail(FrameError::Value);
+        }
+        millis
     }
 
     pub(crate) fn total(&mut self) -> Total {

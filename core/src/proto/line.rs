@@ -7,7 +7,8 @@
 //! the session, so that nothing of an earlier one is taken. What is lost is sent again, from
 //! there on (go-back-N): the receiver needs one packet's buffer, the sender its window.
 //!
-//! It knows nothing of the link but the hellos that pass, from which it learns the session.
+//! It knows nothing of the link but the hellos that pass, from which it learns the session, and the notices
+//! of silence: while a side may be silent nobody is given up, and nothing is sent that it would not hear.
 //!
 //! ```text
 //! IN    bytes -> Line::next -> frame -> Link::handle
@@ -28,8 +29,9 @@ mod sink;
 
 use core::ops::Range;
 
+use crate::proto::frame::{LINK_QUIET, QUIET_MAX_MS};
 use crate::proto::time::Stamp;
-use crate::proto::{Fault, Instant, framing};
+use crate::proto::{Fault, Instant, framing, varint};
 use arq::{Arq, Came, body};
 use bring_up::{BringUp, Heard};
 
@@ -40,7 +42,7 @@ pub use sink::LineSink;
 /// The sans-I/O state of one lossy line. It holds no bytes: its owner, one at a time, lends it
 /// the same two buffers at each call, `rx` with the packet that is coming in and `tx` with
 /// those that are not acknowledged. [`LineConfig::rx_len`] and [`LineConfig::tx_len`] say how
-/// long they are. The state itself takes 304 bytes at most.
+/// long they are. The state itself takes 320 bytes at most.
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub struct Line {
@@ -50,6 +52,11 @@ pub struct Line {
     frames: (u16, u16),
     /// The latest time that was told.
     now: Instant,
+    /// How many notices of our silence were sent, and in which packet the last one is.
+    quiets: u32,
+    quiet_in: u32,
+    /// It is not over before.
+    quiet_until: Instant,
     counts: LineCounts,
 }
 
@@ -61,6 +68,9 @@ impl Line {
             bring_up: BringUp::new(),
             frames: (0, 0),
             now: Instant::ZERO,
+            quiets: 0,
+            quiet_in: 0,
+            quiet_until: Instant::ZERO,
             counts: LineCounts::NEW,
         }
     }
@@ -71,6 +81,8 @@ impl Line {
         self.arq.restart();
         self.bring_up = BringUp::new();
         self.frames = (0, 0);
+        self.quiets = 0;
+        self.quiet_until = Instant::ZERO;
         self.counts = LineCounts::NEW;
     }
 
@@ -124,6 +136,9 @@ impl Line {
         match framing::next(records, records.len() as u32, None)? {
             framing::Step::Frame(frame, used) => {
                 self.frames.0 = (at + used) as u16;
+                if let Some(millis) = quiet_of(frame) {
+                    self.arq.hear_quiet(millis);
+                }
                 Ok(Some(at + used - frame.len()..at + used))
             }
             framing::Step::Need(_) => Err(Fault::BadLength),
@@ -154,6 +169,20 @@ impl Line {
         self.give(record.len());
     }
 
+    /// A record with this frame was put into the packet that is open.
+    fn sent(&mut self, frame: &[u8]) {
+        if let Some(millis) = quiet_of(frame) {
+            self.quiet_until = self.now.plus_millis(millis);
+            self.quiets = self.quiets.wrapping_add(1);
+            self.quiet_in = self.arq.open_packet();
+        }
+    }
+
+    /// Whether the peer has heard all of so many notices that we may be silent.
+    pub const fn is_quiet_heard(&self, notices: u32) -> bool {
+        notices == 0 || notices == self.quiets && self.arq.is_acknowledged(self.quiet_in)
+    }
+
     /// Where records are written to. It has no room before the peer has spoken in the session,
     /// but for the hello.
     pub fn sink<'l>(&'l mut self, tx: &'l mut [u8]) -> LineSink<'l> {
@@ -180,6 +209,12 @@ impl Line {
     /// [`Fault::Unacknowledged`]: the line is lost. Give it to [`Link::fail`](crate::proto::Link::fail).
     pub fn tick(&mut self, now: Instant) -> Result<(), Fault> {
         self.set_time(now);
+        if now < self.quiet_until {
+            self.arq.excuse();
+        } else if self.quiet_until != Instant::ZERO {
+            self.quiet_until = Instant::ZERO;
+            self.arq.resume();
+        }
         if self.arq.tick() { Err(Fault::Unacknowledged) } else { Ok(()) }
     }
 
@@ -234,13 +269,21 @@ impl Line {
     }
 }
 
+/// How long a silence this frame announces, if it does, in milliseconds. One that is too long is a fault, which
+/// the link tells.
+fn quiet_of(frame: &[u8]) -> Option<u32> {
+    let (&head, rest) = frame.split_first()?;
+    let (millis, _) = varint::get(rest).ok().filter(|_| u32::from(head) == LINK_QUIET << 3)?;
+    (millis <= QUIET_MAX_MS).then_some(millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_line_costs_what_its_documentation_says() {
-        assert!(size_of::<Line>() <= 304, "{}", size_of::<Line>());
+        assert!(size_of::<Line>() <= 320, "{}", size_of::<Line>());
         let small = LineConfig::uart(115_200, 2, 64, 2);
         assert_eq!((small.rx_len(), small.tx_len()), (126, 150));
     }

@@ -43,6 +43,14 @@ pub struct Link {
     ping_due: bool,
     pong_due: bool,
     ack_due: bool,
+    /// That we may be silent for so many milliseconds is to be said.
+    quiet_due: Option<u32>,
+    /// How often it was.
+    quiets: u32,
+    /// The peer has said so, and no tick has come since.
+    quiet_heard: Option<u32>,
+    /// Until when silence is no death: ours, the peer's.
+    quiet_until: [Instant; 2],
     bye_due: Option<Reason>,
     /// Why the peer's hello is answered with a goodbye.
     no_room: Option<Reason>,
@@ -106,6 +114,10 @@ impl Link {
             ping_due: false,
             pong_due: false,
             ack_due: false,
+            quiet_due: None,
+            quiets: 0,
+            quiet_heard: None,
+            quiet_until: [Instant::ZERO; 2],
             bye_due: None,
             no_room: None,
             peer: Peer { nonce: 0, boot: 0, packet: 0, circuits: 0, dead_ms: 0, parity: 0, crc: false },

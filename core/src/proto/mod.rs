@@ -35,7 +35,9 @@ pub use circuit::{Direction, Slot, Slots};
 pub use control::{Sink, SliceSink};
 pub use crc::{crc32c, crc32c_append};
 pub use fault::Fault;
-pub use frame::{Accept, DeadFrame, Fingerprints, Frame, FrameError, Handle, Head, Open, OpenFlags, Part};
+pub use frame::{
+    Accept, DeadFrame, Fingerprints, Frame, FrameError, Handle, Head, Open, OpenFlags, Part, QUIET_MAX_MS,
+};
 pub use hello::{Hello, Identity, LinkKind, Name, NameError, PROTOCOL_VERSION};
 pub use line::{LINE_PACKET_MIN, Line, LineConfig, LineCounts, LineSink, WINDOW_MAX};
 pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
@@ -60,7 +62,7 @@ pub(crate) use {
     frame::{
         CONTROL_ACCEPT, CONTROL_ASK, CONTROL_ATTACH, CONTROL_DEAD, CONTROL_DONE, CONTROL_END, CONTROL_OPEN,
         KIND_CONTROL, KIND_CREDIT, KIND_DATA, KIND_FIRST, KIND_LINK, KIND_MORE, KIND_TAKEN, LINK_ACK,
-        LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG,
+        LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG, LINK_QUIET,
     },
     hello::{Brief, copy, session_number},
     line::arq::{Arq, Came, HELLO_AT, body, seed},

@@ -9,7 +9,7 @@ use super::Rng;
 use crate::proto::Instant;
 
 /// How often what happens to a byte: once in so many, 0 for never.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a test names what it wants and leaves the rest at 0")]
 pub struct Faults {
     /// A bit of it flips.

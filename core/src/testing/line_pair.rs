@@ -15,6 +15,10 @@ pub struct LinePair {
     pub now: u64,
     /// How each node's line is to be.
     pub configs: [LineConfig; 2],
+    /// Until then, in microseconds, a node does nothing, and what arrives is lost.
+    pub asleep_until: [u64; 2],
+    /// Bytes that were lost that way.
+    pub missed: [usize; 2],
     starts: u64,
 }
 
@@ -31,7 +35,15 @@ impl LinePair {
                 (10_000_000_000 / u64::from(baud), u64::from(latency_ms) * 1000);
         }
         let idle = || Node::new(super::node::IDLE, 1, Instant::ZERO);
-        let mut pair = Self { nodes: [idle(), idle()], line, now: 1000, configs: [config; 2], starts: 0 };
+        let mut pair = Self {
+            nodes: [idle(), idle()],
+            line,
+            now: 1000,
+            configs: [config; 2],
+            asleep_until: [0; 2],
+            missed: [0; 2],
+            starts: 0,
+        };
         pair.start(0);
         pair.start(1);
         pair
@@ -93,8 +105,13 @@ impl LinePair {
         let now = self.time();
         for n in 0..2 {
             let node = &mut self.nodes[n];
+            let arrived = self.line.wires[1 - n].pull(now);
+            if self.now < self.asleep_until[n] {
+                self.missed[n] += arrived.len();
+                continue;
+            }
             node.tick(now);
-            node.receive(&self.line.wires[1 - n].pull(now));
+            node.receive(&arrived);
             node.pump();
             let wire = &mut self.line.wires[n];
             let queued = wire.free_at().since(now).as_nanos() as u64 / wire.byte_ns.max(1);
@@ -106,6 +123,26 @@ impl LinePair {
     /// So much time.
     pub fn pass_ms(&mut self, millis: u64) {
         (0..millis * 2).for_each(|_| self.step());
+    }
+
+    /// A node falls asleep, as a board that erases its flash.
+    pub const fn sleep_ms(&mut self, n: usize, millis: u64) {
+        self.asleep_until[n] = self.now + millis * 1000;
+    }
+
+    /// A node says that it may be silent for so long, and goes on until the other one has heard of it.
+    ///
+    /// # Panics
+    ///
+    /// When it has not within two seconds.
+    pub fn announce(&mut self, n: usize, millis: u32) {
+        let now = self.time();
+        self.nodes[n].port.link.quiet(millis, now);
+        let end = self.now + 2_000_000;
+        while !self.nodes[n].port.is_quiet_heard() {
+            assert!(self.now < end, "nobody hears it: {:?}", self.faults());
+            self.step();
+        }
     }
 
     /// Why each end is down.

@@ -217,6 +217,12 @@ impl Port {
         self.fault.is_none() && self.link.state() == LinkState::Up
     }
 
+    /// Whether the peer knows of every silence that we have announced.
+    pub fn is_quiet_heard(&self) -> bool {
+        let written = self.link.quiets_written();
+        written.is_some_and(|n| self.line.as_ref().is_none_or(|end| end.line.is_quiet_heard(n)))
+    }
+
     /// Whether no circuit is open and nothing waits to be written.
     pub fn is_quiet(&self) -> bool {
         let free = |slots: &[Slot]| slots.iter().all(Slot::is_free);

@@ -6,12 +6,16 @@ use crate::board::short::Short;
 use crate::proto::time::Stamp;
 use crate::proto::{
     Brief, HELLO_AT, Hello, LINE_PACKET_MIN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG,
-    LineConfig, LinkKind, PROTOCOL_VERSION, Reason, seed, session_number,
+    LINK_QUIET, LineConfig, LinkKind, PROTOCOL_VERSION, Reason, seed, session_number,
 };
 use crate::varint::Cursor;
 
 /// An acknowledgement is due after so many bytes of messages.
 const ACK_EVERY: u32 = 8 * 1024;
+/// No silence is taken for longer than this, in milliseconds.
+const QUIET_MASK_MS: u32 = 0x7fff;
+/// What a sign of life takes in a packet, in bytes.
+const BEAT_LEN: usize = 2;
 /// The longest silence that a peer may ask us to accept, in milliseconds.
 const DEAD_MS_MAX: u32 = 10 * 60 * 1000;
 
@@ -113,6 +117,11 @@ impl Circuits<'_> {
                 r.number();
             }
             LINK_PING => self.link.is_pong_due = true,
+            LINK_QUIET => {
+                // More than may be announced is cut and not blamed: that is less code.
+                let millis = r.number() & QUIET_MASK_MS;
+                self.arq.hear_quiet(millis);
+            }
             LINK_GOODBYE => return Err(Ending::peer(Reason::new(r.byte()))),
             _ => return Err(Ending::BROKEN),
         }
@@ -132,7 +141,9 @@ impl Circuits<'_> {
     /// When a sign of life is due, from the peer or from us, or a word that is to be said first.
     pub(super) fn deadline(&self) -> Option<Stamp> {
         if self.link.is_up {
-            Some(self.dead_at().min(self.beat_at()))
+            // Without room for it a sign of life waits for the line.
+            let beat = if self.arq.room() < BEAT_LEN { self.dead_at() } else { self.beat_at() };
+            Some(self.dead_at().min(beat))
         } else {
             (!self.link.is_hello_new).then_some(self.arq.now)
         }

@@ -83,7 +83,7 @@ struct Session {
     hello_at: Stamp,
     /// When a byte was written last.
     last_out: Stamp,
-    /// When a valid packet of the session came last.
+    /// When a valid packet of the session came last, or when a silence is over that was announced.
     last_in: Stamp,
 }
 
@@ -200,7 +200,9 @@ impl Arq {
             return Came::Hello(len);
         }
         session.is_confirmed = true;
-        session.last_in = self.now;
+        if !session.sender.is_held() {
+            session.last_in = self.now;
+        }
         self.on_ack(numbers.ack);
         match head.kind {
             Kind::Data => {
@@ -364,7 +366,41 @@ impl Arq {
         self.session.is_confirmed
     }
 
-    /// When a valid packet of the session came last.
+    /// The peer may be silent for so many milliseconds, and is not taken for dead meanwhile; nothing is sent to it
+    /// but acknowledgements, for it may not hear. 0: it is over.
+    pub(crate) fn hear_quiet(&mut self, millis: u32) {
+        let until = self.now.plus_millis(millis);
+        self.session.last_in = until;
+        self.session.sender.hold(until);
+    }
+
+    /// We have heard nothing up to now, for we did not listen: the peer is not taken for dead.
+    pub(crate) fn excuse(&mut self) {
+        self.session.sender.excuse(self.now);
+        if !self.session.sender.is_held() {
+            self.session.last_in = self.now;
+        }
+    }
+
+    /// We listen again, and what was not acknowledged is waited for anew.
+    pub(crate) fn resume(&mut self) {
+        self.excuse();
+        if !self.session.sender.is_held() {
+            self.session.sender.begin_wait(&self.config, self.now);
+        }
+    }
+
+    /// Number of the packet that takes records now.
+    pub(crate) const fn open_packet(&self) -> u32 {
+        self.session.sender.open_packet()
+    }
+
+    /// Whether the peer has acknowledged this packet.
+    pub(crate) const fn is_acknowledged(&self, packet: u32) -> bool {
+        self.session.sender.is_acknowledged(packet)
+    }
+
+    /// When a valid packet of the session came last, or when a silence of the peer is over.
     #[cfg(feature = "board")]
     pub(crate) const fn last_in(&self) -> Stamp {
         self.session.last_in

@@ -47,6 +47,8 @@ pub(super) struct Sender {
     probing: bool,
     /// The round trip of one is being measured.
     is_timed: bool,
+    /// The peer may not hear us until `progress`: nothing is sent, nor waited for.
+    is_held: bool,
     /// Longest body that both sides take.
     packet: u16,
     /// Bytes of the body that takes records.
@@ -58,7 +60,7 @@ pub(super) struct Sender {
     /// How long an acknowledgement is waited for now, and until when, as long as packets are under way.
     wait_us: u32,
     timer: Stamp,
-    /// When the oldest packet was sent first, or the one before it acknowledged.
+    /// When the oldest packet was sent first, or the one before it acknowledged, or a silence ended.
     progress: Stamp,
     /// The packet whose round trip is measured, and when it was sent.
     timed: u32,
@@ -71,6 +73,7 @@ impl Sender {
         first: 0,
         probing: false,
         is_timed: false,
+        is_held: false,
         packet: 0,
         open: 0,
         base: 0,
@@ -103,7 +106,8 @@ impl Sender {
 
     /// Length of the longest record that [`Sender::record`] would take.
     pub(super) const fn room(&self, config: &LineConfig) -> usize {
-        let free = config.window as u32 - self.used();
+        // What waits for a peer that is silent waits with those who can still think better of it.
+        let free = if self.is_held { 0 } else { config.window as u32 - self.used() };
         match free {
             0 => 0,
             1 => (self.packet - self.open) as usize,
@@ -194,9 +198,45 @@ impl Sender {
         }
         self.base = ack;
         self.probing = false;
+        if !self.is_held {
+            self.begin_wait(config, now);
+        }
+    }
+
+    /// An acknowledgement is waited for from now on, as if none had been before.
+    pub(super) fn begin_wait(&mut self, config: &LineConfig, now: Stamp) {
         self.progress = now;
         self.wait_us = self.rtt.timeout(config.wait_us, UNKNOWN_US).min(wait_max_us(config));
         self.timer = now.plus_micros(self.wait_us);
+    }
+
+    /// The peer may not hear us until then.
+    pub(super) const fn hold(&mut self, until: Stamp) {
+        self.is_held = true;
+        self.progress = until;
+        self.timer = until;
+    }
+
+    /// Whether the peer may not hear us.
+    pub(super) const fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// That nothing was acknowledged up to now means nothing.
+    pub(super) const fn excuse(&mut self, now: Stamp) {
+        if !self.is_held {
+            self.progress = now;
+        }
+    }
+
+    /// Number of the packet that takes records.
+    pub(super) const fn open_packet(&self) -> u32 {
+        self.end
+    }
+
+    /// Whether this packet, of those that were sent lately, has been acknowledged.
+    pub(super) const fn is_acknowledged(&self, packet: u32) -> bool {
+        self.base.wrapping_sub(packet).wrapping_sub(1) < u32::MAX / 2
     }
 
     /// The peer misses what it expects: everything from there is sent again, unless that has
@@ -212,6 +252,12 @@ impl Sender {
 
     /// Time has passed: whether the line is lost.
     pub(super) fn tick(&mut self, config: &LineConfig, now: Stamp, writing: bool) -> bool {
+        if self.is_held {
+            if !self.progress.is_over(now) {
+                return false;
+            }
+            self.is_held = false;
+        }
         if self.under_way() == 0 {
             return false;
         }
@@ -226,6 +272,9 @@ impl Sender {
 
     /// When something is to be done.
     pub(super) fn deadline(&self, config: &LineConfig, writing: bool) -> Option<Stamp> {
+        if self.is_held {
+            return Some(self.progress);
+        }
         if self.under_way() == 0 {
             return None;
         }
@@ -241,7 +290,7 @@ impl Sender {
     /// Whether [`Sender::pick`] has something.
     pub(super) const fn has_packet(&self) -> bool {
         let more = self.next != self.end || self.open > 0;
-        more && !(self.probing && self.next != self.base)
+        more && !self.is_held && !(self.probing && self.next != self.base)
     }
 
     fn go_back(&mut self) {

@@ -15,8 +15,8 @@ pub struct LineSink<'l> {
 /// What becomes of the bytes that are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
-    /// They go there in the buffer for packets.
-    At(usize),
+    /// They go there in the buffer for packets, up to there, in a record that begins there.
+    At { at: usize, end: usize, from: usize },
     /// They are a hello of this length, and so many have come.
     Hello(usize, usize),
     /// They are a hello that nobody waits for.
@@ -30,7 +30,7 @@ impl Sink for LineSink<'_> {
 
     fn begin(&mut self, len: usize) -> bool {
         let at = self.line.arq.record(len, self.tx);
-        self.record = at.map_or(Record::Vain, Record::At);
+        self.record = at.map_or(Record::Vain, |at| Record::At { at, end: at + len, from: at });
         at.is_some()
     }
 
@@ -49,11 +49,16 @@ impl Sink for LineSink<'_> {
 
     fn put(&mut self, bytes: &[u8]) {
         match self.record {
-            Record::At(at) => {
+            Record::At { at, end, from } => {
                 if let Some(room) = self.tx.get_mut(at..at + bytes.len()) {
                     room.copy_from_slice(bytes);
                 }
-                self.record = Record::At(at + bytes.len());
+                let at = at + bytes.len();
+                self.record = Record::At { at, end, from };
+                if at == end {
+                    // Behind its length, which takes one byte in all that are short.
+                    self.line.sent(self.tx.get(from + 1..end).unwrap_or_default());
+                }
             }
             Record::Hello(len, have) => {
                 let n = bytes.len().min(len - have);

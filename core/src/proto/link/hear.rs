@@ -5,7 +5,7 @@ use crate::proto::circuit::{Phase, Slot, Slots};
 use crate::proto::frame::{
     CONTROL_ACCEPT, CONTROL_ASK, CONTROL_ATTACH, CONTROL_DEAD, CONTROL_DONE, CONTROL_END, CONTROL_OPEN,
     FrameError, Handle, KIND_CONTROL, KIND_CREDIT, KIND_DATA, KIND_FIRST, KIND_LINK, KIND_MORE, KIND_TAKEN,
-    LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_HELLO, LINK_PING, LINK_PONG, Part, Reader,
+    LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_HELLO, LINK_PING, LINK_PONG, LINK_QUIET, Part, Reader,
 };
 use crate::proto::hello::Hello;
 use crate::proto::{Fault, Total, varint};
@@ -124,6 +124,7 @@ impl Link {
         let value = match number {
             LINK_ACK => r.number(),
             LINK_GOODBYE => u32::from(r.byte()),
+            LINK_QUIET => r.quiet(),
             LINK_BEAT | LINK_PING | LINK_PONG => 0,
             _ => return Err(FrameError::Kind.into()),
         };
@@ -134,6 +135,8 @@ impl Link {
             LINK_GOODBYE => return Err(Fault::Goodbye(crate::proto::Reason::new(value as u8))),
             // A bit, not a queue: many pings get one answer.
             LINK_PING => self.pong_due = true,
+            // The last one counts.
+            LINK_QUIET => self.quiet_heard = Some(value),
             _ => {}
         }
         Ok(Event::Nothing)

@@ -2,12 +2,11 @@
 
 use super::close::sent_place;
 use super::{Link, LinkState, Queue};
-use crate::proto::Total;
 use crate::proto::circuit::{Final, Slots, due};
 use crate::proto::control::{Short, Sink, put_dead, put_hello};
 use crate::proto::frame::{
     Accept, CONTROL_ASK, CONTROL_DONE, CONTROL_END, CONTROL_FRAME_MAX, DeadFrame, Handle, KIND_CREDIT,
-    KIND_TAKEN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG, TYPE_NAME_MAX, cut,
+    KIND_TAKEN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG, LINK_QUIET, TYPE_NAME_MAX, cut,
 };
 use crate::proto::hello::{Hello, PROTOCOL_VERSION};
 
@@ -21,6 +20,7 @@ impl Link {
             LinkState::Leaving if self.bye_due.is_none() => false,
             _ => {
                 let bits = self.ack_due || self.beat_due || self.ping_due || self.pong_due;
+                let bits = bits || self.quiet_due.is_some();
                 last_words || bits || self.dirty.head != Handle::NONE
             }
         }
@@ -28,7 +28,7 @@ impl Link {
 
     /// Whether all that [`Link::control`] has to write is an acknowledgement.
     pub fn owes_only_ack(&self) -> bool {
-        let bits = self.beat_due || self.ping_due || self.pong_due;
+        let bits = self.beat_due || self.ping_due || self.pong_due || self.quiet_due.is_some();
         self.ack_due && self.is_up() && self.bye_due.is_none() && !bits && self.dirty.head == Handle::NONE
     }
 
@@ -84,7 +84,7 @@ impl Link {
         }
         if self.ack_due {
             let told = self.bytes_in;
-            if !self.sign(sink, LINK_ACK, Some(told)) {
+            if !self.sign(sink, LINK_ACK, Some(told.get())) {
                 return false;
             }
             self.bytes_in_told = told;
@@ -96,6 +96,13 @@ impl Link {
         if self.pong_due {
             self.pong_due = !self.sign(sink, LINK_PONG, None);
         }
+        if let Some(millis) = self.quiet_due {
+            if !self.sign(sink, LINK_QUIET, Some(millis)) {
+                return false;
+            }
+            self.quiet_due = None;
+            self.quiets = self.quiets.wrapping_add(1);
+        }
         if self.beat_due {
             // Anything written since is as good a sign of life.
             self.beat_due = !self.sent && !self.sign(sink, LINK_BEAT, None);
@@ -105,10 +112,10 @@ impl Link {
 
     /// Writes a frame of the link: whether there was room.
     #[cfg_attr(not(feature = "std"), inline(never))]
-    fn sign(&mut self, sink: &mut dyn Sink, number: u32, total: Option<Total>) -> bool {
+    fn sign(&mut self, sink: &mut dyn Sink, number: u32, value: Option<u32>) -> bool {
         let mut sign = Short::link(number);
-        if let Some(total) = total {
-            sign.number(total.get());
+        if let Some(value) = value {
+            sign.number(value);
         }
         let fits = sign.put(sink, self.crc_seed());
         self.sent |= fits;

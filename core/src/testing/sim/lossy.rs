@@ -28,6 +28,12 @@ struct Talker {
     heard: u32,
     /// Numbers that it still has to say, in whatever session.
     left: u32,
+    /// It has announced a silence of so many milliseconds, and falls silent when that is heard.
+    announced: Option<u32>,
+    /// Notices of this session.
+    notices: u32,
+    /// It does nothing before, in microseconds, and hears nothing.
+    asleep_until: u64,
 }
 
 impl Talker {
@@ -44,6 +50,9 @@ impl Talker {
             said: 0,
             heard: 0,
             left,
+            announced: None,
+            notices: 0,
+            asleep_until: 0,
         }
     }
 
@@ -90,6 +99,27 @@ impl Talker {
         }
     }
 
+    /// Says that it may be silent for up to five seconds, which is more than the dead-time.
+    fn announce(&mut self, rng: &mut Rng) {
+        let millis = 1 + rng.below(5000) as u32;
+        let mut frame = [0; 8];
+        let len = Frame::Quiet(millis).write(&mut frame).expect("it fits");
+        if self.up && self.announced.is_none() && self.end.put(&record(&frame[..len]), false) {
+            self.notices += 1;
+            self.announced = Some(millis);
+        }
+    }
+
+    /// Falls silent once that is heard, for no longer than was said: whether it is.
+    fn sleeps(&mut self, now: u64, report: &mut LineReport) -> bool {
+        if self.announced.is_some() && self.end.line.is_quiet_heard(self.notices) {
+            let millis = self.announced.take().unwrap_or_default();
+            self.asleep_until = now + u64::from(millis) * 1000;
+            report.silences += 1;
+        }
+        now < self.asleep_until
+    }
+
     /// Takes what has arrived: `false` when the session is over.
     fn listen(&mut self, bytes: &[u8]) -> bool {
         let mut input = bytes;
@@ -106,6 +136,8 @@ impl Talker {
                 self.hello_due |= self.peer != hello.nonce;
                 self.peer = hello.nonce;
                 self.up = hello.echo == self.nonce;
+            } else if let Ok(Frame::Quiet(_)) = Frame::parse(frame) {
+                assert!(self.up, "a frame outside of any session");
             } else {
                 assert!(self.up, "a frame outside of any session");
                 assert!(frame == said(self.peer, self.heard, frame.len()), "number {} altered", self.heard);
@@ -157,6 +189,10 @@ pub(super) fn run(seed: u64) -> LineReport {
         (wire.byte_ns, wire.latency_us) = (byte_ns, latency_us);
     }
     let restarts = rng.one_in(4);
+    // With dice of their own, so that seeds without them keep their stories.
+    let mut dice = Rng::new(!seed);
+    let silences = dice.one_in(3);
+    let is_clean = !restarts && wires.wires.iter().all(|wire| wire.faults == Faults::default());
     let talker = |rng: &mut Rng| {
         let packet = LINE_PACKET_MIN + rng.below(200) as u16;
         let window = 1 + rng.below(usize::from(WINDOW_MAX)) as u8;
@@ -183,6 +219,12 @@ pub(super) fn run(seed: u64) -> LineReport {
         }
         for (n, end) in ends.iter_mut().enumerate() {
             let bytes = wires.wires[1 - n].pull(time);
+            if silences && step < steps && dice.one_in(100) {
+                end.announce(&mut dice);
+            }
+            if end.sleeps(now, &mut report) {
+                continue;
+            }
             trace.write_u64(now);
             trace.write(&bytes);
             report.bytes += bytes.len() as u64;
@@ -192,6 +234,7 @@ pub(super) fn run(seed: u64) -> LineReport {
             report.heard += end.heard - before;
             if lost || !alive {
                 assert!(calm_since.is_none_or(|since| now < since + BOUND_US / 2), "lost without a fault");
+                assert!(!is_clean, "lost where only silences were announced");
                 report.lost += 1;
                 end.restart(time, &mut rng);
             }

@@ -49,6 +49,8 @@ pub struct LineReport {
     pub resent: u64,
     /// Sessions that ended.
     pub lost: u32,
+    /// Silences that were announced, heard and kept.
+    pub silences: u32,
 }
 
 /// Which faults a run has, and how its programs behave.
