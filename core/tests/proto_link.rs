@@ -336,6 +336,12 @@ fn a_checksum_catches_every_flipped_bit_and_a_stale_session() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         node.receive(&flipped);
         assert_eq!(node.circuits[0].received, 0, "bit {bit}");
+        // A length that has become longer waits for more; what comes then is no frame. Nothing is skipped.
+        node.receive(&[&bytes[..]; 20].concat());
+        assert_eq!(node.circuits[0].received, 0, "bit {bit}");
+        let fault = node.port.fault.expect("the link has ended");
+        assert_eq!((fault.reason(), bit < 8 || fault == Fault::Corrupt), (Reason::Protocol, true), "{fault}");
+        assert_eq!(node.circuits[0].dead, Some(netchan::proto::Dead::here(Reason::Protocol)));
     }
     let mut stale = Pair::new(LinkConfig { crc: true, ..a }, b);
     stale.b = Node::new(b, 0x5555, stale.now);

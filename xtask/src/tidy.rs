@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules that no compiler checks, each a function in a file of its own.
 
 mod edges;
+mod faults;
 mod files;
 mod packages;
 mod readme;
@@ -21,6 +22,7 @@ const RULES: &[(&str, Rule)] = &[
     ("core has no unsafe code", files::no_unsafe),
     ("every module says what it is", files::module_docs),
     ("modules and crates keep to the edges", edges::check),
+    ("every fault has its test", faults::check),
     ("READMEs tell the truth", readme::check),
     ("packages carry licences", packages::licences),
     ("packages are set up alike", packages::manifests),
