@@ -56,6 +56,8 @@ const NOISY: Faults = Faults {
     stall_us: 0,
     deaf: 0,
     deaf_us: 0,
+    unplug: 0,
+    unplug_us: 0,
 };
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Cable, Outcome, Pair, Pty, Task, options, spawn, station};
+use common::{Cable, Outcome, Pair, Pty, Task, Wires, options, spawn, station};
 use netchan::proto::Fault;
 use netchan::{LinkError, Node, Peer};
 use netchan_serial::{self as serial, Board, OpenError, Reset, Usb};

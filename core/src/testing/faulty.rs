@@ -32,6 +32,44 @@ pub struct Faults {
     pub deaf: u32,
     /// The longest such time, in microseconds.
     pub deaf_us: u32,
+    /// The plug of its writer is pulled, for up to [`Faults::unplug_us`]: what is under way is lost too.
+    pub unplug: u32,
+    /// The longest such time, in microseconds.
+    pub unplug_us: u32,
+}
+
+/// How often what has happened, and to how many bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Happened {
+    /// Bytes that were written.
+    pub bytes: u64,
+    /// Bits that flipped.
+    pub flips: u64,
+    /// Bursts of noise.
+    pub bursts: u64,
+    /// Gaps.
+    pub losses: u64,
+    /// Noise from nowhere.
+    pub insertions: u64,
+    /// Bytes that came once more, in one piece.
+    pub duplicates: u64,
+    /// Writes of which the end was lost.
+    pub truncations: u64,
+    /// Stalls.
+    pub stalls: u64,
+    /// Times in which everything was lost.
+    pub deaf: u64,
+    /// Times in which the plug was out.
+    pub unplugged: u64,
+}
+
+impl Happened {
+    /// All faults.
+    pub const fn faults(&self) -> u64 {
+        let bytes = self.flips + self.bursts + self.losses + self.insertions + self.duplicates;
+        bytes + self.truncations + self.stalls + self.deaf + self.unplugged
+    }
 }
 
 /// One direction of a line.
@@ -47,8 +85,10 @@ pub struct FaultyWire {
     pub stalled_until: Instant,
     /// Whatever is written before is lost.
     pub deaf_until: Instant,
-    /// Faults that have happened.
-    pub count: u64,
+    /// The plug is out until then: whatever is written before is lost.
+    pub unplugged_until: Instant,
+    /// What has happened.
+    pub happened: Happened,
     rng: Rng,
     free_ns: u64,
     queue: VecDeque<(u64, u8)>,
@@ -65,7 +105,8 @@ impl FaultyWire {
             latency_us: 0,
             stalled_until: Instant::ZERO,
             deaf_until: Instant::ZERO,
-            count: 0,
+            unplugged_until: Instant::ZERO,
+            happened: Happened::default(),
             rng: Rng::new(seed),
             free_ns: 0,
             queue: VecDeque::new(),
@@ -78,32 +119,46 @@ impl FaultyWire {
         let (mut noise, mut lost) = (0, 0);
         for &byte in bytes {
             let faults = self.faults;
+            self.happened.bytes += 1;
             if self.happens(faults.stall) {
+                self.happened.stalls += 1;
                 let until = now + micros(self.rng.below(faults.stall_us as usize));
                 self.stalled_until = self.stalled_until.max(until);
             }
             if self.happens(faults.deaf) {
+                self.happened.deaf += 1;
                 let until = now + micros(self.rng.below(faults.deaf_us as usize));
                 self.deaf_until = self.deaf_until.max(until);
             }
+            if self.happens(faults.unplug) {
+                self.happened.unplugged += 1;
+                let until = now + micros(self.rng.below(faults.unplug_us as usize));
+                self.unplugged_until = self.unplugged_until.max(until);
+                self.cut();
+            }
             if self.happens(faults.insert) {
+                self.happened.insertions += 1;
                 for _ in 0..1 + self.rng.below(60) {
                     let byte = self.noise();
                     self.carry(now, byte);
                 }
             }
             if self.happens(faults.duplicate) {
+                self.happened.duplicates += 1;
                 let n = self.recent.len().min(1 + self.rng.below(300));
                 let again: Vec<u8> = self.recent.iter().skip(self.recent.len() - n).copied().collect();
                 again.into_iter().for_each(|byte| self.carry(now, byte));
             }
             if self.happens(faults.truncate) {
+                self.happened.truncations += 1;
                 return;
             }
             if self.happens(faults.burst) {
+                self.happened.bursts += 1;
                 noise = 1 + self.rng.below(40);
             }
             if self.happens(faults.lose) {
+                self.happened.losses += 1;
                 lost = 1 + self.rng.below(20);
             }
             let mut byte = byte;
@@ -112,13 +167,14 @@ impl FaultyWire {
                 byte = self.noise();
             }
             if self.happens(faults.flip) {
+                self.happened.flips += 1;
                 byte ^= 1 << self.rng.below(8);
             }
             if lost > 0 {
                 lost -= 1;
                 continue;
             }
-            if now < self.deaf_until {
+            if now < self.deaf_until.max(self.unplugged_until) {
                 continue;
             }
             if faults.duplicate > 0 {
@@ -158,6 +214,7 @@ impl FaultyWire {
         self.faults = Faults::default();
         self.stalled_until = Instant::ZERO;
         self.deaf_until = Instant::ZERO;
+        self.unplugged_until = Instant::ZERO;
     }
 
     /// The plug is pulled: what is under way is lost.
@@ -171,9 +228,7 @@ impl FaultyWire {
     }
 
     fn happens(&mut self, rate: u32) -> bool {
-        let it = rate > 0 && self.rng.one_in(rate as usize);
-        self.count += u64::from(it);
-        it
+        rate > 0 && self.rng.one_in(rate as usize)
     }
 
     /// A disturbed line gives more of these than of others.

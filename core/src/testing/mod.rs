@@ -44,7 +44,7 @@ pub use circuit::{Account, Circuit, Outcome, Stage};
 #[cfg(feature = "testing")]
 pub use clock::Clock;
 #[cfg(feature = "testing")]
-pub use faulty::{Faults, FaultyLine, FaultyWire};
+pub use faulty::{Faults, FaultyLine, FaultyWire, Happened};
 #[cfg(feature = "testing")]
 pub use line_end::LineEnd;
 #[cfg(feature = "testing")]

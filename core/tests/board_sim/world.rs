@@ -125,7 +125,7 @@ impl World {
                 self.restart();
             }
         }
-        self.report.faults = self.line.wires.iter().map(|wire| wire.count).sum();
+        self.report.faults = self.line.wires.iter().map(|wire| wire.happened.faults()).sum();
         self.heal();
         self.report
     }
@@ -260,5 +260,6 @@ fn faults(rng: &mut Rng) -> Faults {
         stall_us: rate(3_000_000),
         deaf: rate(60_000),
         deaf_us: rate(3_000_000),
+        ..Faults::default()
     }
 }

@@ -2,24 +2,20 @@
 #![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
 #![cfg(unix)]
 
-use std::fs;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+// The program's own: what it does is what the tests are about.
+#[path = "../../src/bin/faulty-line/cable.rs"]
+mod cable;
+
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netchan::testing::{Faults, FaultyLine};
-use netchan::{Client, Config, LinkError, LinkEvent, Message, Node, Peer, Reconnect, Server, proto};
+use netchan::testing::Faults;
+use netchan::{Client, Config, LinkError, LinkEvent, Message, Node, Peer, Reconnect, Server};
 use netchan_serial::{self as serial, OpenError, Opening, Options};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, fcntl_setfl, open as open_file};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use cable::{Cable, Pty};
 
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -82,39 +78,23 @@ impl<R> Task<R> {
     }
 }
 
-/// A pseudo-terminal: a port for a program, and the wires behind it.
-pub struct Pty {
-    pub master: OwnedFd,
-    pub path: PathBuf,
-    /// Keeps the wires up while no program has the port open.
-    slave: OwnedFd,
+/// Both sides of a pty whose port a test opens.
+pub trait Wires {
+    /// Writes all of it to whoever has the port open.
+    fn say(&self, bytes: &[u8]);
+    /// What was written to the port.
+    fn hear(&self) -> Vec<u8>;
 }
 
-impl Pty {
-    pub fn new() -> io::Result<Self> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let path = PathBuf::from(ptsname(&master, Vec::new())?.into_string().map_err(io::Error::other)?);
-        let slave = open_file(&path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-        // Nobody echoes, also before the port is opened.
-        let mut modes = tcgetattr(&slave)?;
-        modes.make_raw();
-        tcsetattr(&slave, OptionalActions::Now, &modes)?;
-        fcntl_setfl(&master, OFlags::NONBLOCK)?;
-        Ok(Self { master, path, slave })
-    }
-
-    /// Writes all of it to whoever has the port open.
-    pub fn say(&self, bytes: &[u8]) {
+impl Wires for Pty {
+    fn say(&self, bytes: &[u8]) {
         let mut left = bytes;
         while !left.is_empty() {
             left = &left[rustix::io::write(&self.master, left).unwrap_or(0)..];
         }
     }
 
-    /// What was written to the port.
-    pub fn hear(&self) -> Vec<u8> {
+    fn hear(&self) -> Vec<u8> {
         let mut bytes = [0; 4096];
         match rustix::io::read(&self.master, &mut bytes) {
             Ok(n) => bytes[..n].to_vec(),
@@ -123,27 +103,7 @@ impl Pty {
     }
 }
 
-/// A line between two ports, `port(0)` and `port(1)`, which can be disturbed and unplugged.
-pub struct Cable {
-    shared: Arc<Shared>,
-    dir: PathBuf,
-    proxy: Option<thread::JoinHandle<()>>,
-    /// Dropped to end the proxy.
-    alarm: Option<io::PipeWriter>,
-}
-
-struct Shared {
-    ends: Mutex<[Option<Arc<Pty>>; 2]>,
-    line: Mutex<FaultyLine>,
-    epoch: Instant,
-}
-
-impl Shared {
-    fn now(&self) -> proto::Instant {
-        proto::Instant::ZERO + self.epoch.elapsed()
-    }
-}
-
+/// How tests make a line, and break it.
 impl Cable {
     /// A line without faults that takes no time.
     pub fn new() -> Self {
@@ -152,22 +112,7 @@ impl Cable {
 
     /// A line with faults, by a seed, that takes no time.
     pub fn disturbed(faults: Faults, seed: u64) -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("netchan-cable-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir_all(&dir).expect("a directory");
-        let shared = Arc::new(Shared {
-            ends: Mutex::new([None, None]),
-            line: Mutex::new(FaultyLine::new(faults, seed)),
-            epoch: Instant::now(),
-        });
-        let (listen, alarm) = io::pipe().expect("a pipe");
-        let own = Arc::clone(&shared);
-        let proxy = thread::spawn(move || carry(&own, &listen));
-        let cable = Self { shared, dir, proxy: Some(proxy), alarm: Some(alarm) };
-        cable.plug(0);
-        cable.plug(1);
-        cable
+        Self::between(faults, seed, None).expect("two ptys and a directory")
     }
 
     /// Bits a second, as a UART takes them.
@@ -178,102 +123,15 @@ impl Cable {
         self
     }
 
-    /// Both directions.
-    pub fn line(&self) -> MutexGuard<'_, FaultyLine> {
-        self.shared.line.lock().expect("nobody panics here")
-    }
-
     /// What is written from now on is lost, in both directions, as it is when a wire breaks.
     pub fn deafen(&self) {
         for wire in &mut self.line().wires {
-            wire.deaf_until = proto::Instant::NEVER;
+            wire.deaf_until = netchan::proto::Instant::NEVER;
         }
-    }
-
-    /// The time of the line.
-    pub fn passed(&self) -> Duration {
-        self.shared.epoch.elapsed()
     }
 
     pub fn heal(&self) {
         self.line().heal();
-    }
-
-    /// What to open at an end.
-    pub fn port(&self, end: usize) -> PathBuf {
-        self.dir.join(format!("port-{end}"))
-    }
-
-    /// The USB plug of an end is pulled: the port is gone.
-    pub fn unplug(&self, end: usize) {
-        let _ = fs::remove_file(self.port(end));
-        self.shared.ends.lock().expect("nobody panics here")[end] = None;
-    }
-
-    /// And put in again: another port.
-    pub fn plug(&self, end: usize) {
-        let pty = Pty::new().expect("a pty");
-        symlink(&pty.path, self.port(end)).expect("a free name");
-        self.shared.ends.lock().expect("nobody panics here")[end] = Some(Arc::new(pty));
-    }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        self.alarm = None;
-        let _ = self.proxy.take().expect("once").join();
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// The longest that the proxy does not look whether a plug has moved.
-const LOOK: Duration = Duration::from_millis(5);
-
-/// The wires: what is written to one port comes out of the other one, as the line lets it.
-fn carry(shared: &Shared, alarm: &io::PipeReader) {
-    let mut pending = [Vec::new(), Vec::new()];
-    loop {
-        let ends = shared.ends.lock().expect("nobody panics here").clone();
-        let now = shared.now();
-        let mut next = now + LOOK;
-        let mut flags = [PollFlags::empty(); 2];
-        for (from, to) in [(0, 1), (1, 0)] {
-            let mut line = shared.line.lock().expect("nobody panics here");
-            let wire = &mut line.wires[from];
-            pending[to].extend(wire.pull(now));
-            next = next.min(wire.deadline());
-            // As much as a UART holds waits for the line; the rest waits in the port.
-            if wire.free_at().since(now) < Duration::from_millis(2) {
-                flags[from] |= PollFlags::IN;
-            }
-        }
-        for (n, pending) in pending.iter_mut().enumerate() {
-            let Some(end) = &ends[n] else {
-                pending.clear();
-                continue;
-            };
-            if !pending.is_empty() {
-                let written = rustix::io::write(&end.master, pending).unwrap_or(0);
-                pending.drain(..written);
-                if !pending.is_empty() {
-                    flags[n] |= PollFlags::OUT;
-                }
-            }
-        }
-        let left = next.since(shared.now());
-        let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
-        let mut fds = vec![PollFd::from_borrowed_fd(alarm.as_fd(), PollFlags::IN)];
-        fds.extend(ends.iter().zip(flags).filter_map(|(end, flags)| {
-            end.as_ref().map(|end| PollFd::from_borrowed_fd(end.master.as_fd(), flags))
-        }));
-        let _ = poll(&mut fds, Some(&limit));
-        if !fds[0].revents().is_empty() {
-            return;
-        }
-        for (n, end) in ends.iter().enumerate().filter(|(n, _)| flags[*n].contains(PollFlags::IN)) {
-            let bytes = end.as_ref().map_or_else(Vec::new, |end| end.hear());
-            shared.line.lock().expect("nobody panics here").wires[n].push(shared.now(), &bytes);
-        }
     }
 }
 

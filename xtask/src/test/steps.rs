@@ -75,7 +75,12 @@ fn docs(runner: &mut Runner) -> Result {
 /// None, each alone, each pair while that is few, and all; lints too, for they see what is unused.
 fn features(runner: &mut Runner) -> Result {
     let mut builds = 0;
-    for (package, manifest) in [("netchan", "core/Cargo.toml"), ("netchan-tcp", "transport-tcp/Cargo.toml")] {
+    let packages = [
+        ("netchan", "core/Cargo.toml"),
+        ("netchan-tcp", "transport-tcp/Cargo.toml"),
+        ("netchan-serial", "transport-serial/Cargo.toml"),
+    ];
+    for (package, manifest) in packages {
         for set in feature_sets(&feature_names(manifest)?) {
             builds += 1;
             runner.run(&Cmd::cargo(&format!(

@@ -176,6 +176,7 @@ pub(super) fn faults(rng: &mut Rng) -> Faults {
         stall_us: 700_000,
         deaf: rate(20_000),
         deaf_us: 3_000_000,
+        ..Faults::default()
     }
 }
 
@@ -258,7 +259,7 @@ pub(super) fn run(seed: u64) -> LineReport {
             );
         }
     }
-    report.faults = wires.wires.iter().map(|wire| wire.count).sum();
+    report.faults = wires.wires.iter().map(|wire| wire.happened.faults()).sum();
     report.resent = ends.iter().map(|end| u64::from(end.end.line.counts().resent)).sum();
     report.trace = trace.finish();
     report
