@@ -10,6 +10,7 @@
 
 mod hear;
 mod import;
+mod leaving;
 mod link;
 #[cfg(feature = "embedded-io-v0_7")]
 mod poll;
@@ -20,6 +21,7 @@ mod tell;
 
 pub(super) use hear::Heard;
 pub(super) use import::Imports;
+pub use leaving::Leaving;
 #[cfg(feature = "embedded-io-async-v0_7")]
 pub use run::RunError;
 

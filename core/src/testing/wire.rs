@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "embedded-io-async-v0_7")]
 use core::task::Poll;
 use core::task::Waker;
@@ -19,6 +18,8 @@ use crate::proto::{Instant, LineConfig};
 
 /// Bytes that are under way in one direction; who writes more waits.
 const CAPACITY: usize = 1024;
+/// How late a link's port may see that the link is over.
+const LATE: Duration = Duration::from_millis(20);
 /// How long a main loop that asks for bytes rests when there are none.
 #[cfg(feature = "embedded-io-v0_7")]
 const REST: Duration = Duration::from_millis(1);
@@ -215,7 +216,7 @@ impl WireEnd {
     /// Makes a link of a host's node at this end, with a board at the other; `line` is what the board's config says. Ready when
     /// the bring-up is complete. When it is over the end may be connected again.
     pub fn connect(&self, node: &Node, line: &LineConfig) -> Wait<Up> {
-        let port = Port { end: self.clone(), is_closed: AtomicBool::new(false) };
+        let port = Port { end: Mutex::new(Some(self.clone())) };
         start_line(node, Box::new(port), LineOptions::new(*line))
     }
 
@@ -290,44 +291,45 @@ impl fmt::Display for WireError {
 
 impl core::error::Error for WireError {}
 
-/// An end as the port of one link.
+/// An end as the port of one link, which gives it back when the link is over: an end of a channel may be
+/// kept for as long as its program likes.
 struct Port {
-    end: WireEnd,
-    is_closed: AtomicBool,
+    end: Mutex<Option<WireEnd>>,
 }
 
 impl Port {
-    /// Waits until `done` says something, which is a pause after so long.
-    fn wait<R>(&self, limit: Duration, done: impl Fn(&State) -> Option<R>) -> io::Result<R> {
-        let shared = &self.end.0.shared;
+    /// The end, while the link is there.
+    fn end(&self) -> Option<WireEnd> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until `done`, or until there is nobody at the other end, or no link any more; that it is a pause is said after
+    /// so long.
+    fn wait(&self, limit: Duration, done: impl Fn(&State, usize) -> bool) -> io::Result<()> {
         let until = std::time::Instant::now() + limit;
-        let mut state = shared.lock();
-        loop {
-            if let Some(result) = done(&state) {
-                return Ok(result);
+        while let Some(end) = self.end() {
+            let (shared, state) = (&end.0.shared, end.0.shared.lock());
+            if done(&state, end.0.me) || state.ways[end.other()].is_gone {
+                break;
             }
             let left = until.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            state = shared.wait(state, left);
+            // That the link is over is not told under this lock, so it may be seen a moment late.
+            drop(shared.wait(state, left.min(LATE)));
         }
-    }
-
-    /// Whether reading ends: nobody is at the other end, or the link is over.
-    fn is_over(&self, state: &State) -> bool {
-        self.is_closed.load(Ordering::Acquire) || state.ways[self.end.other()].is_gone
+        Ok(())
     }
 }
 
 impl Stream for Port {
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.is_over(&self.end.0.shared.lock()) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
+        let end = self.end().filter(|end| !end.0.shared.lock().ways[end.other()].is_gone);
+        let end = end.ok_or(io::ErrorKind::BrokenPipe)?;
         let mut n = 0;
         for bytes in bytes {
-            let written = self.end.write(bytes);
+            let written = end.write(bytes);
             n += written;
             if written < bytes.len() {
                 break;
@@ -339,31 +341,26 @@ impl Stream for Port {
     fn finish(&self) {}
 
     fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        self.end.0.shared.change(|_| ());
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(end) = end {
+            end.0.shared.change(|_| ());
+        }
     }
 }
 
 impl BlockingStream for Port {
     fn read(&self, into: &mut [u8], limit: Duration) -> io::Result<usize> {
-        let me = self.end.0.me;
-        self.wait(limit, |state| (!state.ways[me].bytes.is_empty() || self.is_over(state)).then_some(()))?;
+        self.wait(limit, |state, me| !state.ways[me].bytes.is_empty())?;
         // What comes later is for the next session.
-        let is_closed = self.is_closed.load(Ordering::Acquire);
-        Ok(if is_closed { 0 } else { self.end.read(into) })
+        Ok(self.end().map_or(0, |end| end.read(into)))
     }
 
     fn readable(&self, limit: Duration) -> io::Result<bool> {
-        let me = self.end.0.me;
-        let ready = |state: &State| (!state.ways[me].bytes.is_empty() || self.is_over(state)).then_some(());
-        Ok(self.wait(limit, ready).is_ok())
+        Ok(self.wait(limit, |state, me| !state.ways[me].bytes.is_empty()).is_ok())
     }
 
     fn write(&self, bytes: &[IoSlice<'_>], limit: Duration) -> io::Result<usize> {
-        let other = self.end.other();
-        let ready =
-            |state: &State| (state.ways[other].bytes.len() < CAPACITY || self.is_over(state)).then_some(());
-        self.wait(limit, ready)?;
+        self.wait(limit, |state, me| state.ways[1 - me].bytes.len() < CAPACITY)?;
         self.try_write(bytes)
     }
 }
