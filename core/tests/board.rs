@@ -1,8 +1,10 @@
 //! A board's node against a link on a virtual line: what its ends promise.
 
+use std::time::Duration;
+
 use netchan::Message;
 use netchan::board::{
-    CallError, Client, Config, Driver, Duplex, Identity, Latest, Memory, Node, Receiver, RecvError,
+    CallError, Client, Config, Driver, Duplex, Identity, Latest, Memory, Node, Quiet, Receiver, RecvError,
     SendCause, Sender, Server, Watch,
 };
 use netchan::message::Shape;
@@ -533,6 +535,108 @@ fn a_value_that_does_not_decode_ends_its_circuit_and_not_the_channel() {
     let id = desk.import("flags", OpenFlags::SENDS, of::<bool>());
     desk.peer.send(id, vec![1]);
     desk.until(|_| flags.try_recv() == Ok(true));
+}
+
+/// A bulk transfer in both directions, in which the board announces a silence and is silent: how long until
+/// the peer's session is over, if it is.
+fn erase(desk: &mut Desk<'_>, announced: Duration, silent_ms: u64) -> Option<u64> {
+    // The line is asked in a block of its own, for its driver is lent.
+    let Desk { board, peer, now, to_peer, .. } = desk;
+    let mut quiet = board.quiet(announced);
+    let mut turn = |now: &mut u64, board: Option<&mut Quiet<'_, '_>>| {
+        *now += 1000;
+        let time = Instant::from_micros(*now);
+        peer.tick(time);
+        peer.receive(&std::mem::take(to_peer));
+        peer.pump();
+        let to_board = peer.port.transmit_some(STEP);
+        if let Some(board) = board {
+            board.feed(&to_board, time);
+            let mut out = [0; STEP];
+            let n = board.drain(&mut out, time);
+            to_peer.extend_from_slice(&out[..n]);
+        }
+        peer.port.fault.is_some()
+    };
+    let from = *now;
+    while !quiet.is_heard() {
+        assert!(!turn(now, Some(&mut quiet)) && *now < from + 2_000_000, "nobody hears it");
+    }
+    let from = *now;
+    let dead = (0..silent_ms).find(|_| turn(now, None)).map(|_| (*now - from) / 1000);
+    quiet.back(Instant::from_micros(*now));
+    dead
+}
+
+#[test]
+fn an_erase_of_twenty_seconds_in_the_middle_of_a_bulk_transfer_loses_nothing() {
+    type Block = netchan::Blob<200>;
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<Block>>(2).export::<Receiver<Block>>(2));
+    let sender = node.export::<Sender<Block>>("out").unwrap();
+    let mut receiver = node.export::<Receiver<Block>>("in").unwrap();
+    let mut desk = desk.up();
+    let from = desk.import("out", OpenFlags::RECEIVES, of::<Block>());
+    let to = desk.import("in", OpenFlags::SENDS, of::<Block>());
+    let block = |n: usize| -> Vec<u8> { (0..200).map(|i| (i * n) as u8).collect() };
+    for n in 0..60 {
+        desk.peer.send(to, block(n));
+    }
+    let (mut sent, mut came, mut taken, mut erased) = (0, 0, 0, 0);
+    let start = desk.now;
+    while came < 60 || taken < 60 {
+        desk.step();
+        if sent < 60 && sender.try_send(Block::try_from(&block(sent)[..]).unwrap()).is_ok() {
+            sent += 1;
+        }
+        if let Ok(value) = receiver.try_recv() {
+            assert_eq!(value[..], block(taken)[..]);
+            taken += 1;
+        }
+        if let Outcome::Value(value) = desk.peer.take(from) {
+            assert_eq!(value, block(came));
+            came += 1;
+        }
+        if erased < 3 && came.min(taken) > 15 * (erased + 1) {
+            erased += 1;
+            // The last one is over sooner than it was said, and the peer hears of it.
+            let silent_ms = if erased == 3 { 5_000 } else { 20_000 };
+            assert_eq!(erase(&mut desk, Duration::from_millis(20_500), silent_ms), None);
+        }
+        assert!(desk.board.is_up() && desk.peer.port.is_up(), "{:?}", desk.board.ended());
+    }
+    assert_eq!(erased, 3);
+    let time = (desk.now - start) / 1000;
+    assert!(time < 45_000 + 6_000, "{time} ms: it goes on at once");
+}
+
+#[test]
+fn a_board_that_is_silent_for_longer_than_announced_is_dead_on_time() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Sender<u32>>(4));
+    let sender = node.export::<Sender<u32>>("numbers").unwrap();
+    let mut desk = desk.up();
+    let id = desk.import("numbers", OpenFlags::RECEIVES, of::<u32>());
+    desk.until(|_| sender.try_send(0).is_ok());
+    assert_eq!(desk.take(id), encoded(&0_u32));
+    let dead = erase(&mut desk, Duration::from_secs(5), 20_000).expect("it is dead");
+    assert!((7_000..=7_600).contains(&dead), "{dead}");
+    // The board knows as soon as it is back, for its own time is over as well.
+    desk.step();
+    assert!(!desk.board.is_up());
+    let error = sender.try_send(1).unwrap_err();
+    assert!(matches!(error.cause, SendCause::Left { .. }), "{error}");
+    desk.start_peer();
+    desk.until(|desk| desk.board.is_up() && desk.peer.port.is_up());
+}
+
+#[test]
+fn a_silence_may_begin_at_once_where_there_is_no_session() {
+    let (_, mut desk) = desk!(Config::new(LINE).export::<Sender<u32>>(1));
+    let quiet = desk.board.quiet(Duration::from_secs(60));
+    assert!(quiet.is_heard());
+    quiet.back(Instant::from_millis(20_000));
+    desk.now = 20_000_000;
+    desk.start_peer();
+    desk.up();
 }
 
 #[test]

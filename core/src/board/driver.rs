@@ -14,6 +14,7 @@ mod leaving;
 mod link;
 #[cfg(feature = "embedded-io-v0_7")]
 mod poll;
+mod quiet;
 #[cfg(feature = "embedded-io-async-v0_7")]
 mod run;
 mod status;
@@ -22,6 +23,7 @@ mod tell;
 pub(super) use hear::Heard;
 pub(super) use import::Imports;
 pub use leaving::Leaving;
+pub use quiet::{QUIET_MAX, Quiet};
 #[cfg(feature = "embedded-io-async-v0_7")]
 pub use run::RunError;
 

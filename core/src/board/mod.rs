@@ -72,7 +72,7 @@ pub use call::{CallError, CallId, Client, Request, Server};
 pub use config::{CHANNELS_MAX, Config};
 #[cfg(feature = "embedded-io-async-v0_7")]
 pub use driver::RunError;
-pub use driver::{Driver, Identity, Leaving, Memory};
+pub use driver::{Driver, Identity, Leaving, Memory, QUIET_MAX, Quiet};
 pub use duplex::Duplex;
 pub use error::{Account, ExportError, RecvError, SendCause, SendError};
 pub use latest::{Latest, Watch};

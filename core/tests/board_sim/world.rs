@@ -1,6 +1,7 @@
 //! The line between the two, time, and what goes wrong.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use netchan::proto::Instant;
 use netchan::testing::{Faults, FaultyLine, Rng, Stage};
@@ -26,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) accounts: u64,
     pub(crate) refused: u64,
     pub(crate) left: u64,
+    /// Silences that were longer than the dead-time, and that the session outlived.
+    pub(crate) silences: u64,
 }
 
 impl Report {
@@ -38,6 +41,7 @@ impl Report {
         self.accounts += other.accounts;
         self.refused += other.refused;
         self.left += other.left;
+        self.silences += other.silences;
     }
 }
 
@@ -85,6 +89,8 @@ pub(crate) struct World {
     was_up: bool,
     /// The programs do something once in so many turns.
     busy: usize,
+    /// Dice of their own, so that seeds keep their stories for as long as nobody is silent.
+    silences: Rng,
 }
 
 impl World {
@@ -108,6 +114,7 @@ impl World {
             report: Report::default(),
             was_up: false,
             busy,
+            silences: Rng::new(!seed),
         };
         world.peer.start(world.time());
         world
@@ -124,6 +131,9 @@ impl World {
             if self.rng.one_in(restarts) {
                 self.restart();
             }
+            if self.silences.one_in(3_000) {
+                self.silence();
+            }
         }
         self.report.faults = self.line.wires.iter().map(|wire| wire.happened.faults()).sum();
         self.heal();
@@ -135,6 +145,19 @@ impl World {
         let now = self.time();
         let (rng, ledger, report) = (&mut self.rng, &mut self.ledger, &mut self.report);
         self.board.turn(rng, ledger, report, self.busy);
+        let to_board = self.step_peer();
+        let driver = self.board.driver.as_mut().expect("there is always one");
+        driver.feed(&to_board, now);
+        let mut out = [0; STEP_BYTES];
+        let n = driver.drain(&mut out, now);
+        self.line.wires[0].push(now, &out[..n]);
+        self.look_at_board();
+    }
+
+    /// The peer and its program: what has arrived at the board.
+    fn step_peer(&mut self) -> Vec<u8> {
+        let now = self.time();
+        let (rng, ledger, report) = (&mut self.rng, &mut self.ledger, &mut self.report);
         self.peer.turn(rng, ledger, report, self.busy);
         self.peer.node.tick(now);
         let to_peer = self.line.wires[0].pull(now);
@@ -147,13 +170,11 @@ impl World {
         self.peer.node.pump();
         let bytes = self.peer.node.port.transmit_some(STEP_BYTES);
         self.line.wires[1].push(now, &bytes);
+        self.line.wires[1].pull(now)
+    }
 
-        let to_board = self.line.wires[1].pull(now);
-        let driver = self.board.driver.as_mut().expect("there is always one");
-        driver.feed(&to_board, now);
-        let mut out = [0; STEP_BYTES];
-        let n = driver.drain(&mut out, now);
-        self.line.wires[0].push(now, &out[..n]);
+    fn look_at_board(&mut self) {
+        let driver = self.board.driver.as_ref().expect("there is always one");
         assert!(
             driver.ended().is_none_or(|dead| dead.reason != netchan::proto::Reason::Protocol),
             "the host has broken the protocol"
@@ -161,6 +182,32 @@ impl World {
         let is_up = driver.is_up();
         self.report.sessions += u64::from(is_up && !self.was_up);
         self.was_up = is_up;
+    }
+
+    /// The board announces a silence, and keeps to it or not.
+    fn silence(&mut self) {
+        let announced = 500 + self.rng.below(8_000) as u64;
+        let silent = announced * self.rng.below(12) as u64 / 10;
+        let mut driver = self.board.driver.take().expect("there is always one");
+        let ended = driver.ended();
+        let mut quiet = driver.quiet(Duration::from_millis(announced));
+        while !quiet.is_heard() {
+            self.now += STEP_US;
+            let (now, to_board) = (self.time(), self.step_peer());
+            quiet.feed(&to_board, now);
+            let mut out = [0; STEP_BYTES];
+            let n = quiet.drain(&mut out, now);
+            self.line.wires[0].push(now, &out[..n]);
+        }
+        for _ in 0..silent {
+            self.now += STEP_US;
+            // What comes meanwhile is lost.
+            self.step_peer();
+        }
+        quiet.back(self.time());
+        let is_kept = driver.is_up() && driver.ended() == ended;
+        self.report.silences += u64::from(is_kept && silent > 2_500);
+        self.board.driver = Some(driver);
     }
 
     /// Somebody starts anew.

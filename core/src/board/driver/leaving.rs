@@ -13,7 +13,7 @@ use crate::proto::{Instant, LINK_GOODBYE, Reason};
 #[derive(Debug)]
 #[must_use = "nothing is said until it is drained"]
 pub struct Leaving<'d, 'm> {
-    driver: &'d mut Driver<'m>,
+    pub(super) driver: &'d mut Driver<'m>,
     until: Stamp,
     is_said: bool,
 }
@@ -35,24 +35,26 @@ impl Leaving<'_, '_> {
 
     /// Fills `out` with bytes for the line: how many.
     pub fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
+        self.fill(now);
+        let it = &mut self.driver.circuits;
+        if it.link.is_up { it.arq.drain(it.tx, out, &mut || ()) } else { 0 }
+    }
+
+    pub(super) fn fill(&mut self, now: Instant) {
         let it = &mut self.driver.circuits;
         it.set_time(now);
         it.tick();
-        if !it.link.is_up {
-            return 0;
-        }
-        if !self.is_said {
-            let is_over = self.until.is_over(it.arq.now);
-            if !is_over {
-                it.tell();
-            }
-            self.is_said = (is_over || !it.has_unsent()) && it.say_goodbye();
-        }
-        let n = it.arq.drain(it.tx, out, &mut || ());
         if self.is_said && it.arq.is_idle() {
             it.fail(Ending::here(Reason::Shutdown));
         }
-        n
+        if self.is_said || !it.link.is_up {
+            return;
+        }
+        let is_over = self.until.is_over(it.arq.now);
+        if !is_over {
+            it.tell();
+        }
+        self.is_said = (is_over || !it.has_unsent()) && it.say_goodbye();
     }
 
     /// When [`Leaving::drain`] has something to do at the latest, if nothing happens before.

@@ -2,8 +2,8 @@
 
 use embedded_io_v0_7::{Read, ReadReady, Write, WriteReady};
 
-use super::Driver;
 use super::hear::CHUNK;
+use super::{Driver, Leaving, Quiet};
 use crate::proto::Instant;
 
 /// Reads at most so many chunks in one go, so that a line which never rests leaves time for the program.
@@ -26,8 +26,8 @@ impl Driver<'_> {
     {
         let heard = self.read_from(uart, now);
         // Whatever came of that: who only reads is never heard.
-        let told = self.write_to(uart, now);
-        heard.and(told)
+        self.circuits.fill(now);
+        heard.and(self.write_to(uart))
     }
 
     fn read_from<U: Read + ReadReady>(&mut self, uart: &mut U, now: Instant) -> Result<(), U::Error> {
@@ -42,9 +42,8 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn write_to<U: Write + WriteReady>(&mut self, uart: &mut U, now: Instant) -> Result<(), U::Error> {
+    fn write_to<U: Write + WriteReady>(&mut self, uart: &mut U) -> Result<(), U::Error> {
         let it = &mut self.circuits;
-        it.fill(now);
         // A UART that is ready takes one byte at least: no more leaves the line, for it would have to be kept.
         while uart.write_ready()? {
             let mut byte = [0];
@@ -54,5 +53,40 @@ impl Driver<'_> {
             uart.write(&byte)?;
         }
         Ok(())
+    }
+}
+
+impl Leaving<'_, '_> {
+    /// As [`Driver::poll`], until it [is done](Self::is_done).
+    ///
+    /// # Errors
+    ///
+    /// What the UART reports.
+    pub fn poll<U>(&mut self, uart: &mut U, now: Instant) -> Result<(), U::Error>
+    where
+        U: Read + ReadReady + Write + WriteReady,
+    {
+        let heard = self.driver.read_from(uart, now);
+        self.fill(now);
+        if self.is_done() {
+            return heard;
+        }
+        heard.and(self.driver.write_to(uart))
+    }
+}
+
+impl Quiet<'_, '_> {
+    /// As [`Driver::poll`], until it [is heard](Self::is_heard).
+    ///
+    /// # Errors
+    ///
+    /// What the UART reports.
+    pub fn poll<U>(&mut self, uart: &mut U, now: Instant) -> Result<(), U::Error>
+    where
+        U: Read + ReadReady + Write + WriteReady,
+    {
+        let heard = self.driver.read_from(uart, now);
+        self.fill(now);
+        heard.and(self.driver.write_to(uart))
     }
 }
