@@ -27,7 +27,8 @@ impl Driver<'_> {
         let heard = self.read_from(uart, now);
         // Whatever came of that: who only reads is never heard.
         self.circuits.fill(now);
-        heard.and(self.write_to(uart))
+        let told = self.write_to(uart);
+        heard.and(told)
     }
 
     fn read_from<U: Read + ReadReady>(&mut self, uart: &mut U, now: Instant) -> Result<(), U::Error> {
@@ -71,7 +72,8 @@ impl Leaving<'_, '_> {
         if self.is_done() {
             return heard;
         }
-        heard.and(self.driver.write_to(uart))
+        let told = self.driver.write_to(uart);
+        heard.and(told)
     }
 }
 
@@ -87,6 +89,7 @@ impl Quiet<'_, '_> {
     {
         let heard = self.driver.read_from(uart, now);
         self.fill(now);
-        heard.and(self.driver.write_to(uart))
+        let told = self.driver.write_to(uart);
+        heard.and(told)
     }
 }
