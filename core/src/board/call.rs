@@ -200,7 +200,10 @@ impl Reply {
     fn send(&self, kind: u8, body: &[u8]) -> Result<(), SendCause> {
         let mut head = [0; varint::MAX_LEN + 1];
         let len = varint::put(&mut head, 0, self.taken.id);
-        head[len] = kind;
+        // Not by its index: that would link what panics.
+        if let Some(place) = head.get_mut(len) {
+            *place = kind;
+        }
         let head = head.get(..=len).unwrap_or_default();
         let is_sent = with(|cs| {
             let kept = (self.taken.circuit, self.longest as u16);

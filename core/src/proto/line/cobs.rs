@@ -109,18 +109,18 @@ impl Encoder {
 
     /// The next byte, the delimiter behind the last.
     pub(super) fn next(&mut self, bytes: &[u8]) -> u8 {
-        let left = bytes.get(usize::from(self.at)..usize::from(self.end)).unwrap_or_default();
         if self.run > 0 {
+            let byte = bytes.get(usize::from(self.at));
             self.run -= 1;
             self.at += 1;
-            return left.first().copied().unwrap_or_default();
+            return byte.copied().unwrap_or_default();
         }
         if self.last {
             self.is_on = false;
             return 0;
         }
-        let left = left.get(usize::from(self.zero)..).unwrap_or_default();
         self.at += u16::from(self.zero);
+        let left = bytes.get(usize::from(self.at)..usize::from(self.end)).unwrap_or_default();
         let run = left.iter().take(RUN_MAX).take_while(|byte| **byte != 0).count();
         self.run = run as u8;
         self.zero = run < RUN_MAX;
