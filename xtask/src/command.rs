@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The errors of tasks are sentences for a reader, never for a program.
@@ -106,10 +108,20 @@ impl Cmd {
 
     /// What the program printed.
     pub(crate) fn read(&self) -> Result<String> {
-        let output = self.build().stdin(Stdio::null()).output().map_err(|error| self.cannot_start(&error))?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        self.judge(output.status).map_err(|error| format!("{error}\n{errors}"))?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        let mut child = self
+            .build()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| self.cannot_start(&error))?;
+        let (output, errors) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        let status = self.wait(&mut child)?;
+        let text =
+            |it: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&it.join().unwrap_or_default()).into_owned();
+        let (output, errors) = (text(output), text(errors));
+        self.judge(status).map_err(|error| format!("{error}\n{output}{errors}"))?;
+        Ok(output)
     }
 
     /// Whether the program is there and answers 0; what it prints does not matter.
@@ -154,7 +166,7 @@ impl Cmd {
                 let seconds = self.limit.as_secs();
                 return Err(format!("`{}` was stopped after {seconds} s", self.show()));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -168,6 +180,16 @@ impl Cmd {
     fn cannot_start(&self, error: &std::io::Error) -> String {
         format!("`{}` cannot be started: {error}", self.show())
     }
+}
+
+/// Reads all of a pipe beside whatever else happens, so that nobody waits for room in it.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read until an error is what there is to show.
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        bytes
+    })
 }
 
 /// Ends a child and what it started: killing only cargo would leave the hung test running.

@@ -23,7 +23,17 @@ struct Board {
     machine: &'static str,
     /// The package of `examples/firmware` that is for it.
     example: &'static str,
+    /// Where that has its memory, and how many bytes.
+    ram: (&'static str, u32),
 }
+
+/// Bytes of stack that an example may use, with its line, its application and its interrupts.
+const STACK_MAX: u32 = 2048;
+/// Of the faults and of the bytes at which boards are reset: any other one does as well.
+const SEED: u32 = 3;
+/// Each board is reset so often, and stopped so often for so many seconds; and where time does not matter.
+const ENDURANCE: &str = "--resets 20 --stops 2 3";
+const LONG_ENDURANCE: &str = "--resets 1000 --stops 100 10";
 
 const BOARDS: [Board; 2] = [
     Board {
@@ -31,12 +41,14 @@ const BOARDS: [Board; 2] = [
         qemu: "qemu-system-arm",
         machine: "-M lm3s6965evb",
         example: "netchan-firmware-cortex-m3",
+        ram: ("0x20000000", 64 * 1024),
     },
     Board {
         target: "riscv32imac-unknown-none-elf",
         qemu: "qemu-system-riscv32",
         machine: "-M virt -bios none",
         example: "netchan-firmware-riscv32",
+        ram: ("0x80040000", 64 * 1024),
     },
 ];
 
@@ -86,47 +98,59 @@ fn build_and_run(runner: &mut Runner, toolchain: Toolchain, board: &Board) -> Re
     runner.run(&board.emulate())
 }
 
-/// Boots each board with its UART on a pipe, and asks it everything that it exports.
+/// Boots each board with its UART on a pipe, and asks it everything that it exports: over a faulty line too, and after
+/// resets and stops.
 fn talk(runner: &mut Runner, toolchain: Toolchain) -> Result {
     for package in [DESK, PROCESS] {
         let build = Cmd::cargo(&format!("build --package {package}")).dir(EXAMPLES);
         runner.run(&build.env("CARGO_TARGET_DIR", &root().join(TARGET_DIR).to_string_lossy()))?;
     }
-    let limit = Duration::from_secs(60);
-    runner.run(&Cmd::new(&format!("{TARGET_DIR}/debug/{DESK} {TARGET_DIR}/debug/{PROCESS}")).limit(limit))?;
+    let limit = Duration::from_secs(if runner.long { 60 * 60 } else { 3 * 60 });
+    let (desk, process) = (format!("{TARGET_DIR}/debug/{DESK}"), format!("{TARGET_DIR}/debug/{PROCESS}"));
+    let line = format!("{desk} --faulty {SEED} --resets 20 --seed {SEED} {process}");
+    runner.run(&Cmd::new(&line).limit(limit))?;
     for board in &BOARDS {
         let build = toolchain.cargo(&format!("build --release --package {}", board.example), board.target);
         runner.run(&build.dir(EXAMPLES))?;
-        runner.run(&board.talk().limit(limit))?;
+        let endurance = if runner.long { LONG_ENDURANCE } else { ENDURANCE };
+        runner.run(&board.talk(endurance).limit(limit))?;
     }
     Ok(())
 }
 
 impl Board {
     /// Runs the example's firmware, with its UART and its monitor in the hands of the desk.
-    fn talk(&self) -> Cmd {
-        let Self { qemu, machine, target, example } = self;
+    fn talk(&self, endurance: &str) -> Cmd {
+        let Self { qemu, machine, target, example, ram: (at, len) } = self;
         let socket = format!("{TARGET_DIR}/{example}.qmp");
         let quiet = "-display none -monitor none -serial stdio";
         let kernel = format!("{TARGET_DIR}/{target}/release/{example}");
         let qemu = format!("{qemu} {machine} {quiet} -qmp unix:{socket},server=on,wait=off -kernel {kernel}");
-        Cmd::new(&format!("{TARGET_DIR}/debug/{DESK} --qmp {socket} {qemu}"))
+        let ram = format!("--ram {at} {len} {STACK_MAX}");
+        let desk = format!("{TARGET_DIR}/debug/{DESK} --faulty {SEED} {endurance} --seed {SEED} {ram}");
+        Cmd::new(&format!("{desk} --qmp {socket} {qemu}"))
     }
 
-    /// Runs the firmware; its exit code, by semihosting, becomes QEMU's.
+    /// Runs firmware of core's tests; its exit code, by semihosting, becomes QEMU's.
     fn emulate(&self) -> Cmd {
-        let quiet = "-display none -monitor none -serial none";
-        let semihosting = "-semihosting-config enable=on,target=native";
-        let (qemu, machine, target) = (self.qemu, self.machine, self.target);
-        let kernel = format!("{TARGET_DIR}/{target}/release/{FIRMWARE_NAME}");
-        Cmd::new(&format!("{qemu} {machine} {quiet} {semihosting} -kernel {kernel}"))
-            .limit(Duration::from_secs(120))
+        emulate(self.target, FIRMWARE_NAME, "")
     }
+}
+
+/// Runs firmware that needs no line, with more options; its exit code, by semihosting, becomes QEMU's.
+pub(crate) fn emulate(target: &str, firmware: &str, options: &str) -> Cmd {
+    let board = BOARDS.iter().find(|board| board.target == target).expect("one of our targets");
+    let quiet = "-display none -monitor none -serial none";
+    let semihosting = "-semihosting-config enable=on,target=native";
+    let (qemu, machine) = (board.qemu, board.machine);
+    let kernel = format!("{TARGET_DIR}/{target}/release/{firmware}");
+    Cmd::new(&format!("{qemu} {machine} {quiet} {options} {semihosting} -kernel {kernel}"))
+        .limit(Duration::from_secs(120))
 }
 
 impl Toolchain {
     /// What is there already; else Debian's packages; else the targets by rustup.
-    fn find(runner: &mut Runner) -> Result<Self> {
+    pub(crate) fn find(runner: &mut Runner) -> Result<Self> {
         if BOARDS.iter().all(|board| is_in_active(board.target)) {
             return Ok(Self::Active);
         }
@@ -156,6 +180,15 @@ impl Toolchain {
         Err("no compiler for boards; `cargo xtask test --only no-std` finds or installs one".into())
     }
 
+    /// Which compiler it is, for figures that are true of this one only.
+    pub(crate) fn compiler(self) -> Result<String> {
+        let rustc = match self {
+            Self::Active => "rustc",
+            Self::Debian => "/usr/bin/rustc",
+        };
+        Ok(Cmd::new(&format!("{rustc} --version")).read()?.trim().to_owned())
+    }
+
     pub(crate) fn cargo(self, line: &str, target: &str) -> Cmd {
         let cmd = match self {
             Self::Active => Cmd::cargo(&format!("{line} --target {target}")),
@@ -170,7 +203,8 @@ impl Toolchain {
             }
         };
         let dir = root().join(TARGET_DIR);
-        cmd.env("CARGO_TARGET_DIR", &dir.to_string_lossy())
+        // What a caller wishes for hosts must not change the code that is measured.
+        cmd.env("CARGO_INCREMENTAL", "0").env("CARGO_TARGET_DIR", &dir.to_string_lossy())
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod queue;
 
-use netchan::board::{Config, Duplex, ExportError, Latest, Node, Receiver, Sender, Server};
+use netchan::board::{Config, Duplex, ExportError, Latest, Node, Receiver, SendCause, Sender, Server};
 use netchan::proto::LineConfig;
 use netchan::{Blob, Message};
 use serde::{Deserialize, Serialize};
@@ -113,11 +113,16 @@ impl App {
     fn poll_echo(&mut self) {
         loop {
             let Some(value) = self.echoed.take().or_else(|| self.echo.try_recv().ok()) else { return };
-            if let Err(error) = self.echo.try_send(value) {
-                if matches!(error.cause, netchan::board::SendCause::Full) {
+            let Err(error) = self.echo.try_send(value) else { continue };
+            match error.cause {
+                // Sending tells of the last partner before it takes anything for this one.
+                SendCause::Left { .. } => self.echoed = Some(error.value),
+                SendCause::Full => {
                     self.echoed = Some(error.value);
+                    return;
                 }
-                return;
+                // Whoever this was for is gone.
+                _ => return,
             }
         }
     }

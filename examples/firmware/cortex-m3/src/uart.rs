@@ -53,6 +53,10 @@ pub(crate) fn start() {
     write_register(BAUD_64TH, divisor & 63);
     // Eight bits, no parity, one stop bit, with the hardware's queue.
     write_register(LINE, 3 << 5 | 1 << 4);
+    // The emulated UART outlives a reset of its board, with what it holds; and it tells of the first byte only.
+    while read_register(FLAGS) & RX_EMPTY == 0 {
+        read_register(DATA);
+    }
     write_register(MASK, INT_RX | INT_RX_TIMEOUT);
     // Receiver, transmitter, and the UART itself.
     write_register(CONTROL, 1 << 9 | 1 << 8 | 1);

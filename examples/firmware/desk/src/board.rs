@@ -1,17 +1,20 @@
 //! A board that is a child process, and the link to it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant as Clock};
 
 use netchan::proto::{Fault, Fingerprints, Instant, LinkConfig, Open, OpenFlags};
-use netchan::testing::{Node, Port, Stage, identity};
+use netchan::testing::{FaultyLine, Node, Port, Stage, identity};
 use netchan_firmware_app::CONFIG;
+
+use crate::qmp::Qmp;
 
 /// Nothing that is waited for takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A board that was started listens to its monitor within this.
+const MONITOR_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The board, and this side's node.
 pub(crate) struct Board {
@@ -20,21 +23,32 @@ pub(crate) struct Board {
     child: Child,
     input: ChildStdin,
     output: Receiver<Vec<u8>>,
-    qmp: Option<String>,
+    qmp: Option<Qmp>,
+    /// What the line does to the bytes, where it does anything.
+    pub(crate) faulty: Option<FaultyLine>,
+    /// Bytes that have come from the board.
+    pub(crate) heard: u64,
     start: Clock,
     links: u64,
 }
 
 impl Board {
     pub(crate) fn boot(program: &[String], qmp: Option<&str>) -> Result<Self, String> {
+        if let Some(socket) = qmp {
+            // One that an earlier run has left behind answers nobody.
+            let _ = std::fs::remove_file(socket);
+        }
         let (child, input, output) = spawn(program)?;
+        let qmp = qmp.map(monitor).transpose()?;
         let mut board = Self {
             node: Node::new(LinkConfig::line(identity("desk", 2), CONFIG.line(), 8), 1, Instant::ZERO),
             program: program.to_vec(),
             child,
             input,
             output,
-            qmp: qmp.map(str::to_owned),
+            qmp,
+            faulty: None,
+            heard: 0,
             start: Clock::now(),
             links: 0,
         };
@@ -53,25 +67,48 @@ impl Board {
         (self.node.window, self.node.limit) = (1024, 256);
     }
 
+    /// A new link where there is none.
+    pub(crate) fn link_again(&mut self) {
+        if self.node.port.fault.is_some() {
+            self.link();
+        }
+    }
+
+    /// The monitor of a board that has one.
+    pub(crate) fn monitor(&mut self) -> Result<&mut Qmp, String> {
+        self.qmp.as_mut().ok_or_else(|| "this board has no monitor: --qmp".into())
+    }
+
     fn now(&self) -> Instant {
         Instant::from_micros(self.start.elapsed().as_micros() as u64 + 1)
     }
 
     /// Moves bytes, and waits for some for a moment.
-    fn step(&mut self) -> Result<(), String> {
+    pub(crate) fn step(&mut self) -> Result<(), String> {
         let now = self.now();
         self.node.tick(now);
         self.node.pump();
-        let bytes = self.node.port.transmit_some(1024);
+        let mut bytes = self.node.port.transmit_some(1024);
+        if let Some(line) = &mut self.faulty {
+            line.wires[0].push(now, &bytes);
+            bytes = line.wires[0].pull(now);
+        }
         self.input
             .write_all(&bytes)
             .and_then(|()| self.input.flush())
             .map_err(|error| format!("the board's input: {error}"))?;
-        match self.output.recv_timeout(Duration::from_millis(1)) {
-            Ok(bytes) => self.node.receive(&bytes),
-            Err(RecvTimeoutError::Timeout) => {}
+        let mut bytes = match self.output.recv_timeout(Duration::from_millis(1)) {
+            Ok(bytes) => bytes,
+            Err(RecvTimeoutError::Timeout) => Vec::new(),
             Err(RecvTimeoutError::Disconnected) => return Err("the board's program has ended".into()),
+        };
+        self.heard += bytes.len() as u64;
+        let now = self.now();
+        if let Some(line) = &mut self.faulty {
+            line.wires[1].push(now, &bytes);
+            bytes = line.wires[1].pull(now);
         }
+        self.node.receive(&bytes);
         Ok(())
     }
 
@@ -97,9 +134,7 @@ impl Board {
     /// Waits for a link, with a new bring-up where one fails.
     pub(crate) fn up(&mut self) -> Result<(), String> {
         self.until("the bring-up", |board| {
-            if board.node.port.fault.is_some() {
-                board.link();
-            }
+            board.link_again();
             board.node.port.is_up().then_some(())
         })
     }
@@ -129,8 +164,8 @@ impl Board {
     /// Resets the board, and waits until the link has noticed: why it ended, and how soon.
     pub(crate) fn reset(&mut self) -> Result<(Fault, Duration), String> {
         let start = Clock::now();
-        match &self.qmp {
-            Some(socket) => system_reset(socket)?,
+        match &mut self.qmp {
+            Some(qmp) => qmp.reset()?,
             None => {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
@@ -170,21 +205,13 @@ fn spawn(program: &[String]) -> Result<Process, String> {
     Ok((child, input, receiver))
 }
 
-/// QEMU's monitor: a greeting, then an answer to each command.
-fn system_reset(socket: &str) -> Result<(), String> {
-    let talk = || -> std::io::Result<()> {
-        let mut stream = UnixStream::connect(socket)?;
-        let mut lines = BufReader::new(stream.try_clone()?).lines();
-        lines.next();
-        for command in ["qmp_capabilities", "system_reset"] {
-            writeln!(stream, "{{\"execute\":\"{command}\"}}")?;
-            while let Some(line) = lines.next().transpose()? {
-                if line.contains("\"return\"") {
-                    break;
-                }
-            }
+/// The board's monitor, as soon as it is there.
+fn monitor(socket: &str) -> Result<Qmp, String> {
+    let start = Clock::now();
+    loop {
+        match Qmp::connect(socket) {
+            Err(_) if start.elapsed() < MONITOR_PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+            result => return result,
         }
-        Ok(())
-    };
-    talk().map_err(|error| format!("{socket}: {error}"))
+    }
 }

@@ -1,34 +1,104 @@
 //! The other end of a board's line, as a test: boots the board, talks to it, resets it.
 //!
-//! ```text
-//! netchan-firmware-desk [--qmp SOCKET] PROGRAM ARGS...
-//! ```
-//!
 //! The program is the board: its standard input and output are the line. It is QEMU with a UART on
 //! `stdio`, or the same firmware as a process. With `--qmp` the board is reset in the middle of everything by
 //! QEMU's monitor on that socket, else by ending the program and starting it again.
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its terminal")]
 
 mod board;
+mod endure;
+mod qmp;
+mod stack;
 mod story;
 
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use board::Board;
+use stack::Ram;
+
+const USAGE: &str = "\
+netchan-firmware-desk [OPTIONS] PROGRAM ARGS...
+
+    --qmp SOCKET        where the program's monitor listens
+    --faulty SEED       a second time over a line that loses, alters and delays bytes
+    --resets N          then reset it N times, each at another byte
+    --stops N SECONDS   and stop it N times for so long, which needs --qmp
+    --seed SEED         of what happens when; else the time
+    --ram AT LEN MOST   its memory, and how many bytes of stack it may use; needs --qmp";
+
+/// What is to be done, and with what.
+#[derive(Default)]
+struct Options {
+    qmp: Option<String>,
+    faulty: Option<u64>,
+    resets: u32,
+    stops: (u32, Duration),
+    seed: Option<u64>,
+    ram: Option<Ram>,
+    program: Vec<String>,
+}
 
 fn main() -> ExitCode {
-    let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let qmp = (args.first().is_some_and(|arg| arg == "--qmp") && args.len() > 2).then(|| {
-        args.remove(0);
-        args.remove(0)
-    });
-    if args.is_empty() {
-        println!("netchan-firmware-desk [--qmp SOCKET] PROGRAM ARGS...");
+    let Some(options) = parse(std::env::args().skip(1)) else {
+        println!("{USAGE}");
         return ExitCode::FAILURE;
-    }
-    match story::tell(&args, qmp.as_deref()) {
+    };
+    match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("FAILED  {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
+    let mut options = Options::default();
+    while let Some(arg) = args.next() {
+        let mut number = || {
+            let text = args.next()?;
+            text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok())
+        };
+        match arg.as_str() {
+            "--qmp" => options.qmp = Some(args.next()?),
+            "--faulty" => options.faulty = Some(number()?),
+            "--resets" => options.resets = number()? as u32,
+            "--stops" => options.stops = (number()? as u32, Duration::from_secs(number()?)),
+            "--seed" => options.seed = Some(number()?),
+            "--ram" => {
+                let [at, len, most] = [number()?, number()?, number()?].map(|number| number as u32);
+                options.ram = Some(Ram { at, len, most });
+            }
+            _ if arg.starts_with("--") => return None,
+            _ => {
+                options.program = std::iter::once(arg).chain(args).collect();
+                return Some(options);
+            }
+        }
+    }
+    None
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let time = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_micros() as u64);
+    let seed = options.seed.unwrap_or_else(time);
+    let mut board = Board::boot(&options.program, options.qmp.as_deref())?;
+    story::tell(&mut board)?;
+    if let Some(seed) = options.faulty {
+        story::tell_over_faulty_line(&mut board, seed)?;
+    }
+    if options.resets > 0 {
+        endure::resets(&mut board, options.resets, seed)?;
+    }
+    let (stops, length) = options.stops;
+    if stops > 0 {
+        endure::stops(&mut board, stops, length, seed)?;
+    }
+    let Some(ram) = options.ram else { return Ok(()) };
+    // The stack is painted anew by every reset.
+    board.reset()?;
+    board.up()?;
+    story::visit(&mut board)?;
+    ram.check(&mut board)
 }

@@ -3,18 +3,17 @@
 use netchan::Message;
 use netchan::message::Shape;
 use netchan::proto::{Fault, OpenFlags, Reason};
-use netchan::testing::Outcome;
+use netchan::testing::{Faults, FaultyLine, Outcome};
 use netchan_firmware_app::{Block, Command, Pair, Reading, block};
 
 use crate::board::Board;
 
-pub(crate) fn tell(program: &[String], qmp: Option<&str>) -> Result<(), String> {
-    let mut board = Board::boot(program, qmp)?;
+pub(crate) fn tell(board: &mut Board) -> Result<(), String> {
     board.up()?;
     println!("ok      the board is up");
-    visit(&mut board)?;
+    visit(board)?;
     // In the middle of a transfer, which is in nobody's way.
-    begin_transfer(&mut board)?;
+    begin_transfer(board)?;
     let (fault, took) = board.reset()?;
     if fault != Fault::Restarted(Reason::PeerRestarted) {
         return Err(format!("a reset was taken for: {fault}"));
@@ -22,10 +21,35 @@ pub(crate) fn tell(program: &[String], qmp: Option<&str>) -> Result<(), String> 
     println!("ok      a reset is noticed after {} ms: {fault}", took.as_millis());
     board.up()?;
     println!("ok      the board is up again");
-    visit(&mut board)
+    visit(board)
 }
 
-fn visit(board: &mut Board) -> Result<(), String> {
+/// The same, over a line that does everything to the bytes, but never for so long that a session ends.
+pub(crate) fn tell_over_faulty_line(board: &mut Board, seed: u64) -> Result<(), String> {
+    let faults = Faults {
+        flip: 4000,
+        burst: 12_000,
+        lose: 6000,
+        insert: 6000,
+        duplicate: 8000,
+        truncate: 8000,
+        stall: 20_000,
+        stall_us: 50_000,
+        deaf: 20_000,
+        deaf_us: 50_000,
+        ..Faults::default()
+    };
+    println!("ok      over a faulty line, seed {seed}:");
+    board.faulty = Some(FaultyLine::new(faults, seed));
+    tell(board)?;
+    let line = board.faulty.take();
+    let count: u64 = line.iter().flat_map(|line| &line.wires).map(|wire| wire.happened.faults()).sum();
+    println!("ok      {count} faults were of no consequence");
+    if count == 0 { Err("the line had no faults".into()) } else { Ok(()) }
+}
+
+/// Asks the board for everything that it exports.
+pub(crate) fn visit(board: &mut Board) -> Result<(), String> {
     reading(board)?;
     println!("ok      readings come, and follow a command");
     calls(board)?;
@@ -48,11 +72,10 @@ fn reading(board: &mut Board) -> Result<(), String> {
     let level = first.level.wrapping_add(7) % 200;
     command(board, Command::Level(level))?;
     while take::<Reading>(board, id, "a reading with the new level")?.level != level {}
-    hang_up(board, id);
-    Ok(())
+    hang_up(board, id)
 }
 
-fn command(board: &mut Board, command: Command) -> Result<(), String> {
+pub(crate) fn command(board: &mut Board, command: Command) -> Result<(), String> {
     let id = board.imported("command")?;
     board.node.send(id, encoded(&command));
     Ok(())
@@ -90,7 +113,7 @@ fn echoes(board: &mut Board) -> Result<(), String> {
     end(board, id)
 }
 
-fn begin_transfer(board: &mut Board) -> Result<usize, String> {
+pub(crate) fn begin_transfer(board: &mut Board) -> Result<usize, String> {
     let id = board.import("dump", OpenFlags::RECEIVES, Block::FINGERPRINT.get())?;
     command(board, Command::Dump(50))?;
     take_bytes(board, id, "a block")?;
@@ -108,18 +131,18 @@ fn blocks(board: &mut Board) -> Result<(), String> {
             return Err(format!("block {n} is another one"));
         }
     }
-    hang_up(board, dump);
+    hang_up(board, dump)?;
     board.node.end(load);
     board.until("the board to take all blocks", |board| board.node.circuits[load].done.then_some(()))
 }
 
 /// The next value of a circuit.
-fn take<T: Message>(board: &mut Board, id: usize, what: &str) -> Result<T, String> {
+pub(crate) fn take<T: Message>(board: &mut Board, id: usize, what: &str) -> Result<T, String> {
     let bytes = take_bytes(board, id, what)?;
     T::decode(&bytes).map_err(|error| format!("{what}: {error}"))
 }
 
-fn take_bytes(board: &mut Board, id: usize, what: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn take_bytes(board: &mut Board, id: usize, what: &str) -> Result<Vec<u8>, String> {
     board.until(what, |board| match board.node.take(id) {
         Outcome::Value(bytes) => Some(Ok(bytes)),
         Outcome::Empty => None,
@@ -127,8 +150,10 @@ fn take_bytes(board: &mut Board, id: usize, what: &str) -> Result<Vec<u8>, Strin
     })?
 }
 
-fn hang_up(board: &mut Board, id: usize) {
+/// Hangs up, and writes so: the next open of the channel must not come before that.
+pub(crate) fn hang_up(board: &mut Board, id: usize) -> Result<(), String> {
     board.node.kill(id, Reason::HungUp);
+    board.step()
 }
 
 /// Ends a circuit in order, and waits until the board has.
@@ -137,7 +162,7 @@ fn end(board: &mut Board, id: usize) -> Result<(), String> {
     board.until("the orderly end", |board| (board.node.take(id) == Outcome::Closed).then_some(()))
 }
 
-fn encoded<T: Message>(value: &T) -> Vec<u8> {
+pub(crate) fn encoded<T: Message>(value: &T) -> Vec<u8> {
     let mut bytes = vec![0; T::MAX_LEN.unwrap_or_default()];
     let len = value.encode(&mut bytes).unwrap_or_default();
     bytes.truncate(len);

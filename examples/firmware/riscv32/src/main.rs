@@ -3,6 +3,7 @@
 #![no_main]
 
 mod clock;
+mod stack;
 mod uart;
 
 use netchan::board::{Identity, Memory};
@@ -14,6 +15,7 @@ const UID: u64 = 0x7276_3332;
 
 #[riscv_rt::entry]
 fn main() -> ! {
+    stack::paint();
     clock::start();
     uart::start();
     let start = clock::start_number();
