@@ -6,6 +6,7 @@
 mod bench;
 mod command;
 mod demo;
+mod elf;
 mod fuzz;
 mod sim;
 mod size;
@@ -63,7 +64,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "size",
-        about: "flash and RAM of the smallest firmware, and of each channel more",
+        about: "flash and RAM of the smallest node, and of each channel more: size [--record]",
         needs: Some(size::MANIFEST),
         run: size::run,
     },

@@ -1,94 +1,226 @@
-//! `cargo xtask size`: flash and RAM of the smallest node, and of each kind of channel more.
+//! `cargo xtask size [--record]`: flash and RAM of the smallest node, and of each kind of channel more; and what a
+//! node takes while it runs, in instructions and stack.
+//!
+//! What was measured last is recorded in [`record::PATH`] and shown by the READMEs. Any other figure fails the step
+//! `size` of `cargo xtask test`, so that figures change on purpose only; and so does one beyond its goal.
+
+pub(crate) mod record;
 
 use crate::command::{Result, root};
+use crate::elf::Elf;
+use crate::test::Runner;
 use crate::test::boards::{self, Toolchain};
+use record::{Figure, Record};
 
 pub(crate) const MANIFEST: &str = "examples/firmware/size/Cargo.toml";
 const PACKAGE: &str = "netchan-firmware-size";
+/// What is run to be measured, and prints lines of `NAME VALUE`.
+const RUN: &str = "netchan-firmware-measure";
+/// Each instruction takes 1024 ns, so that a timer tells one from two.
+const RUN_OPTIONS: &str = "-icount shift=10";
 
-/// Features of the package, what they add, and to what.
-const VARIANTS: [(&str, &str, &str); 7] = [
-    ("", "echo node: one duplex channel", ""),
-    ("second", "+ a channel of the same type", ""),
-    ("second,third", "+ another one", "second"),
-    ("other", "+ a duplex of another type", ""),
-    ("method", "+ a method", ""),
-    ("latest", "+ a latest value", ""),
-    ("import", "+ an import", ""),
+/// One line of the table: a program of the package, and from what its figures are counted.
+pub(crate) struct Row {
+    /// Its name in the record.
+    pub(crate) key: &'static str,
+    /// Its name in the table; one that stands in none is only there for a goal.
+    pub(crate) what: &'static str,
+    /// Which program, with which features.
+    program: &'static str,
+    features: &'static str,
+    /// What it has more than this one counts.
+    base: Option<&'static str>,
+    goal: Goal,
+}
+
+/// How large a program may be at most, in bytes.
+#[derive(Clone, Copy)]
+enum Goal {
+    None,
+    Flash(usize),
+    Ram(usize),
+    /// Flash: so much more than that of another row.
+    Over(&'static str, usize),
+}
+
+const fn row(key: &'static str, what: &'static str, base: Option<&'static str>, goal: Goal) -> Row {
+    // Most rows are the smallest node with the feature of their name.
+    Row { key, what, program: PACKAGE, features: key, base, goal }
+}
+
+pub(crate) const ROWS: [Row; 10] = [
+    Row {
+        features: "",
+        ..row("echo", "a node with one channel, which echoes", None, Goal::Flash(10 * 1024))
+    },
+    // What is used twice is not inlined any more, so the second costs more than those behind it.
+    row("second", "a second channel of the same type", Some("echo"), Goal::None),
+    Row {
+        features: "second,third",
+        ..row("third", "a third one, and each further one", Some("second"), Goal::Flash(150))
+    },
+    Row {
+        features: "second,third,other",
+        ..row("other", "one of another type", Some("third"), Goal::Over("bare-other", 200))
+    },
+    row("method", "a method", Some("echo"), Goal::None),
+    row("latest", "a latest value", Some("echo"), Goal::None),
+    row("import", "an import", Some("echo"), Goal::None),
+    Row {
+        program: "ram",
+        features: "",
+        ..row("ram", "a node with four channels for two messages of 64 bytes each", None, Goal::Ram(1536))
+    },
+    Row { program: "bare", features: "", ..row("bare", "", None, Goal::None) },
+    Row { program: "bare", features: "other", ..row("bare-other", "", Some("bare"), Goal::None) },
 ];
 
-/// Bytes of the sections that count.
-#[derive(Clone, Copy, Default)]
-struct Sizes {
-    text: i64,
-    rodata: i64,
-    data: i64,
-    bss: i64,
-}
+/// What the program that runs prints: each name, and what it is in the table.
+pub(crate) const RUN_ROWS: [(&str, &str); 5] = [
+    ("echo", "instructions of an echo of 16 bytes, with its share of the session"),
+    ("by-hand", "the same by hand: COBS, CRC-32C and postcard, without a session"),
+    ("section", "instructions of the longest critical section, packets of 240 bytes"),
+    ("echo-line", "bytes of its line: driver, packets that come and go"),
+    ("echo-stack", "bytes of stack below the main loop"),
+];
 
-impl Sizes {
-    const fn flash(self) -> i64 {
-        self.text + self.rodata + self.data
-    }
-}
+/// What no program of ours may contain: parts of the names of symbols, and what they are.
+const FORBIDDEN: [(&str, &str); 4] = [
+    ("__rust_alloc", "an allocator"),
+    ("__rg_alloc", "an allocator"),
+    ("9panicking", "panicking"),
+    ("4core3fmt", "formatting"),
+];
 
-pub(crate) fn run(_args: &[String]) -> Result {
+pub(crate) fn run(args: &[String]) -> Result {
+    let record = match args {
+        [] => false,
+        [arg] if arg == "--record" => true,
+        _ => return Err("usage: cargo xtask size [--record]".into()),
+    };
     let toolchain = Toolchain::ready()?;
-    for target in boards::targets() {
-        println!("\n{target}, opt-level s, without the interrupt vectors\n");
-        println!("| firmware | flash | .text | .rodata | .data | .bss |");
-        println!("|---|---|---|---|---|---|");
-        let mut measured: Vec<(&str, Sizes)> = Vec::new();
-        for (features, what, base) in VARIANTS {
-            let sizes = measure(toolchain, target, features)?;
-            let before = measured.iter().find(|(name, _)| *name == base && !features.is_empty());
-            let before = before.map_or_else(Sizes::default, |(_, sizes)| *sizes);
-            println!(
-                "| {what} | {} | {} | {} | {} | {} |",
-                sizes.flash() - before.flash(),
-                sizes.text - before.text,
-                sizes.rodata - before.rodata,
-                sizes.data - before.data,
-                sizes.bss - before.bss
-            );
-            measured.push((features, sizes));
-        }
+    let (measured, mut complaints) = measure(toolchain)?;
+    println!("\n{}\n", measured.compiler);
+    println!("{}", measured.table());
+    complaints.extend(beyond_goals(&measured));
+    if !complaints.is_empty() {
+        return Err(format!("\n{}", complaints.join("\n")));
+    }
+    if record {
+        return measured.write();
+    }
+    let changes = Record::read()?.changes(&measured);
+    changes.iter().for_each(|change| println!("{change}"));
+    if !changes.is_empty() {
+        println!("`cargo xtask size --record` makes these the figures that hold");
     }
     Ok(())
 }
 
-fn measure(toolchain: Toolchain, target: &str, features: &str) -> Result<Sizes> {
-    // Behind the sign, because the list may be empty.
-    let line = format!("build --quiet --release --package {PACKAGE} --features={features}");
-    let build = toolchain.cargo(&line, target);
-    build.dir("examples/firmware").run()?;
-    let path = root().join(boards::TARGET_DIR).join(target).join("release").join(PACKAGE);
-    let elf = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    sections(&elf).ok_or_else(|| format!("{}: not an ELF file of 32 bits", path.display()))
+/// As a step of `cargo xtask test`.
+pub(crate) fn step(runner: &mut Runner) -> Result {
+    let toolchain = Toolchain::find(runner)?;
+    let (measured, mut complaints) = measure(toolchain)?;
+    let recorded = Record::read()?;
+    complaints.extend(beyond_goals(&measured));
+    let echo = boards::targets().next().and_then(|target| measured.get(target, "echo"));
+    let echo = echo.map_or(0, |figure| figure.flash);
+    if recorded.compiler == measured.compiler {
+        complaints.extend(recorded.changes(&measured));
+        runner.remark(format!("an echo node takes {echo} bytes of flash"));
+    } else {
+        let compiler = &recorded.compiler;
+        runner.remark(format!(
+            "an echo node takes {echo} bytes; not compared, for the record is of {compiler}"
+        ));
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "\n{}\nif that is on purpose: cargo xtask size --record, and commit it with its reason",
+        complaints.join("\n")
+    ))
 }
 
-/// Reads the table of sections: of an ELF file only what a page of its specification says.
-fn sections(elf: &[u8]) -> Option<Sizes> {
-    let half = |at: usize| Some(usize::from(u16::from_le_bytes(*elf.get(at..)?.first_chunk()?)));
-    let word = |at: usize| Some(u32::from_le_bytes(*elf.get(at..)?.first_chunk()?) as usize);
-    if elf.get(..5)? != b"\x7fELF\x01" {
-        return None;
+/// All figures, and what no program may contain but some do.
+fn measure(toolchain: Toolchain) -> Result<(Record, Vec<String>)> {
+    let mut complaints = Vec::new();
+    let mut measured = Record { compiler: toolchain.compiler()?, ..Record::default() };
+    for target in boards::targets() {
+        let mut wholes: Vec<(&str, Figure)> = Vec::new();
+        for row in &ROWS {
+            let whole = build(toolchain, target, row, &mut complaints)?;
+            let base = wholes.iter().find(|(key, _)| Some(*key) == row.base);
+            let figure = base.map_or(whole, |(_, base)| whole.more_than(*base));
+            measured.figures.push((target.to_owned(), row.key.to_owned(), figure));
+            wholes.push((row.key, whole));
+        }
+        measured.runs.extend(run_on(toolchain, target)?);
     }
-    let (table, entry, count, names) = (word(32)?, half(46)?, half(48)?, half(50)?);
-    let header = |index: usize| table + index * entry;
-    let names = word(header(names) + 16)?;
-    let mut sizes = Sizes::default();
-    for index in 0..count {
-        let at = header(index);
-        let name = elf.get(names + word(at)?..)?.split(|&byte| byte == 0).next()?;
-        let size = word(at + 20)? as i64;
-        match name {
-            b".text" => sizes.text += size,
-            b".rodata" => sizes.rodata += size,
-            b".data" => sizes.data += size,
-            b".bss" => sizes.bss += size,
-            _ => {}
+    Ok((measured, complaints))
+}
+
+/// Target, name and value of what is measured while it runs.
+fn run_on(toolchain: Toolchain, target: &str) -> Result<Vec<(String, String, i64)>> {
+    let build = toolchain.cargo(&format!("build --quiet --release --package {RUN}"), target);
+    build.dir("examples/firmware").run()?;
+    let printed = boards::emulate(target, RUN, RUN_OPTIONS).read()?;
+    let value = |key: &str| {
+        let line = printed.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        let value = line.and_then(|value| value.trim().parse().ok());
+        value.ok_or_else(|| format!("{target}: {RUN} did not print `{key}` but:\n{printed}"))
+    };
+    let rows = RUN_ROWS.iter();
+    rows.map(|(key, _)| Ok((target.to_owned(), (*key).to_owned(), value(key)?))).collect()
+}
+
+fn build(toolchain: Toolchain, target: &str, row: &Row, complaints: &mut Vec<String>) -> Result<Figure> {
+    let Row { program, features, .. } = row;
+    // Behind the sign, because the list may be empty.
+    let line = format!("build --quiet --release --package {PACKAGE} --bin {program} --features={features}");
+    toolchain.cargo(&line, target).dir("examples/firmware").run()?;
+    let path = root().join(boards::TARGET_DIR).join(target).join("release").join(program);
+    let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let elf = Elf::new(&bytes).ok_or_else(|| format!("{}: not an ELF file of 32 bits", path.display()))?;
+    let sum = |names: &[&str]| names.iter().map(|name| elf.size_of(name)).sum::<usize>();
+    let data = sum(&[".data"]);
+    if data > 0 {
+        complaints.push(format!("{target}, {}: {data} bytes of .data, which costs flash and RAM", row.key));
+    }
+    let symbols = elf.symbols();
+    if symbols.is_empty() {
+        return Err(format!("{}: has no symbols to look at", path.display()));
+    }
+    // Of what is by hand only the size counts.
+    let is_ours = !row.what.is_empty();
+    for (part, what) in FORBIDDEN.into_iter().filter(|_| is_ours) {
+        if let Some(symbol) = symbols.iter().find(|symbol| symbol.contains(part)) {
+            complaints.push(format!("{target}, {}: {what} is linked: {symbol}", row.key));
         }
     }
-    Some(sizes)
+    Ok(Figure::new(sum(&[".text", ".rodata"]), sum(&[".bss"])))
+}
+
+/// What is larger than it may be, whatever the record says. The goals are for the first target; the code of the
+/// other is as much larger as its instructions are.
+fn beyond_goals(measured: &Record) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let first = boards::targets().next().unwrap_or_default();
+    for (target, key, figure) in measured.figures.iter().filter(|(target, ..)| target == first) {
+        let Some(row) = ROWS.iter().find(|row| row.key == key) else { continue };
+        let (kind, is, most) = match row.goal {
+            Goal::None => continue,
+            Goal::Flash(most) => ("flash", figure.flash, most as i64),
+            Goal::Ram(most) => ("RAM", figure.ram, most as i64),
+            Goal::Over(other, more) => {
+                let other = measured.get(target, other).map_or(0, |figure| figure.flash);
+                ("flash", figure.flash, other + more as i64)
+            }
+        };
+        if is > most {
+            complaints.push(format!("{target}, {}: {is} bytes of {kind}; the goal is {most}", row.what));
+        }
+    }
+    complaints
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Runner, boards};
 use crate::command::{Cmd, Result, root};
-use crate::{bench, demo, fuzz, tidy};
+use crate::{bench, demo, fuzz, size, tidy};
 
 /// One thing that must hold.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(super) fn all() -> Vec<Step> {
         boards: true,
         ..step("no-std", "does core build for boards, and run there without alloc and std?", boards::no_std)
     });
+    let question = "do boards need as much flash and RAM as the README says?";
+    steps.push(Step { boards: true, ..step("size", question, size::step) });
     steps
 }
 

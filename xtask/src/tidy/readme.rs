@@ -4,10 +4,12 @@
 //!   (lines of `NAME VALUE`), or the MSRV for `msrv`.
 //! - `<!-- example: examples/src/bin/NAME.rs, at most 15 lines -->`: the code block that follows is that
 //!   file, apart from the file's own `//!` and `#![...]` lines, and has no more lines of code than that.
+//! - `<!-- sizes -->` to `<!-- end sizes -->`: the table of what `cargo xtask size --record` has recorded.
 
 use super::{Complaint, File, Tree};
 use crate::TASKS;
 use crate::command::{Result, root};
+use crate::size::record::{self, Record};
 
 const FIGURE: &str = "<!-- figure: ";
 const FIGURE_END: &str = "<!-- end -->";
@@ -19,6 +21,7 @@ pub(super) fn check(tree: &Tree, complaints: &mut Vec<Complaint>) -> Result {
     for file in tree.files.iter().filter(|file| is_readme(&file.path)) {
         check_figures(file, &figures, complaints);
         check_examples(tree, file, complaints);
+        check_sizes(tree, file, complaints)?;
         check_tasks(file, complaints);
     }
     let readme = tree.get("README.md")?;
@@ -115,6 +118,15 @@ fn block_after(text: &str, index: usize) -> String {
     }
     let block: Vec<&str> = lines.take_while(|line| !line.starts_with("```")).collect();
     block.join("\n")
+}
+
+fn check_sizes(tree: &Tree, file: &File, complaints: &mut Vec<Complaint>) -> Result {
+    let Some(shown) = record::shown(&file.text) else { return Ok(()) };
+    if shown != Record::parse(tree.get(record::PATH)?)?.table() {
+        let text = format!("the table of sizes is not what {} says: cargo xtask size --record", record::PATH);
+        complaints.push(Complaint::new(&file.path, text));
+    }
+    Ok(())
 }
 
 /// What a README tells to type must be there. Prose may still speak of what is to come.
