@@ -25,6 +25,7 @@
 //! - Whether opening restarts the board: [`Reset`].
 //! - A program in the board's place: [`serve`], on a pty or a null-modem cable.
 //! - Whatever else carries bytes and loses some: [`serve_stream`].
+//! - Tasks instead of threads: module `tokio`, with the feature of that name.
 //!
 //! A serial line is trusted as the cable that it is: who holds it can use every export.
 
@@ -35,6 +36,8 @@ mod open;
 mod options;
 mod ports;
 mod serve;
+#[cfg(all(unix, feature = "tokio"))]
+pub mod tokio;
 mod tty;
 
 pub use error::OpenError;

@@ -16,10 +16,10 @@ use crate::tty::Tty;
 use crate::{OpenError, Options};
 
 /// A served port waits for a hello for as long as this, and then begins anew.
-const PATIENCE: Duration = Duration::from_secs(3600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3600);
 /// The pause after a session, and before a port is opened again; longer after short sessions.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Serves a port: links come and go with whoever opens the other end, one at a time. Lives with
 /// the node, through any number of sessions, and while the port is gone.
@@ -108,6 +108,11 @@ impl fmt::Debug for Serving {
 }
 
 impl Serving {
+    #[cfg(all(unix, feature = "tokio"))]
+    pub(crate) fn new(path: PathBuf, stop: &Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { path, stop: Arc::downgrade(stop) }
+    }
+
     /// Which port.
     pub fn path(&self) -> &Path {
         &self.path

@@ -39,16 +39,7 @@ impl Tty {
     /// Opens the port for this program alone.
     pub(crate) fn open(path: &Path, options: &Options, first: bool) -> Result<Self, OpenError> {
         let failed = |error: io::Error| OpenError::of(path, error);
-        let until = Instant::now() + BUSY_WAIT;
-        let port = loop {
-            match open_alone(path) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < until => {
-                    thread::sleep(BUSY_LOOK);
-                }
-                result => break result.map_err(failed)?,
-            }
-        };
-        let port = prepare(port, options, first).map_err(failed)?;
+        let port = open_port(path, options, first)?;
         let shared = Shared {
             port: Mutex::new(Some(Arc::new(port))),
             #[cfg(unix)]
@@ -61,6 +52,22 @@ impl Tty {
         let port = self.shared.port.lock().unwrap_or_else(PoisonError::into_inner);
         port.clone().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
+}
+
+/// Opens a port for this program alone, as it is to be. Blocks for a moment while its last user lets go of it, and
+/// for as long as a reset takes.
+pub(crate) fn open_port(path: &Path, options: &Options, first: bool) -> Result<SerialPort, OpenError> {
+    let failed = |error: io::Error| OpenError::of(path, error);
+    let until = Instant::now() + BUSY_WAIT;
+    let port = loop {
+        match open_alone(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < until => {
+                thread::sleep(BUSY_LOOK);
+            }
+            result => break result.map_err(failed)?,
+        }
+    };
+    prepare(port, options, first).map_err(failed)
 }
 
 /// Opens it, and nobody else does. Its settings are not touched before it is ours.
@@ -137,7 +144,7 @@ fn claim(port: &SerialPort) -> io::Result<()> {
 /// The next one may open it, although a thread may still look at it for a moment, or another
 /// program holds it.
 #[cfg(unix)]
-fn release(port: &SerialPort) {
+pub(crate) fn release(port: &SerialPort) {
     // Where this fails the port is gone, and nobody is kept out.
     let _ = rustix::termios::ioctl_tiocnxcl(port);
     let _ = rustix::fs::flock(port, rustix::fs::FlockOperation::Unlock);

@@ -91,6 +91,11 @@ impl<S: TaskStream> Driver<S> {
         }
     }
 
+    /// The stream, for what is left to do when the link is down.
+    pub(crate) const fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Reads until nothing is there, or until others should have their turn.
     fn read(&mut self, cx: &mut Context<'_>) {
         let Self { link, stream, .. } = self;
@@ -207,11 +212,18 @@ impl<S: TaskStream> Future for Driver<S> {
     }
 }
 
-impl<S> Drop for Driver<S> {
-    fn drop(&mut self) {
+impl<S> Driver<S> {
+    /// Takes the link down. If the node was leaving, what the stream takes at once is written.
+    pub(crate) fn give_up(&self) {
         if !self.link.is_down() {
             self.link.leave_at_once();
             self.link.fail(LinkError::Local(Reason::LinkLost));
         }
+    }
+}
+
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }

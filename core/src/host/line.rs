@@ -1,11 +1,13 @@
 //! A lossy line under a link: records on the link's side, packets on the port's.
 //!
 //! To the link it is a stream like any other, so that nothing above knows of lines. Whoever
-//! writes to it fills the line's window and waits when that is full; the link's reading
-//! thread reads the port and takes out of it what the line lets pass. A thread of its own
-//! writes packets, repeats them, and keeps the line's time.
+//! writes to it fills the line's window and waits when that is full; what the port has brought
+//! becomes records again. Who moves the port's bytes and keeps the line's time is a thread
+//! (`thread.rs`) or a task (`task.rs`).
 
-use alloc::boxed::Box;
+mod task;
+mod thread;
+
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,33 +17,31 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::error::LinkError;
-use super::link::LinkCell;
-use super::stream::{BlockingStream, Stream};
+use super::stream::Stream;
 use super::sync::{self, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::proto::framing::{self, Step};
 use crate::proto::{self, Fault, Line, LineConfig, Sink, varint};
 
+pub use task::LineDriver;
+pub(crate) use task::LineTask;
+pub(crate) use thread::LineStream;
+
 /// Bytes read from the port, or written to it, at a time.
 const CHUNK: usize = 1024;
-/// How long a write to a port that takes nothing may last, so that the line's time goes on.
-const SLICE: Duration = Duration::from_millis(50);
 /// How long what is still to be said may take when the link is down: the reason why, and the
 /// acknowledgement of the peer's goodbye.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// An acknowledgement that waits for company is due within this time.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 
-/// A line between a link and a port.
-pub(crate) struct LineStream {
-    port: Box<dyn BlockingStream>,
+/// A line, whoever drives it.
+pub(crate) struct LineCell {
     epoch: Instant,
     /// A leaf: no other lock is taken under it.
     state: Mutex<State>,
     /// There may be room, something to write, or an end: for the line's own thread, and for
     /// the one that waits for room.
     changed: Condvar,
-    /// Held by whoever reads.
-    input: Mutex<Input>,
 }
 
 struct State {
@@ -55,6 +55,8 @@ struct State {
     writes: bool,
     /// What has ended the line.
     fault: Option<Fault>,
+    /// The task that drives it, where it is one: told what a thread hears as `changed`.
+    task: Option<Waker>,
     /// Told when everything is acknowledged.
     delivered: Option<Waker>,
     /// Told when something is acknowledged: they wait until the peer knows that we may be silent.
@@ -70,16 +72,8 @@ enum End {
     Closed,
 }
 
-/// What was read and is not with the link yet.
-struct Input {
-    raw: Box<[u8]>,
-    records: Vec<u8>,
-    /// So much of the records was handed on.
-    at: usize,
-}
-
-impl LineStream {
-    pub(crate) fn new(port: Box<dyn BlockingStream>, config: LineConfig) -> Arc<Self> {
+impl LineCell {
+    fn new(config: LineConfig) -> Arc<Self> {
         let state = State {
             line: Line::new(config),
             rx: vec![0; config.rx_len()],
@@ -87,104 +81,29 @@ impl LineStream {
             end: End::No,
             writes: false,
             fault: None,
+            task: None,
             delivered: None,
             quiet: Vec::new(),
         };
-        let input = Input { raw: vec![0; CHUNK].into(), records: Vec::new(), at: 0 };
-        Arc::new(Self {
-            port,
-            epoch: sync::now(),
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            input: Mutex::new(input),
-        })
-    }
-
-    pub(crate) fn close_port(&self) {
-        self.port.close();
+        Arc::new(Self { epoch: sync::now(), state: Mutex::new(state), changed: Condvar::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_input(&self) -> MutexGuard<'_, Input> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn now(&self) -> proto::Instant {
         proto::Instant::ZERO + sync::now().saturating_duration_since(self.epoch)
     }
 
-    /// Waits until something has changed, or until then.
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, until: proto::Instant) -> MutexGuard<'a, State> {
-        let left = until.since(self.now());
-        if left.is_zero() {
-            return state;
+    /// There may be room, something to write, or an end.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        let task = state.task.clone();
+        drop(state);
+        self.changed.notify_all();
+        if let Some(task) = task {
+            task.wake();
         }
-        // The end of time does not fit into a timeout of the system.
-        let left = left.min(Duration::from_secs(3600));
-        self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Writes packets and keeps the line's time until the link is down, and then the last
-    /// words: the work of a thread.
-    pub(crate) fn run(&self, link: &LinkCell) {
-        let mut out = vec![0; CHUNK];
-        // What the port has not taken of what was drained.
-        let (mut done, mut len) = (0, 0);
-        let mut closed_at = None;
-        loop {
-            if done < len {
-                match self.port.write(&[IoSlice::new(&out[done..len])], SLICE) {
-                    Ok(n) if n > 0 => done += n,
-                    Err(error) if is_pause(&error) => {}
-                    ended => {
-                        link.io_ended(&ended);
-                        break;
-                    }
-                }
-            }
-            let mut state = self.lock();
-            state.writes = false;
-            let now = self.now();
-            let mut ahead = now;
-            if state.end == End::Closed {
-                let since = *closed_at.get_or_insert(now);
-                if now.since(since) >= LAST_WORDS {
-                    break;
-                }
-                ahead = now + ACK_DELAY;
-            } else if let Err(fault) = state.line.tick(now) {
-                state.fault = Some(fault);
-                drop(state);
-                link.fail(LinkError::Fault(fault));
-                continue;
-            }
-            if done == len {
-                let State { line, tx, .. } = &mut *state;
-                len = line.drain(tx, &mut out, ahead);
-                done = 0;
-            }
-            if done < len {
-                state.writes = true;
-                drop(state);
-                // A hello may have waited until the one before it was written.
-                self.changed.notify_all();
-                continue;
-            }
-            if state.end == End::Closed {
-                break;
-            }
-            if let Some(waker) = state.take_delivered() {
-                drop(state);
-                waker.wake();
-                continue;
-            }
-            let until = state.line.deadline();
-            drop(self.wait(state, until));
-        }
-        self.port.close();
     }
 
     /// Takes in what the port has brought.
@@ -208,8 +127,8 @@ impl LineStream {
         }
         let waker = state.take_delivered();
         let quiet = core::mem::take(&mut state.quiet);
+        // Room, an acknowledgement that is owed, or an end: a task that takes this in sees it itself.
         drop(state);
-        // Room, an acknowledgement that is owed, or an end.
         self.changed.notify_all();
         waker.into_iter().chain(quiet).for_each(Waker::wake);
     }
@@ -222,6 +141,73 @@ impl LineStream {
             End::Finished => state.fault.is_some() || state.line.is_idle(),
             End::Closed => true,
         }
+    }
+
+    /// Moves whole records into the line's packets, as many as have room: how many bytes.
+    fn try_put(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = self.lock();
+        let n = state.put(bytes)?;
+        self.tell(state);
+        Ok(n)
+    }
+
+    /// The link is down: whether a thread is in a write.
+    fn end(&self) -> bool {
+        let mut state = self.lock();
+        state.end = End::Closed;
+        let writes = state.writes;
+        let quiet = core::mem::take(&mut state.quiet);
+        self.tell(state);
+        // The drop of a waker is foreign code: not under the lock. The link tells its end.
+        drop(quiet);
+        writes
+    }
+}
+
+/// The link's side. Where a task drives the line, this is all that senders have of it.
+impl Stream for Arc<LineCell> {
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_put(bytes)
+    }
+
+    fn finish(&self) {
+        let mut state = self.lock();
+        if state.end == End::No {
+            state.end = End::Finished;
+        }
+        self.tell(state);
+    }
+
+    fn close(&self) {
+        self.end();
+    }
+
+    fn explain(&self, error: LinkError) -> LinkError {
+        let state = self.lock();
+        match (error, state.fault) {
+            (LinkError::Closed, Some(fault)) => LinkError::Fault(fault),
+            (LinkError::Fault(fault), _) => LinkError::Fault(state.line.explain(fault)),
+            _ => error,
+        }
+    }
+
+    fn is_quiet_heard(&self, notices: u32, waker: &Waker) -> Option<bool> {
+        let mut state = self.lock();
+        let heard = state.line.is_quiet_heard(notices);
+        if !heard && !state.quiet.iter().any(|other| other.will_wake(waker)) {
+            state.quiet.push(waker.clone());
+        }
+        Some(heard)
+    }
+
+    fn is_delivered(&self, waker: Option<&Waker>) -> bool {
+        let mut state = self.lock();
+        let is_idle = state.line.is_idle();
+        let old = if is_idle { None } else { waker.and_then(|waker| state.delivered.replace(waker.clone())) };
+        drop(state);
+        // The drop of a waker is foreign code: not under the lock.
+        drop(old);
+        is_idle
     }
 }
 
@@ -257,125 +243,5 @@ impl State {
     /// Who waits until everything is acknowledged, if it is.
     fn take_delivered(&mut self) -> Option<Waker> {
         if self.line.is_idle() { self.delivered.take() } else { None }
-    }
-}
-
-fn is_pause(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
-}
-
-impl Stream for Arc<LineStream> {
-    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        let n = self.lock().put(bytes)?;
-        self.changed.notify_all();
-        Ok(n)
-    }
-
-    fn finish(&self) {
-        let mut state = self.lock();
-        if state.end == End::No {
-            state.end = End::Finished;
-        }
-    }
-
-    fn close(&self) {
-        let mut state = self.lock();
-        state.end = End::Closed;
-        let hangs = state.writes && !self.port.keeps_limits();
-        let quiet = core::mem::take(&mut state.quiet);
-        drop(state);
-        // The drop of a waker is foreign code: not under the lock. The link tells its end.
-        drop(quiet);
-        self.changed.notify_all();
-        if hangs {
-            // The thread that would close it may be in this very write for ever.
-            self.port.close();
-        }
-    }
-
-    fn explain(&self, error: LinkError) -> LinkError {
-        let state = self.lock();
-        match (error, state.fault) {
-            (LinkError::Closed, Some(fault)) => LinkError::Fault(fault),
-            (LinkError::Fault(fault), _) => LinkError::Fault(state.line.explain(fault)),
-            _ => error,
-        }
-    }
-
-    fn is_quiet_heard(&self, notices: u32, waker: &Waker) -> Option<bool> {
-        let mut state = self.lock();
-        let heard = state.line.is_quiet_heard(notices);
-        if !heard && !state.quiet.iter().any(|other| other.will_wake(waker)) {
-            state.quiet.push(waker.clone());
-        }
-        Some(heard)
-    }
-
-    fn is_delivered(&self, waker: Option<&Waker>) -> bool {
-        let mut state = self.lock();
-        let is_idle = state.line.is_idle();
-        let old = if is_idle { None } else { waker.and_then(|waker| state.delivered.replace(waker.clone())) };
-        drop(state);
-        // The drop of a waker is foreign code: not under the lock.
-        drop(old);
-        is_idle
-    }
-}
-
-impl BlockingStream for Arc<LineStream> {
-    fn read(&self, into: &mut [u8], limit: Duration) -> io::Result<usize> {
-        let mut input = self.lock_input();
-        let Input { raw, records, at } = &mut *input;
-        if *at == records.len() {
-            records.clear();
-            *at = 0;
-            if self.has_ended() {
-                return Ok(0);
-            }
-            let n = self.port.read(raw, limit)?;
-            if n == 0 {
-                return Ok(0);
-            }
-            self.take(&raw[..n], records);
-        }
-        let n = into.len().min(records.len() - *at);
-        if n == 0 {
-            // Nothing of it concerned the link.
-            return if self.has_ended() { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
-        }
-        into[..n].copy_from_slice(&records[*at..*at + n]);
-        *at += n;
-        Ok(n)
-    }
-
-    /// A thread that waits for a value could not be called back from the port.
-    fn keeps_limits(&self) -> bool {
-        false
-    }
-
-    fn readable(&self, limit: Duration) -> io::Result<bool> {
-        let pending = {
-            let input = self.lock_input();
-            input.at < input.records.len()
-        };
-        if pending || self.has_ended() { Ok(true) } else { self.port.readable(limit) }
-    }
-
-    fn write(&self, bytes: &[IoSlice<'_>], limit: Duration) -> io::Result<usize> {
-        let until = self.now() + limit;
-        let mut state = self.lock();
-        loop {
-            match state.put(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.now() < until => {
-                    state = self.wait(state, until);
-                }
-                Ok(n) => {
-                    drop(state);
-                    self.changed.notify_all();
-                    return Ok(n);
-                }
-                result => return result,
-            }
-        }
     }
 }

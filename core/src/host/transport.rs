@@ -12,7 +12,8 @@ use std::time::Instant;
 
 pub use super::driver::{Driver, Handover, TaskStream};
 use super::error::LinkError;
-use super::line::LineStream;
+pub use super::line::LineDriver;
+use super::line::{LineStream, LineTask};
 use super::link::{Budget, Io, LinkCell};
 use super::node::Node;
 use super::peer::Peer;
@@ -148,6 +149,15 @@ pub fn start_blocking(node: &Node, stream: Box<dyn BlockingStream>, options: Lin
     Wait::new(Up { started })
 }
 
+/// How a link is to be that is on such a line.
+fn on_line(node: &Node, options: &LineOptions) -> LinkConfig {
+    let inner = node.inner();
+    LinkConfig {
+        hello_ms: millis(options.hello).clamp(100, 3_600_000),
+        ..LinkConfig::line(inner.identity, &options.line, inner.config.channels_per_link)
+    }
+}
+
 /// Makes a link of a port that loses and alters bytes, with three threads to drive it: both
 /// sides call it, or the other one is a board. Ready when the bring-up is complete.
 ///
@@ -157,11 +167,7 @@ pub fn start_blocking(node: &Node, stream: Box<dyn BlockingStream>, options: Lin
 /// Of the port only reads, writes and [`close`](Stream::close) are used; it is closed a moment
 /// after the link is down.
 pub fn start_line(node: &Node, port: Box<dyn BlockingStream>, options: LineOptions) -> Wait<Up> {
-    let inner = node.inner();
-    let config = LinkConfig {
-        hello_ms: millis(options.hello).clamp(100, 3_600_000),
-        ..LinkConfig::line(inner.identity, &options.line, inner.config.channels_per_link)
-    };
+    let config = on_line(node, &options);
     let line = LineStream::new(port, options.line);
     let started = cell_with(node, Io::Blocking(Box::new(Arc::clone(&line))), config).and_then(|link| {
         let own = Arc::clone(&line);
@@ -206,6 +212,23 @@ pub fn start_task<S: TaskStream>(
 ) -> Result<(Driver<S>, Wait<Up>), LinkError> {
     let link = cell(node, Io::Task(direct), options)?;
     Ok((Driver::new(Arc::clone(&link), stream), Wait::new(Up { started: Ok(link) })))
+}
+
+/// As [`start_line`], of a port that a task of an async runtime drives, together with the link: the driver is
+/// the task.
+///
+/// # Errors
+///
+/// [`LinkError`] when the node is shut.
+pub fn start_line_task<S: TaskStream>(
+    node: &Node,
+    port: S,
+    options: LineOptions,
+) -> Result<(LineDriver<S>, Wait<Up>), LinkError> {
+    let line = LineTask::new(port, options.line);
+    let link = cell_with(node, Io::Task(Box::new(line.cell())), on_line(node, &options))?;
+    let driver = LineDriver::new(Driver::new(Arc::clone(&link), line));
+    Ok((driver, Wait::new(Up { started: Ok(link) })))
 }
 
 /// Waits for the bring-up.
