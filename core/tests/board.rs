@@ -425,6 +425,30 @@ fn what_does_not_fit_is_refused_with_the_reason() {
 }
 
 #[test]
+fn an_open_of_a_handle_that_is_not_the_peers_ends_the_session() {
+    // One that is the board's to open, one beyond those that were offered, and one that is longer than the board counts.
+    for handle in [0_u32, 40, 254, 258] {
+        let (node, desk) = desk!(Config::new(LINE).export::<Sender<u32>>(2));
+        let _numbers = node.export::<Sender<u32>>("numbers").unwrap();
+        let mut desk = desk.up();
+        let own = desk.import("other", OpenFlags::RECEIVES, of::<u32>());
+        let parity = desk.peer.circuits[own].handle.map_or(0, |handle| handle.get() & 1);
+        desk.until(|desk| desk.peer.is_quiet());
+        let handle = handle | if handle == 0 { 1 - parity } else { parity };
+        let mut frame = vec![0; 5];
+        let len = netchan::proto::varint::put(&mut frame, 0, handle << 3 | 6);
+        frame.truncate(len);
+        frame.extend([1, 2, 0, 60, 50, 0, 7]);
+        frame.extend(b"numbers");
+        frame.push(1);
+        frame.extend(of::<u32>().to_le_bytes());
+        frame.push(0);
+        desk.peer.port.forge_bytes(&frame);
+        desk.until(|desk| desk.board.ended() == Some(Dead::here(Reason::Protocol)));
+    }
+}
+
+#[test]
 fn messages_longer_than_a_packet_pass_in_both_directions() {
     type Block = netchan::Blob<200>;
     let (node, desk) = desk!(Config::new(LINE).export::<Sender<Block>>(2).export::<Receiver<Block>>(2));

@@ -10,6 +10,9 @@ use critical_section::{CriticalSection, Mutex};
 
 use super::ending::Ending;
 use super::error::{Account, RecvError, SendCause};
+#[cfg(feature = "async")]
+use super::lines::LINES;
+use super::lines::Place;
 use super::ring::Ring;
 use super::spec::Spec;
 #[cfg(feature = "async")]
@@ -96,14 +99,13 @@ pub(super) mod flag {
 #[repr(C)]
 pub(super) struct Channel {
     pub(super) phase: Cell<Phase>,
-    /// The line it is on, and the circuit's handle there.
-    pub(super) line: Cell<u8>,
-    pub(super) handle: Cell<u8>,
+    /// The circuit's handle, on its line.
+    pub(super) handle: Cell<Place>,
     /// Which fingerprint was chosen: of those offered, in the upper half, and of ours.
     pub(super) which: Cell<u8>,
     /// Of a circuit that the peer has opened, and that waits until this one is over: its handle plus
     /// one, and which fingerprint; of an import the latter is its place among imports.
-    pub(super) next: Cell<u8>,
+    pub(super) next: Cell<Place>,
     pub(super) next_which: Cell<u8>,
     /// Why the last circuit is dead: 0 in order.
     pub(super) reason: Cell<u8>,
@@ -142,11 +144,11 @@ pub(super) struct Channel {
     pub(super) begun: Cell<u32>,
     pub(super) confirmed: Cell<u32>,
     pub(super) name: Cell<Option<&'static str>>,
-    /// The task that waits for this channel, and where the one is that moves the line's bytes.
+    /// The task that waits for this channel, and where those are that move the bytes of lines.
     #[cfg(feature = "async")]
     pub(super) end: Waiter,
     #[cfg(feature = "async")]
-    pub(super) driver: Cell<Option<&'static Waiter>>,
+    pub(super) driver: Cell<Option<&'static [Waiter; LINES]>>,
 }
 
 impl Channel {
@@ -158,7 +160,6 @@ impl Channel {
             outbox: Ring::new(),
             flags: Cell::new(0),
             phase: Cell::new(Phase::Idle),
-            line: Cell::new(0),
             handle: Cell::new(0),
             which: Cell::new(0),
             next: Cell::new(0),
@@ -225,7 +226,7 @@ impl Channel {
     }
 
     /// A circuit begins.
-    pub(super) fn begin(&self, handle: u8) {
+    pub(super) fn begin(&self, handle: Place) {
         self.handle.set(handle);
         self.clear(flag::CIRCUIT);
         self.received.set(0);

@@ -9,6 +9,7 @@ use critical_section::CriticalSection;
 use super::channel::{Channel, Phase, flag};
 use super::driver::Heard;
 use super::ending::Ending;
+use super::lines::handle;
 use super::short::Short;
 use crate::proto::{
     CONTROL_ACCEPT, CONTROL_ASK, CONTROL_DEAD, CONTROL_DONE, CONTROL_END, KIND_CREDIT, KIND_DATA, KIND_FIRST,
@@ -33,7 +34,7 @@ impl Channel {
     /// Takes a frame of the circuit: whether it has taken back one that was only offered.
     pub(super) fn hear(&self, frame: &Heard) -> Result<bool, Ending> {
         let (code, [a, _, c]) = (frame.code, frame.numbers);
-        if u32::from(self.next.get()) == frame.handle + 1 {
+        if u32::from(self.next.get()) == frame.place + 1 {
             if code != CONTROL_DEAD {
                 return Err(Ending::BROKEN);
             }
@@ -186,7 +187,7 @@ impl Channel {
 
     /// Writes the frame that is due next: whether there is one.
     pub(super) fn next(&self, short: &mut Short) -> bool {
-        let handle = self.handle.get();
+        let handle = handle(self.handle.get());
         let (code, value) = match self.phase.get() {
             Phase::Killed => return self.next_killed(short),
             Phase::Answer => {
@@ -251,7 +252,7 @@ impl Channel {
     fn next_killed(&self, short: &mut Short) -> bool {
         let is_said = self.has(flag::MINE);
         if !is_said {
-            short.dead(self.handle.get(), Reason::new(self.reason.get()), self.taken_in(), 0);
+            short.dead(handle(self.handle.get()), Reason::new(self.reason.get()), self.taken_in(), 0);
         }
         if self.has(flag::IMPORT) && !self.has(flag::THEIRS) {
             self.phase.set(Phase::Gone);
@@ -263,7 +264,8 @@ impl Channel {
 
     /// Accepts what was offered, as soon as the program knows of the end of the one before.
     fn accept(&self, short: &mut Short) -> bool {
-        let handle = self.next.get() - 1;
+        let place = self.next.get() - 1;
+        let handle = handle(place);
         if self.has(flag::DROPPED) {
             self.next.set(0);
             self.idle();
@@ -274,7 +276,7 @@ impl Channel {
             return false;
         }
         self.next.set(0);
-        self.begin(handle);
+        self.begin(place);
         self.phase.set(Phase::Open);
         let which = self.next_which.get();
         self.which.set(which);
@@ -343,7 +345,7 @@ impl Channel {
             0 => KIND_FIRST,
             _ => KIND_MORE,
         };
-        head.head(self.handle.get().into(), kind);
+        head.head(handle(self.handle.get()).into(), kind);
         if kind == KIND_FIRST {
             head.number(len.into());
         }

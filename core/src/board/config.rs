@@ -63,6 +63,13 @@ impl Config {
         Self { bytes: self.bytes + inbox + outbox, ..self }
     }
 
+    /// The same node over another line: for the memory of a second one.
+    #[cfg(feature = "two-lines")]
+    #[must_use]
+    pub const fn over(self, line: LineConfig) -> Self {
+        Self { line: line.checked(), ..self }
+    }
+
     /// Its line, which the peer should know.
     pub const fn line(&self) -> &LineConfig {
         &self.line

@@ -34,6 +34,7 @@ use critical_section::with;
 use super::channel::{Channel, Phase, Shared, flag};
 use super::config::Config;
 use super::ending::Ending;
+use super::lines::Here;
 use super::node::Common;
 use super::wake_end;
 use crate::proto::time::Stamp;
@@ -114,6 +115,7 @@ pub(super) struct Circuits<'m> {
     channels: &'static [Shared],
     common: &'static Common,
     identity: Identity<'m>,
+    here: Here,
     /// Imports are opened from this time on.
     open_at: Stamp,
     ended: Option<Ending>,
@@ -128,7 +130,7 @@ impl fmt::Debug for Driver<'_> {
 
 impl<'m> Driver<'m> {
     pub(super) fn new(
-        (channels, common): (&'static [Shared], &'static Common),
+        (channels, common, here): (&'static [Shared], &'static Common, Here),
         (config, bytes): (&'static Config, &'m mut [u8]),
         identity: Identity<'m>,
     ) -> Self {
@@ -145,6 +147,7 @@ impl<'m> Driver<'m> {
                 channels,
                 common,
                 identity,
+                here,
                 open_at: Stamp::ZERO,
                 ended: None,
             },
@@ -210,7 +213,7 @@ impl Circuits<'_> {
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn fail(&mut self, end: Ending) {
         for channel in self.channels {
-            with(|cs| channel.borrow(cs).lose(end));
+            with(|cs| channel.borrow(cs).lose(self.here, end));
             wake_end(channel);
         }
         if self.link.is_up {
@@ -225,9 +228,17 @@ impl Circuits<'_> {
 }
 
 impl Channel {
-    /// The session is over.
-    fn lose(&self, end: Ending) {
-        self.next.set(0);
+    /// The session of a line is over.
+    fn lose(&self, here: Here, end: Ending) {
+        if here.has(self.next.get().wrapping_sub(1)) {
+            self.next.set(0);
+        }
+        // Without a circuit an export is on no line.
+        let is_here =
+            here.has(self.handle.get()) || self.phase.get() == Phase::Idle && !self.has(flag::IMPORT);
+        if !is_here {
+            return;
+        }
         self.clear(flag::REFUSED);
         if self.phase.get() == Phase::Open {
             self.die(end);

@@ -56,6 +56,7 @@ mod duplex;
 mod ending;
 mod error;
 mod latest;
+mod lines;
 mod node;
 mod receiver;
 mod ring;
@@ -76,6 +77,8 @@ pub use driver::{Driver, Identity, Leaving, Memory, QUIET_MAX, Quiet};
 pub use duplex::Duplex;
 pub use error::{Account, ExportError, RecvError, SendCause, SendError};
 pub use latest::{Latest, Watch};
+#[cfg(feature = "two-lines")]
+pub use lines::LineId;
 pub use node::Node;
 pub use receiver::Receiver;
 pub use sender::Sender;

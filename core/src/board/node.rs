@@ -9,6 +9,11 @@ use super::channel::{Channel, Shared, flag};
 use super::config::Config;
 use super::driver::{Driver, Identity, Imports, Memory};
 use super::error::ExportError;
+use super::lines::Here;
+#[cfg(feature = "async")]
+use super::lines::LINES;
+#[cfg(feature = "two-lines")]
+use super::lines::LineId;
 use super::ring::Byte;
 use super::spec::{Bound, End, ExportEnd, Spec};
 #[cfg(feature = "async")]
@@ -32,9 +37,9 @@ pub(super) struct Common {
     lent: Mutex<Cell<u16>>,
     /// What imports need, in a program that has any: another one links nothing of it.
     pub(super) imports: Mutex<Cell<Option<&'static Imports>>>,
-    /// The task that moves the line's bytes.
+    /// The tasks that move the bytes of lines.
     #[cfg(feature = "async")]
-    pub(super) driver: Waiter,
+    pub(super) drivers: [Waiter; LINES],
 }
 
 impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
@@ -53,7 +58,7 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
                 lent: Mutex::new(Cell::new(0)),
                 imports: Mutex::new(Cell::new(None)),
                 #[cfg(feature = "async")]
-                driver: Waiter::new(),
+                drivers: [const { Waiter::new() }; LINES],
             },
         }
     }
@@ -97,10 +102,34 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
     ///
     /// [`ExportError`].
     pub fn import_with<E: End>(&'static self, name: &'static str, depth: u16) -> Result<E, ExportError> {
+        self.import_at(Here::FIRST, name, depth)
+    }
+
+    /// As [`Node::import_with`], from whoever is at the other end of that line.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError`].
+    #[cfg(feature = "two-lines")]
+    pub fn import_from<E: End>(
+        &'static self,
+        line: LineId,
+        name: &'static str,
+        depth: u16,
+    ) -> Result<E, ExportError> {
+        self.import_at(Here::of(line), name, depth)
+    }
+
+    fn import_at<E: End>(
+        &'static self,
+        line: Here,
+        name: &'static str,
+        depth: u16,
+    ) -> Result<E, ExportError> {
         if !is_export_name(name) {
             return Err(ExportError::BadName);
         }
-        self.table().add(name, const { &E::SPEC }, depth, Some(&Imports::ALL)).map(E::bound)
+        self.table().add(name, const { &E::SPEC }, depth, Some((&Imports::ALL, line))).map(E::bound)
     }
 
     /// The node's end of its line: framing, checksums, retransmission and the protocol, for the
@@ -110,7 +139,22 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         memory: &'m mut Memory<LINE_BYTES>,
         identity: Identity<'m>,
     ) -> Driver<'m> {
-        Driver::new((&self.channels, &self.common), memory.parts(), identity)
+        Driver::new((&self.channels, &self.common, Here::FIRST), memory.parts(), identity)
+    }
+
+    /// The node's end of a second line: a board with two is one node. Each export is importable over both, by one importer at a
+    /// time in all; an import names its line ([`Node::import_from`]). What the second line is like says `memory`, made
+    /// with [`Config::over`]. Both drivers may run in different tasks.
+    ///
+    /// Peers that know each other find the same node at both ends: `identity` is the same, but for the nonces, which must differ.
+    #[cfg(feature = "two-lines")]
+    pub fn second_line<'m, const LINE_BYTES: usize>(
+        &'static self,
+        memory: &'m mut Memory<LINE_BYTES>,
+        identity: Identity<'m>,
+    ) -> Driver<'m> {
+        let here = Here::of(LineId::Second);
+        Driver::new((&self.channels, &self.common, here), memory.parts(), identity)
     }
 
     const fn table(&'static self) -> Table {
@@ -139,7 +183,7 @@ impl Table {
         name: &'static str,
         spec: &'static Spec,
         depth: u16,
-        imports: Option<&'static Imports>,
+        imports: Option<(&'static Imports, Here)>,
     ) -> Result<Bound, ExportError> {
         let (inbox, outbox) = spec.bytes(depth.max(1));
         with(|cs| {
@@ -170,11 +214,13 @@ impl Table {
                 lent.set((at + bytes.len()) as u16);
                 it.next_which.set(before);
             }
-            if imports.is_some() {
-                self.common.imports.borrow(cs).set(imports);
+            if let Some((imports, _line)) = imports {
+                self.common.imports.borrow(cs).set(Some(imports));
+                #[cfg(feature = "two-lines")]
+                it.handle.set(_line.at(0));
             }
             #[cfg(feature = "async")]
-            it.driver.set(Some(&self.common.driver));
+            it.driver.set(Some(&self.common.drivers));
             it.bind(name, spec, if imports.is_some() { flag::IMPORT } else { 0 });
             Ok(channel)
         })

@@ -51,9 +51,11 @@ pub(super) fn wake_end(channel: &'static Shared) {
 
 /// Something has changed that the line may have to be told.
 pub(super) fn wake_driver(channel: &'static Shared) {
-    let waker = with(|cs| channel.borrow(cs).driver.get().and_then(|driver| driver.take(cs)));
-    if let Some(waker) = waker {
-        waker.wake();
+    let Some(drivers) = with(|cs| channel.borrow(cs).driver.get()) else { return };
+    for driver in drivers {
+        if let Some(waker) = with(|cs| driver.take(cs)) {
+            waker.wake();
+        }
     }
 }
 

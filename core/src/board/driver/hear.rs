@@ -6,6 +6,7 @@ use super::Circuits;
 use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::circuit::CREDIT;
 use crate::board::ending::Ending;
+use crate::board::lines::Place;
 use crate::board::spec::Spec;
 use crate::board::wake_end;
 use crate::proto::{
@@ -59,7 +60,7 @@ impl Circuits<'_> {
             let end = r.number();
             return self.refuse(end, Reason::Refused.get());
         }
-        let mut frame = Heard { handle, code, numbers: [0; 3] };
+        let mut frame = Heard { place: self.here.place(handle), code, numbers: [0; 3] };
         if matches!(code, CONTROL_ACCEPT | CONTROL_DEAD) {
             frame.numbers = [r.byte().into(), r.number(), r.number()];
         } else {
@@ -87,7 +88,8 @@ impl Circuits<'_> {
     /// The channel of a circuit, or one for which the peer has opened it.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn find(&self, handle: u32) -> Option<&'static Shared> {
-        self.channels.iter().find(|channel| with(|cs| channel.borrow(cs).has_circuit(handle)))
+        let place = self.here.place(handle);
+        self.channels.iter().find(|channel| with(|cs| channel.borrow(cs).has_circuit(place)))
     }
 
     fn hear_data(&mut self, handle: u32, kind: u32, r: &mut Cursor<'_>) -> Result<(), Ending> {
@@ -125,6 +127,8 @@ impl Circuits<'_> {
         if r.is_broken || numbers[0] > Total::MAX_DISTANCE || self.find(handle).is_some() {
             return Err(Ending::BROKEN);
         }
+        // One that is longer is not the peer's, and taken back at once.
+        let place = self.here.at(handle as u8);
         for (channel, index) in self.channels.iter().zip(0..) {
             let Some(spec) = with(|cs| channel.borrow(cs).exported_as(name)) else { continue };
             let which = choose(spec.takes, offered);
@@ -132,8 +136,9 @@ impl Circuits<'_> {
                 Reason::WrongDirection.get()
             } else if which == NONE {
                 refusal::TYPE | index
-            } else if with(|cs| channel.borrow(cs).offer(handle as u8, which, numbers)) {
-                return Ok(());
+            } else if with(|cs| channel.borrow(cs).offer(place, which, numbers)) {
+                // Nothing to be told, but that the handle is one of the peer's is seen there.
+                0
             } else {
                 Reason::Busy.get()
             };
@@ -156,15 +161,15 @@ impl Circuits<'_> {
 
 /// A frame of a circuit: its code, and up to three numbers.
 pub(in crate::board) struct Heard {
-    pub(in crate::board) handle: u32,
+    pub(in crate::board) place: u32,
     pub(in crate::board) code: u8,
     pub(in crate::board) numbers: [u32; 3],
 }
 
 impl Channel {
-    fn has_circuit(&self, handle: u32) -> bool {
-        let present = self.phase.get() != Phase::Idle && u32::from(self.handle.get()) == handle;
-        present || u32::from(self.next.get()) == handle + 1
+    fn has_circuit(&self, place: u32) -> bool {
+        let present = self.phase.get() != Phase::Idle && u32::from(self.handle.get()) == place;
+        present || u32::from(self.next.get()) == place + 1
     }
 
     fn is_opening(&self) -> bool {
@@ -180,13 +185,13 @@ impl Channel {
 
     /// The peer has opened a circuit for this, which may wait until the present one is over: whether there is a
     /// place for it.
-    fn offer(&self, handle: u8, which: u8, [credit, limit, values]: [u32; 3]) -> bool {
+    fn offer(&self, place: Place, which: u8, [credit, limit, values]: [u32; 3]) -> bool {
         let is_closing = self.phase.get() != Phase::Open
             || self.has(flag::IN_END | flag::THEIRS) && (!self.sends() || self.has(flag::OUT_END));
         if !is_closing || self.next.get() != 0 {
             return false;
         }
-        self.next.set(handle + 1);
+        self.next.set(place.wrapping_add(1));
         self.next_which.set(which);
         self.granted.set(credit);
         self.limit.set(limit.min(u16::MAX.into()) as u16);

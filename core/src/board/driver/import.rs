@@ -6,6 +6,7 @@ use super::tell::put;
 use super::{Circuits, Heard};
 use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::ending::Ending;
+use crate::board::lines::Place;
 use crate::board::short::Short;
 use crate::proto::{CONTROL_ACCEPT, CONTROL_DEAD, CONTROL_DONE, CONTROL_OPEN, Reason, Total};
 
@@ -72,7 +73,8 @@ impl Circuits<'_> {
             }
             put(&mut room, &[type_name.len() as u8]);
             put(&mut room, type_name);
-            with(|cs| channel.borrow(cs).opened(handle, window));
+            let place = self.here.at(handle);
+            with(|cs| channel.borrow(cs).opened(place, window));
         }
     }
 }
@@ -88,8 +90,8 @@ impl Channel {
     }
 
     /// We have opened its circuit.
-    fn opened(&self, handle: u8, window: u32) {
-        self.begin(handle);
+    fn opened(&self, place: Place, window: u32) {
+        self.begin(place);
         self.promised.set(window);
         self.values.set(0);
         self.phase.set(Phase::Opening);

@@ -63,7 +63,7 @@ impl Driver<'_> {
         mut tx: W,
         timer: impl Timer,
     ) -> Result<Infallible, RunError<R::Error, W::Error>> {
-        let channels = self.circuits.common;
+        let waiter = self.circuits.common.drivers.get(self.circuits.here.index());
         let driver = RefCell::new(self);
         // Nobody holds it while another is polled, so it is always there.
         let feed = |bytes: &[u8], now| {
@@ -113,7 +113,7 @@ impl Driver<'_> {
         let mut alarm_at = Instant::NEVER;
         poll_fn(|cx| {
             let waker = Some(cx.waker().clone());
-            drop(with(|cs| channels.driver.replace(cs, waker)));
+            drop(with(|cs| waiter.and_then(|waiter| waiter.replace(cs, waker))));
             if let Poll::Ready(end) = reading.as_mut().poll(cx) {
                 return Poll::Ready(Err(end));
             }

@@ -6,6 +6,7 @@ use critical_section::with;
 
 use super::{Circuits, Driver};
 use crate::board::channel::{Channel, Phase, flag};
+use crate::board::lines::Here;
 use crate::proto::time::Stamp;
 use crate::proto::{Dead, Instant};
 
@@ -59,13 +60,14 @@ impl Circuits<'_> {
         !self.arq.is_idle()
             || self.arq.has_output()
             || self.refusals.iter().any(|&due| due != 0)
-            || self.channels.iter().any(|channel| with(|cs| channel.borrow(cs).has_unsent()))
+            || self.channels.iter().any(|channel| with(|cs| channel.borrow(cs).has_unsent(self.here)))
     }
 }
 
 impl Channel {
-    fn has_unsent(&self) -> bool {
+    fn has_unsent(&self, here: Here) -> bool {
         match self.phase.get() {
+            _ if !self.is_at(here) => false,
             Phase::Killed | Phase::Answer => true,
             Phase::Open => {
                 let is_ending = self.has(flag::ENDING) && !self.has(flag::OUT_END);

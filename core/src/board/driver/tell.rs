@@ -4,8 +4,11 @@ use critical_section::with;
 
 use super::Circuits;
 use super::hear::{CHUNK, refusal};
-use crate::board::channel::Shared;
+use crate::board::channel::{Channel, Shared};
+#[cfg(feature = "two-lines")]
+use crate::board::channel::{Phase, flag};
 use crate::board::circuit::Outgoing;
+use crate::board::lines::Here;
 use crate::board::short::Short;
 use crate::board::wake_end;
 use crate::proto::{CONTROL_DONE, LINE_PACKET_MIN, Reason, copy};
@@ -86,6 +89,9 @@ impl Circuits<'_> {
     /// Writes what a channel has to say, and one of its messages: whether there may be more.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn tell_channel(&mut self, channel: &'static Shared, short: &mut Short) -> bool {
+        if !with(|cs| channel.borrow(cs).is_at(self.here)) {
+            return false;
+        }
         while self.arq.room() >= SHORT_MAX && with(|cs| channel.borrow(cs).next(short)) {
             self.put_frame(short);
             // It may have been the answer to an importer.
@@ -110,6 +116,20 @@ impl Circuits<'_> {
         }
         with(|cs| channel.borrow(cs).data_written(cs));
         wake_end(channel);
+        true
+    }
+}
+
+impl Channel {
+    /// Whether the line has something to do with it now: its circuit, the next one, or the import that it will be.
+    #[cfg(feature = "two-lines")]
+    pub(super) fn is_at(&self, here: Here) -> bool {
+        let is_free = self.phase.get() == Phase::Idle && !self.has(flag::IMPORT);
+        here.has(if is_free { self.next.get().wrapping_sub(1) } else { self.handle.get() })
+    }
+
+    #[cfg(not(feature = "two-lines"))]
+    pub(super) const fn is_at(&self, _: Here) -> bool {
         true
     }
 }
