@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use crate::demo_board::BoardModel;
 use crate::model::Model;
 use crate::session::{self, Update};
 use crate::story::Story;
@@ -49,6 +50,14 @@ impl App {
         let (own, updates) = mpsc::channel();
         session::start(address.to_owned(), own.clone());
         Self { model: Model::new(address), updates, own, story: None }
+    }
+
+    /// With a board, of which the updates come in as well.
+    #[must_use]
+    pub fn with_board(mut self, start: impl FnOnce(mpsc::Sender<Update>)) -> Self {
+        self.model.board = Some(BoardModel::new());
+        start(self.own.clone());
+        self
     }
 
     /// With a story: `make` gets what it reports to.
@@ -132,7 +141,8 @@ impl App {
     /// Whether there was a story, and all of it happened.
     #[must_use]
     pub fn story_is_done(&self) -> bool {
-        self.story.as_ref().is_some_and(|story| !story.noticed.is_empty() && !story.returned.is_empty())
+        let station = |story: &Story| !story.noticed.is_empty() && !story.returned.is_empty();
+        self.story.as_ref().is_some_and(|story| story.is_done() && station(story))
     }
 
     fn draw_until_quit(
@@ -147,10 +157,14 @@ impl App {
             }
             self.advance()?;
             if drawn.is_none_or(|at| at.elapsed() >= FRAME) {
-                let keys = if self.story.is_some() {
-                    " q quit   +/- sample faster or slower   k kill the station (it comes back)"
-                } else {
-                    " q quit   +/- sample faster or slower"
+                let keys = match (&self.story, &self.model.board) {
+                    (None, _) => " q quit   +/- sample faster or slower",
+                    (Some(_), None) => {
+                        " q quit   +/- sample faster or slower   k kill the station (it comes back)"
+                    }
+                    (Some(_), Some(_)) => {
+                        " q quit   +/- sample faster or slower   k kill the station   r reset the board"
+                    }
                 };
                 terminal
                     .draw(|frame| view::draw(frame, &self.model, keys))
@@ -183,6 +197,11 @@ impl App {
             KeyCode::Char('k') => {
                 if let Some(story) = &mut self.story {
                     story.kill(&mut self.model)?;
+                }
+            }
+            KeyCode::Char('r') => {
+                if let Some(story) = &mut self.story {
+                    story.reset_board(&mut self.model)?;
                 }
             }
             _ => {}

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod board;
+pub mod demo_board;
 pub mod model;
 mod pair;
 pub mod plain;

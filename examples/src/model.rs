@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use netchan::{Client, Dead};
 
+use crate::demo_board::BoardModel;
 use crate::session::Update;
 use crate::station::{INTERVAL_MS, Interval, SetInterval};
 
@@ -52,12 +53,12 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    fn new(name: &'static str, full: Option<u64>) -> Self {
+    pub(crate) fn new(name: &'static str, full: Option<u64>) -> Self {
         let (history, times) = (VecDeque::new(), VecDeque::new());
         Self { name, text: "-".into(), history, full, count: 0, times }
     }
 
-    fn add(&mut self, value: f64, text: String, now: Instant) {
+    pub(crate) fn add(&mut self, value: f64, text: String, now: Instant) {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
@@ -85,6 +86,8 @@ pub struct Model {
     pub link: Link,
     /// Processors, memory, load, disk.
     pub gauges: [Gauge; 4],
+    /// The board, where there is one.
+    pub board: Option<BoardModel>,
     /// What happened, oldest first.
     pub lines: VecDeque<String>,
     /// Sessions so far.
@@ -114,6 +117,7 @@ impl Model {
         Self {
             link: Link::Connecting(format!("connecting to {address}")),
             gauges,
+            board: None,
             lines: VecDeque::new(),
             sessions: 0,
             values: 0,
@@ -152,6 +156,7 @@ impl Model {
             Update::Failed { error, pause } => return self.failed(error, *pause),
             Update::Interval(Ok(interval)) => format!("method answered: every {} ms", interval.ms),
             Update::Interval(Err(error)) => format!("method did not answer: {error}"),
+            Update::Board(update) => self.board.as_mut()?.apply(update)?,
             Update::Event(event) => {
                 self.count(now);
                 if let crate::station::Event::Interval { ms } = event {
@@ -170,13 +175,12 @@ impl Model {
     /// The gauges in one line, or why there are none.
     #[must_use]
     pub fn summary(&self) -> String {
-        match &self.link {
-            Link::Connecting(text) => return text.clone(),
-            Link::Dead { attempts, .. } => return format!("still dead, {attempts} attempts to come back"),
-            Link::Up(_) => {}
-        }
-        let parts: Vec<_> =
-            self.gauges.iter().map(|gauge| format!("{} {}", gauge.name, gauge.text)).collect();
+        let mut parts: Vec<_> = match &self.link {
+            Link::Connecting(text) => vec![text.clone()],
+            Link::Dead { attempts, .. } => vec![format!("still dead, {attempts} attempts to come back")],
+            Link::Up(_) => self.gauges.iter().map(|gauge| format!("{} {}", gauge.name, gauge.text)).collect(),
+        };
+        parts.extend(self.board.as_ref().map(BoardModel::summary));
         parts.join("   ")
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use netchan::{Client, Config, Dead, Node, PeerInfo, Receiver, RecvError, Watch, select};
 use netchan_tcp as tcp;
 
+use crate::demo_board::BoardUpdate;
 use crate::process::StationProcess;
 use crate::station::{self, Cpu, Disks, Event, Interval, Load, Memory, SetInterval};
 
@@ -53,6 +54,8 @@ pub enum Update {
     Event(Event),
     /// The method answered, or did not.
     Interval(Result<Interval, String>),
+    /// Something about a board.
+    Board(BoardUpdate),
     /// A station was started, or was not.
     Station(Result<StationProcess, String>),
     /// A key was pressed.

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::demo_board::BoardStory;
 use crate::model::{Model, millis};
 use crate::process::StationProcess;
 use crate::session::{Update, set_interval};
@@ -23,9 +24,7 @@ enum Part {
     /// Until there is a session.
     Connecting,
     /// Values come; then the method is called.
-    Watching {
-        called: bool,
-    },
+    Watching { called: bool },
     /// The station is killed; it must be noticed.
     Killed,
     /// Shown dead.
@@ -34,6 +33,7 @@ enum Part {
     Returning,
     /// Values come again.
     Again,
+    /// All of the station's part has happened; the board has its own.
     Done,
 }
 
@@ -55,6 +55,8 @@ pub struct Story {
     pub returned: Vec<Duration>,
     /// The interval that the method has set, in milliseconds.
     pub interval_ms: Option<u32>,
+    /// The board's part, where there is a board.
+    board: Option<BoardStory>,
 }
 
 impl Story {
@@ -73,13 +75,21 @@ impl Story {
             noticed: Vec::new(),
             returned: Vec::new(),
             interval_ms: None,
+            board: None,
         }
+    }
+
+    /// With a board, whose part comes after the station's.
+    #[must_use]
+    pub fn with_board(mut self, board: Option<BoardStory>) -> Self {
+        self.board = board;
+        self
     }
 
     /// Whether all of it has happened.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.part == Part::Done
+        self.part == Part::Done && self.board.as_ref().is_none_or(BoardStory::is_done)
     }
 
     /// Kills the station now, if it is there to be killed.
@@ -123,6 +133,11 @@ impl Story {
                 self.go(Part::Dead);
             }
             Update::Interval(Ok(interval)) => self.interval_ms = Some(interval.ms),
+            Update::Board(update) => {
+                if let Some(board) = &mut self.board {
+                    board.hear(update)?;
+                }
+            }
             Update::Interval(Err(error)) => return Err(format!("the method: {error}")),
             _ => {}
         }
@@ -163,6 +178,9 @@ impl Story {
         if let Some(status) = ended {
             return Err(format!("the station ended by itself ({status})"));
         }
+        if let Some(line) = self.step_board(model)? {
+            return Ok(Some(line));
+        }
         match self.part {
             Part::Watching { called: false } if shown >= CALL_AFTER => {
                 self.part = Part::Watching { called: true };
@@ -197,17 +215,36 @@ impl Story {
         }
     }
 
+    /// Resets the board now, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub fn reset_board(&mut self, model: &mut Model) -> Result<Option<String>, String> {
+        let (Some(board), Some(its)) = (&mut self.board, &mut model.board) else { return Ok(None) };
+        Ok(board.reset(its)?.map(|text| model.say(&text)))
+    }
+
+    fn step_board(&mut self, model: &mut Model) -> Result<Option<String>, String> {
+        let (Some(board), Some(its)) = (&mut self.board, &mut model.board) else { return Ok(None) };
+        Ok(board.step(its, self.part == Part::Done)?.map(|text| model.say(&text)))
+    }
+
     /// The figures, line by line.
     #[must_use]
     pub fn summary(&self, model: &Model) -> Vec<String> {
         let list = |times: &[Duration]| times.iter().map(|time| millis(*time)).collect::<Vec<_>>().join(", ");
-        vec![
+        let mut lines = vec![
             format!("values received       {}", model.values),
             format!("sessions              {}", model.sessions),
             format!("interval set to       {} ms", self.interval_ms.unwrap_or_default()),
             format!("death noticed after   {}", list(&self.noticed)),
             format!("reconnected after     {} (from when the station was back)", list(&self.returned)),
-        ]
+        ];
+        if let (Some(board), Some(its)) = (&self.board, &model.board) {
+            lines.extend(board.summary(its));
+        }
+        lines
     }
 
     /// Ends the station in order.
@@ -215,6 +252,7 @@ impl Story {
         if let Some(station) = self.station.take() {
             station.leave();
         }
+        self.board = None;
     }
 
     fn go(&mut self, part: Part) {

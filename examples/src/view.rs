@@ -8,12 +8,15 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Sparkline};
 
+use crate::demo_board::{BoardLink, BoardModel};
 use crate::model::{Gauge, Link, Model};
 
 /// Draws all of it.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, keys: &str) {
+    let board = if model.board.is_some() { 3 } else { 0 };
     let rows = Layout::vertical([
         Constraint::Length(2),
+        Constraint::Length(board),
         Constraint::Length(3),
         Constraint::Length(3),
         Constraint::Length(3),
@@ -21,9 +24,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, keys: &str) {
         Constraint::Min(3),
         Constraint::Length(1),
     ]);
-    let [head, a, b, c, d, log, foot] = rows.areas(frame.area());
+    let [head, board, a, b, c, d, log, foot] = rows.areas(frame.area());
     draw_head(frame, head, model);
     let now = Instant::now();
+    if let Some(BoardModel { link, level, .. }) = &model.board {
+        draw_gauge(frame, board, level, matches!(link, BoardLink::Up), now);
+    }
     let live = matches!(model.link, Link::Up(_));
     for (area, gauge) in [a, b, c, d].into_iter().zip(&model.gauges) {
         draw_gauge(frame, area, gauge, live, now);

@@ -150,7 +150,7 @@ impl Runner {
     }
 
     /// Runs one command of the step.
-    fn run(&mut self, cmd: &Cmd) -> Result {
+    pub(crate) fn run(&mut self, cmd: &Cmd) -> Result {
         println!("      $ {}", cmd.show());
         if self.verbose { cmd.run() } else { cmd.run_into(&self.log) }
     }

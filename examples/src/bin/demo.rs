@@ -1,14 +1,20 @@
 //! The whole story on one machine: a station in a process of its own, a dashboard that shows
-//! it, the station killed, noticed dead, started again: `demo [--plain]`.
+//! it, the station killed, noticed dead, started again; and a board at a serial line, which is told what to do, asked, and
+//! reset: `demo [--plain] [--firmware KERNEL | --process PROGRAM]`. `cargo xtask demo` builds the board's
+//! program, and says which.
 #![expect(clippy::print_stderr, reason = "it talks to its terminal")]
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use netchan_examples::app::{self, App};
+use netchan_examples::demo_board::{self, BoardProcess, BoardStory};
 use netchan_examples::plain;
 use netchan_examples::process::StationProcess;
 use netchan_examples::story::Story;
+
+const USAGE: &str = "usage: demo [--plain] [--firmware KERNEL | --process PROGRAM]";
 
 fn main() -> ExitCode {
     match run() {
@@ -21,18 +27,39 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), String> {
-    let plain = match std::env::args().nth(1).as_deref() {
-        None => !app::has_terminal(),
-        Some("--plain") => true,
-        Some(other) => return Err(format!("unknown argument {other}; usage: demo [--plain]")),
-    };
+    let (mut plain, mut board) = (!app::has_terminal(), None);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut path = || args.next().ok_or_else(|| format!("{arg} wants a path; {USAGE}"));
+        match arg.as_str() {
+            "--plain" => plain = true,
+            "--firmware" => board = Some(BoardProcess::emulate(Path::new(&path()?))?),
+            "--process" => board = Some(BoardProcess::process(Path::new(&path()?))?),
+            other => return Err(format!("unknown argument {other}; {USAGE}")),
+        }
+    }
     plain::line("A station samples this machine in a process of its own; a dashboard imports its channels");
     plain::line("over TCP, calls its method, sees it die, and comes back when it does.");
+    if board.is_some() {
+        plain::line(
+            "The same dashboard imports a board's channels over a serial line, commands it, calls its method, and",
+        );
+        plain::line("goes on when it is reset in the middle of a transfer.");
+    }
     plain::line("");
     let station = StationProcess::start("127.0.0.1:0")?;
     plain::line(&format!("station {} listens at {}", station.id(), station.address()));
     let address = station.address().to_owned();
-    let mut app = App::new(&address).with_story(|updates| Story::new(station, updates));
+    let mut app = App::new(&address);
+    if let Some(board) = &board {
+        plain::line(&format!("the board is {}", board.about()));
+        let port = board.port().to_owned();
+        app = app.with_board(|updates| demo_board::start(port, updates));
+    }
+    let mut app = app.with_story(|updates| {
+        let board = board.map(|board| BoardStory::new(board, updates.clone()));
+        Story::new(station, updates).with_board(board)
+    });
     let result = if plain { app.run_plain(Duration::MAX) } else { app.run_terminal() };
     app.end();
     result?;

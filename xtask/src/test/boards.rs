@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Runner;
 use crate::command::{Cmd, Result, root};
+use crate::demo;
 
 const FIRMWARE: &str = "core/tests-no-std";
 const FIRMWARE_NAME: &str = "netchan-tests-no-std";
@@ -115,7 +116,34 @@ fn talk(runner: &mut Runner, toolchain: Toolchain) -> Result {
         let endurance = if runner.long { LONG_ENDURANCE } else { ENDURANCE };
         runner.run(&board.talk(endurance).limit(limit))?;
     }
-    Ok(())
+    demo::emulated_step(runner, toolchain)
+}
+
+/// A board that can be shown: how it is built, and what the demo is told.
+pub(crate) struct Example {
+    pub(crate) build: Cmd,
+    pub(crate) option: &'static str,
+    pub(crate) path: String,
+}
+
+/// The firmware that the demo boots in QEMU.
+pub(crate) fn emulated_example(toolchain: Toolchain) -> Example {
+    let Board { target, example, .. } = &BOARDS[0];
+    let build = toolchain.cargo(&format!("build --quiet --release --package {example}"), target);
+    let path = format!("{TARGET_DIR}/{target}/release/{example}");
+    Example { build: build.dir(EXAMPLES), option: "--firmware", path }
+}
+
+/// The same firmware as a process.
+pub(crate) fn example_process() -> Example {
+    let build = Cmd::cargo(&format!("build --quiet --package {PROCESS}")).dir(EXAMPLES);
+    let build = build.env("CARGO_TARGET_DIR", &root().join(TARGET_DIR).to_string_lossy());
+    Example { build, option: "--process", path: format!("{TARGET_DIR}/debug/{PROCESS}") }
+}
+
+/// Whether QEMU is there for the demo's board.
+pub(crate) fn has_qemu() -> bool {
+    Cmd::new(&format!("{} --version", BOARDS[0].qemu)).succeeds()
 }
 
 impl Board {

@@ -3,7 +3,6 @@
 //! A step that has nothing to look at in this checkout is not listed, so that it cannot pass.
 
 use std::fs;
-use std::time::Duration;
 
 use super::{Runner, boards};
 use crate::command::{Cmd, Result, root};
@@ -42,7 +41,7 @@ pub(super) fn all() -> Vec<Step> {
     }
     if exists(demo::PROGRAM) {
         let question = "does the demo end by itself, without a terminal?";
-        steps.push(step("demo", question, demo_piped));
+        steps.push(step("demo", question, demo::step));
     }
     steps.push(Step {
         boards: true,
@@ -182,11 +181,6 @@ fn fuzz_build(runner: &mut Runner) -> Result {
 fn bench_build(runner: &mut Runner) -> Result {
     let cmd = Cmd::cargo("check --all-targets --manifest-path").arg(bench::MANIFEST);
     runner.run(&cmd.env("CARGO_TARGET_DIR", "target/bench"))
-}
-
-fn demo_piped(runner: &mut Runner) -> Result {
-    runner.run(&demo::build())?;
-    runner.run(&demo::program().limit(Duration::from_secs(120)))
 }
 
 /// The manifests of the workspaces beside the main one.
