@@ -15,6 +15,8 @@ extern crate self as netchan;
 pub mod board;
 #[cfg(feature = "std")]
 pub mod host;
+#[cfg(feature = "log")]
+mod log_record;
 pub mod message;
 pub mod proto;
 mod varint;
@@ -23,6 +25,9 @@ mod varint;
 pub use message::Bytes;
 pub use message::{Blob, DecodeError, EncodeError, Fingerprint, Message, Text};
 pub use netchan_derive::Message;
+
+#[cfg(feature = "log")]
+pub use log_record::LogRecord;
 
 #[cfg(feature = "std")]
 pub use host::{

@@ -56,6 +56,13 @@ impl Config {
         Self { imports: self.imports + 1, ..self.and::<E>(depth) }
     }
 
+    /// With the export of a [`Logger`](super::Logger), that has room for `depth` records of up to 140 bytes.
+    #[cfg(feature = "log")]
+    #[must_use]
+    pub const fn log(self, depth: u16) -> Self {
+        self.export::<super::Sender<crate::LogRecord>>(depth)
+    }
+
     const fn and<E: End>(self, depth: u16) -> Self {
         assert!(depth > 0, "a channel needs room for one message at least");
         let (inbox, outbox) = E::SPEC.bytes(depth);

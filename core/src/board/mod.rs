@@ -57,6 +57,8 @@ mod ending;
 mod error;
 mod latest;
 mod lines;
+#[cfg(feature = "log")]
+mod logger;
 mod node;
 mod receiver;
 mod ring;
@@ -79,6 +81,8 @@ pub use error::{Account, ExportError, RecvError, SendCause, SendError};
 pub use latest::{Latest, Watch};
 #[cfg(feature = "two-lines")]
 pub use lines::LineId;
+#[cfg(feature = "log")]
+pub use logger::Logger;
 pub use node::Node;
 pub use receiver::Receiver;
 pub use sender::Sender;

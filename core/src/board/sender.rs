@@ -55,6 +55,16 @@ impl<T: Message> Sender<T> {
     }
 }
 
+#[cfg(feature = "log")]
+impl<T> Sender<T> {
+    /// Never to be dropped: its channel.
+    pub(super) const fn keep(self) -> &'static Shared {
+        let channel = self.channel;
+        core::mem::forget(self);
+        channel
+    }
+}
+
 /// Encodes a value and puts it into the outbox.
 pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Result<(), SendCause> {
     scratch::with(const { longest::<T>() }, |bytes| match value.encode(bytes) {
