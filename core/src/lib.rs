@@ -13,6 +13,8 @@ extern crate self as netchan;
 
 #[cfg(feature = "board")]
 pub mod board;
+#[cfg(feature = "defmt")]
+mod formats;
 #[cfg(feature = "std")]
 pub mod host;
 #[cfg(feature = "log")]

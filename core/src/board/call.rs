@@ -236,10 +236,12 @@ pub struct Client<Req, Rep> {
 
 /// Which call it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CallId(u32);
 
 /// Why a call has no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CallError {
     /// Nothing has come now.

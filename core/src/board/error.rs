@@ -7,6 +7,7 @@ use crate::proto::Dead;
 
 /// A value that was not sent, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct SendError<T> {
     /// The value, given back.
@@ -17,6 +18,7 @@ pub struct SendError<T> {
 
 /// Why a value was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SendCause {
     /// The outbox is full.
@@ -47,6 +49,7 @@ pub enum SendCause {
 
 /// What became of the values sent to one importer, or in one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Account {
     /// Taken by the far end's program.
@@ -85,6 +88,7 @@ impl<T: fmt::Debug> core::error::Error for SendError<T> {}
 
 /// Why no value was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RecvError {
     /// Nothing is there now.
@@ -128,6 +132,7 @@ impl core::error::Error for RecvError {}
 
 /// Why an export or an import is not in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ExportError {
     /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes.

@@ -11,6 +11,7 @@ pub(super) type Place = u8;
 /// The lines of a board that has two.
 #[cfg(feature = "two-lines")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[expect(clippy::exhaustive_enums, reason = "the feature says how many")]
 pub enum LineId {
     /// That of [`Node::line`](super::Node::line).

@@ -9,6 +9,7 @@ use core::fmt;
 /// not against forgery: who wants to lie about a type may simply send another type's fingerprint, which is
 /// why decoding is strict and bounded as well.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {

@@ -39,6 +39,7 @@ impl<const N: usize> Inline<N> {
 
 /// What was to be stored is longer than the place for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Overflow;
 
 impl fmt::Display for Overflow {

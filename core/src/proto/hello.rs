@@ -38,6 +38,7 @@ pub struct Name {
 
 /// Not a node's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NameError;
 
 impl fmt::Display for NameError {

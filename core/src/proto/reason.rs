@@ -116,6 +116,7 @@ impl fmt::Display for Reason {
 
 /// The node that gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Place {
     /// This node.
@@ -128,6 +129,7 @@ pub enum Place {
 
 /// No answer will come: the reason, and who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dead {
     /// Why.
     pub reason: Reason,

@@ -6,6 +6,7 @@ use core::time::Duration;
 ///
 /// Monotonic by contract; a step back is treated as no time having passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);
 
 impl Instant {

@@ -25,6 +25,7 @@ const AGAIN_MS: u32 = 1;
 
 /// Why a line is not run any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RunError<R, W> {
     /// What was read from has ended.

@@ -10,6 +10,7 @@ use super::{Budget, Input, varint};
 ///
 /// The peer's doing, or a line's that no checksum guards; after it the channel is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The value would take far more memory than its bytes took on the wire.

@@ -8,6 +8,7 @@ use super::varint;
 
 /// Why a value could not be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EncodeError {
     /// So much memory for so few bytes that every receiver would refuse it: a long list of large elements

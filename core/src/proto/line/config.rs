@@ -19,6 +19,7 @@ const DEAD_MS_MAX: u32 = 600_000;
 
 /// How a line is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 #[expect(clippy::exhaustive_structs, reason = "every field is a decision; `LineConfig::uart` has defaults")]
 pub struct LineConfig {
