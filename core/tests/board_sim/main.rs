@@ -39,7 +39,7 @@ fn seeds(range: std::ops::Range<u64>) {
         "{sum:?}"
     );
     assert!(sum.calls > 1000 && sum.accounts > 50 && sum.refused > 50 && sum.left > 100, "{sum:?}");
-    assert!(sum.silences > 10, "{sum:?}");
+    assert!(sum.silences > 10 && sum.goodbyes > 10, "{sum:?}");
 }
 
 /// So many of the seeds in each test; with `NETCHAN_LONG=1` twenty times as many.

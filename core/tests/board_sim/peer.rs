@@ -88,7 +88,7 @@ impl Peer {
                 | Fault::NoHello
                 | Fault::Noise
                 | Fault::NotNetchan
-                | Fault::Goodbye(Reason::LinkLost)
+                | Fault::Goodbye(Reason::LinkLost | Reason::Shutdown)
         );
         assert!(line, "the board has broken the protocol: {fault}");
         Some(fault)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use netchan::proto::Instant;
+use netchan::proto::{Fault, Instant, Reason};
 use netchan::testing::{Faults, FaultyLine, Rng, Stage};
 
 use crate::board::Board;
@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) left: u64,
     /// Silences that were longer than the dead-time, and that the session outlived.
     pub(crate) silences: u64,
+    /// Goodbyes of the board that the peer has heard.
+    pub(crate) goodbyes: u64,
 }
 
 impl Report {
@@ -42,6 +44,7 @@ impl Report {
         self.refused += other.refused;
         self.left += other.left;
         self.silences += other.silences;
+        self.goodbyes += other.goodbyes;
     }
 }
 
@@ -134,6 +137,9 @@ impl World {
             if self.silences.one_in(3_000) {
                 self.silence();
             }
+            if self.silences.one_in(5_000) {
+                self.leave();
+            }
         }
         self.report.faults = self.line.wires.iter().map(|wire| wire.happened.faults()).sum();
         self.heal();
@@ -162,7 +168,8 @@ impl World {
         self.peer.node.tick(now);
         let to_peer = self.line.wires[0].pull(now);
         self.peer.node.receive(&to_peer);
-        if self.peer.fault().is_some() {
+        if let Some(fault) = self.peer.fault() {
+            self.report.goodbyes += u64::from(fault == Fault::Goodbye(Reason::Shutdown));
             self.peer.check_accounts(&self.ledger);
             self.report.refused += count_refused(&self.peer);
             self.peer.relink(now);
@@ -176,7 +183,7 @@ impl World {
     fn look_at_board(&mut self) {
         let driver = self.board.driver.as_ref().expect("there is always one");
         assert!(
-            driver.ended().is_none_or(|dead| dead.reason != netchan::proto::Reason::Protocol),
+            driver.ended().is_none_or(|dead| dead.reason != Reason::Protocol),
             "the host has broken the protocol"
         );
         let is_up = driver.is_up();
@@ -207,6 +214,24 @@ impl World {
         quiet.back(self.time());
         let is_kept = driver.is_up() && driver.ended() == ended;
         self.report.silences += u64::from(is_kept && silent > 2_500);
+        self.board.driver = Some(driver);
+    }
+
+    /// The board leaves in order, as far as it gets until then, and comes again.
+    fn leave(&mut self) {
+        let until = self.now + self.silences.below(1500) as u64 * 1000;
+        let mut driver = self.board.driver.take().expect("there is always one");
+        let mut leaving = driver.leave(Instant::from_micros(until));
+        while !leaving.is_done() {
+            assert!(self.now < until + 6_000_000, "it does not get away: {leaving:?}");
+            self.now += STEP_US;
+            let (now, to_board) = (self.time(), self.step_peer());
+            leaving.feed(&to_board, now);
+            let mut out = [0; STEP_BYTES];
+            let n = leaving.drain(&mut out, now);
+            self.line.wires[0].push(now, &out[..n]);
+        }
+        drop(leaving);
         self.board.driver = Some(driver);
     }
 
