@@ -330,3 +330,71 @@ impl embedded_io_async_v0_7::Write for Sticky {
         Ok(())
     }
 }
+
+#[test]
+fn a_task_announces_a_silence_and_leaves() {
+    let clock = Clock::manual();
+    let (left, right) = wire_at(&clock);
+    let mut tasks = Tasks::new(&clock);
+    let near = board!(tasks, "near", right, Config::new(LINE).import::<Receiver<u32>>(2));
+    let mut receiver: Receiver<u32> = near.import("numbers").unwrap();
+
+    const CONFIG: Config = Config::new(LINE).export::<Sender<u32>>(2);
+    static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+    let mut sender: Sender<u32> = NODE.export("numbers").unwrap();
+    let mut nonces = CounterNonce::new(7, 1);
+    let identity = Identity { name: &const { Name::literal("far") }, uid: 7, boot: 1, nonces: &mut nonces };
+    let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+    let mut line = NODE.line(&mut memory, identity);
+    let (rx, tx) = (left.clone(), left.clone());
+    // The line is run for as long as the program does something else.
+    let during = async |line: &mut netchan::board::Driver<'_>, program: Pin<&mut dyn Future<Output = ()>>| {
+        let mut run = std::pin::pin!(line.run(rx.clone(), tx.clone(), clock.clone()));
+        let mut program = program;
+        std::future::poll_fn(|cx| {
+            assert!(run.as_mut().poll(cx).is_pending());
+            program.as_mut().poll(cx)
+        })
+        .await;
+    };
+    let far = async {
+        during(&mut line, std::pin::pin!(async { sender.send(1).await.unwrap() })).await;
+        let mut quiet = line.quiet(Duration::from_secs(5));
+        quiet.run(rx.clone(), tx.clone(), clock.clone()).await.unwrap();
+        // Nobody polls the line meanwhile, and what comes is lost.
+        Timer::until(&clock, clock.now() + Duration::from_secs(4)).await;
+        left.clone().read(&mut [0; 1024]);
+        quiet.back(clock.now());
+        during(&mut line, std::pin::pin!(async { sender.send(2).await.unwrap() })).await;
+        let mut leaving = line.leave(clock.now() + Duration::from_secs(1));
+        leaving.run(rx.clone(), tx.clone(), clock.clone()).await.unwrap();
+        drop(leaving);
+        assert_eq!(line.ended(), Some(Dead::here(Reason::Shutdown)));
+        clock.now()
+    };
+    let took = async {
+        assert_eq!(receiver.recv().await, Ok(1));
+        assert_eq!(receiver.recv().await, Ok(2));
+        let told = receiver.recv().await;
+        let dead = Dead::peer(Reason::Shutdown);
+        assert_eq!(told, Err(RecvError::Interrupted { dead, taken: 2 }));
+        clock.now()
+    };
+    let (mut far, mut took) = (std::pin::pin!(far), std::pin::pin!(took));
+    let (mut left_at, mut told_at) = (None, None);
+    tasks.run(std::future::poll_fn(|cx| {
+        if left_at.is_none()
+            && let Poll::Ready(at) = far.as_mut().poll(cx)
+        {
+            left_at = Some(at);
+        }
+        if told_at.is_none()
+            && let Poll::Ready(at) = took.as_mut().poll(cx)
+        {
+            told_at = Some(at);
+        }
+        if left_at.is_some() && told_at.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    let times = (left_at.unwrap().as_micros(), told_at.unwrap().as_micros());
+    assert!(times.0.abs_diff(times.1) < 200_000 && times.0 < 5_500_000, "{times:?}");
+}

@@ -212,10 +212,7 @@ impl Circuits<'_> {
     /// The session is over, and another bring-up begins.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn fail(&mut self, end: Ending) {
-        for channel in self.channels {
-            with(|cs| channel.borrow(cs).lose(self.here, end));
-            wake_end(channel);
-        }
+        self.lose(end);
         if self.link.is_up {
             self.ended = Some(end);
         }
@@ -224,6 +221,16 @@ impl Circuits<'_> {
         self.link.own = self.identity.nonces.nonce().max(1);
         self.refusals.fill(0);
         self.open_at = self.arq.now;
+    }
+}
+
+impl Circuits<'_> {
+    /// The circuits are over.
+    fn lose(&self, end: Ending) {
+        for channel in self.channels {
+            with(|cs| channel.borrow(cs).lose(self.here, end));
+            wake_end(channel);
+        }
     }
 }
 

@@ -6,6 +6,9 @@ use crate::board::short::Short;
 use crate::proto::time::Stamp;
 use crate::proto::{Instant, LINK_GOODBYE, Reason};
 
+/// How a session ends that is left.
+const GONE: Ending = Ending::here(Reason::Shutdown);
+
 /// A line that is being left, made by [`Driver::leave`].
 ///
 /// Feed and drain it in the driver's place until it [is done](Self::is_done). Dropping it ends the session in any case. A
@@ -31,6 +34,7 @@ impl Leaving<'_, '_> {
     /// Takes bytes that have come in.
     pub fn feed(&mut self, input: &[u8], now: Instant) {
         self.driver.feed(input, now);
+        self.settle();
     }
 
     /// Fills `out` with bytes for the line: how many.
@@ -45,22 +49,38 @@ impl Leaving<'_, '_> {
         it.set_time(now);
         it.tick();
         if self.is_said && it.arq.is_idle() {
-            it.fail(Ending::here(Reason::Shutdown));
+            it.fail(GONE);
         }
         if self.is_said || !it.link.is_up {
-            return;
+            return self.settle();
         }
         let is_over = self.until.is_over(it.arq.now);
         if !is_over {
             it.tell();
         }
         self.is_said = (is_over || !it.has_unsent()) && it.say_goodbye();
+        if self.is_said {
+            it.lose(GONE);
+        }
+    }
+
+    /// A peer that has heard the goodbye may say hello before it acknowledges it: it was we who left.
+    fn settle(&mut self) {
+        let it = &mut self.driver.circuits;
+        if self.is_said && !it.link.is_up {
+            it.ended = Some(GONE);
+        }
     }
 
     /// When [`Leaving::drain`] has something to do at the latest, if nothing happens before.
     pub fn deadline(&self, now: Instant) -> Instant {
         let at = self.driver.deadline(now);
-        if self.is_said { at } else { at.min(self.until.near(now)) }
+        self.due_at().map_or(at, |due| at.min(due.near(now)))
+    }
+
+    /// When the goodbye is said whatever waits.
+    pub(super) fn due_at(&self) -> Option<Stamp> {
+        (!self.is_said).then_some(self.until)
     }
 
     /// Whether the peer has taken the goodbye, or is not there.
@@ -72,7 +92,7 @@ impl Leaving<'_, '_> {
 impl Drop for Leaving<'_, '_> {
     fn drop(&mut self) {
         if self.driver.circuits.link.is_up {
-            self.driver.circuits.fail(Ending::here(Reason::Shutdown));
+            self.driver.circuits.fail(GONE);
         }
     }
 }

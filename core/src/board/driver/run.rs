@@ -13,7 +13,7 @@ use core::task::Poll;
 use critical_section::with;
 use embedded_io_async_v0_7::{Read, Write};
 
-use super::{Circuits, Driver};
+use super::{Circuits, Driver, Leaving, Quiet};
 use crate::board::Timer;
 use crate::proto::Instant;
 use crate::proto::time::Stamp;
@@ -53,98 +53,216 @@ impl Driver<'_> {
     ///
     /// It takes about 100 bytes beside what the UART and the timer need. Dropping it leaves the session as it
     /// is, and loses bytes that were read or written only in part: they are sent again, when it is
-    /// run again; otherwise the peer hears nothing any more, and ends the session after the dead-time.
+    /// run again; otherwise the peer hears nothing any more, and ends the session after the dead-time. So a program that wants to
+    /// announce a silence or to leave drops it first.
     ///
     /// # Errors
     ///
     /// [`RunError`]. Errors that only say that bytes were lost, as that of an overrun, need no more than to run the line again.
     pub async fn run<R: Read, W: Write>(
         &mut self,
-        mut rx: R,
-        mut tx: W,
+        rx: R,
+        tx: W,
         timer: impl Timer,
     ) -> Result<Infallible, RunError<R::Error, W::Error>> {
-        let waiter = self.circuits.common.drivers.get(self.circuits.here.index());
-        let driver = RefCell::new(self);
-        // Nobody holds it while another is polled, so it is always there.
-        let feed = |bytes: &[u8], now| {
-            if let Ok(mut driver) = driver.try_borrow_mut() {
-                driver.feed(bytes, now);
-            }
-        };
-        let drain =
-            |bytes: &mut [u8], now| driver.try_borrow_mut().map_or(0, |mut driver| driver.drain(bytes, now));
-        let pass = |is_writing, now| {
-            driver.try_borrow_mut().map_or(now, |mut driver| driver.circuits.pass(is_writing, now))
-        };
-
-        let reading = async {
-            let mut bytes = [0; CHUNK];
-            loop {
-                match rx.read(&mut bytes).await {
-                    Ok(0) => return RunError::Ended,
-                    Ok(n) => feed(bytes.get(..n).unwrap_or_default(), timer.now()),
-                    Err(error) => return RunError::Read(error),
-                }
-            }
-        };
-        let is_writing = Cell::new(false);
-        let writing = async {
-            let mut bytes = [0; CHUNK];
-            loop {
-                let n = drain(&mut bytes, timer.now());
-                let bytes = bytes.get(..n).unwrap_or_default();
-                let result = if n == 0 && !is_writing.get() {
-                    once_again().await;
-                    Ok(())
-                } else if n == 0 {
-                    let flushed = tx.flush().await;
-                    is_writing.set(false);
-                    flushed
-                } else {
-                    is_writing.set(true);
-                    tx.write_all(bytes).await
-                };
-                if let Err(error) = result {
-                    return RunError::Write(error);
-                }
-            }
-        };
-        let (mut reading, mut writing, mut alarm) = (pin!(reading), pin!(writing), pin!(None));
-        let mut alarm_at = Instant::NEVER;
-        poll_fn(|cx| {
-            let waker = Some(cx.waker().clone());
-            drop(with(|cs| waiter.and_then(|waiter| waiter.replace(cs, waker))));
-            if let Poll::Ready(end) = reading.as_mut().poll(cx) {
-                return Poll::Ready(Err(end));
-            }
-            loop {
-                if let Poll::Ready(end) = writing.as_mut().poll(cx) {
-                    return Poll::Ready(Err(end));
-                }
-                let at = pass(is_writing.get(), timer.now());
-                if alarm.is_none() || at != alarm_at {
-                    alarm.set(Some(timer.until(at)));
-                    alarm_at = at;
-                }
-                let is_over = alarm.as_mut().as_pin_mut().is_none_or(|alarm| alarm.poll(cx).is_ready());
-                if !is_over {
-                    return Poll::Pending;
-                }
-                alarm.set(None);
-            }
-        })
-        .await
+        match run(self, rx, tx, timer).await {
+            Ok(()) => Err(RunError::Ended),
+            Err(error) => Err(error),
+        }
     }
 }
 
+impl Quiet<'_, '_> {
+    /// As [`Driver::run`], until it [is heard](Self::is_heard) and nothing is being written any more.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`].
+    pub async fn run<R: Read, W: Write>(
+        &mut self,
+        rx: R,
+        tx: W,
+        timer: impl Timer,
+    ) -> Result<(), RunError<R::Error, W::Error>> {
+        run(self, rx, tx, timer).await
+    }
+}
+
+impl Leaving<'_, '_> {
+    /// As [`Driver::run`], until it [is done](Self::is_done).
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`].
+    pub async fn run<R: Read, W: Write>(
+        &mut self,
+        rx: R,
+        tx: W,
+        timer: impl Timer,
+    ) -> Result<(), RunError<R::Error, W::Error>> {
+        run(self, rx, tx, timer).await
+    }
+}
+
+/// What has a line's bytes moved.
+trait Line<'m> {
+    fn driver(&mut self) -> &mut Driver<'m>;
+    /// Fills `out` with bytes for the line: how many.
+    fn drain(&mut self, out: &mut [u8], now: Instant) -> usize;
+    /// Whether that is all.
+    fn is_done(&self) -> bool;
+    /// When it has something to do, whatever the line has.
+    fn due(&self) -> Option<Stamp>;
+}
+
+impl<'m> Line<'m> for Driver<'m> {
+    fn driver(&mut self) -> &mut Self {
+        self
+    }
+
+    fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
+        Self::drain(self, out, now)
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    fn due(&self) -> Option<Stamp> {
+        None
+    }
+}
+
+impl<'m> Line<'m> for Quiet<'_, 'm> {
+    fn driver(&mut self) -> &mut Driver<'m> {
+        self.driver
+    }
+
+    fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
+        Self::drain(self, out, now)
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_heard()
+    }
+
+    fn due(&self) -> Option<Stamp> {
+        None
+    }
+}
+
+impl<'m> Line<'m> for Leaving<'_, 'm> {
+    fn driver(&mut self) -> &mut Driver<'m> {
+        self.driver
+    }
+
+    fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
+        Self::drain(self, out, now)
+    }
+
+    fn is_done(&self) -> bool {
+        Self::is_done(self)
+    }
+
+    fn due(&self) -> Option<Stamp> {
+        self.due_at()
+    }
+}
+
+async fn run<'m, R: Read, W: Write>(
+    line: &mut impl Line<'m>,
+    mut rx: R,
+    mut tx: W,
+    timer: impl Timer,
+) -> Result<(), RunError<R::Error, W::Error>> {
+    let it = &line.driver().circuits;
+    let waiter = it.common.drivers.get(it.here.index());
+    let line = RefCell::new(line);
+    // Nobody holds it while another is polled, so it is always there.
+    let feed = |bytes: &[u8], now| {
+        if let Ok(mut line) = line.try_borrow_mut() {
+            line.driver().feed(bytes, now);
+        }
+    };
+    let drain = |bytes: &mut [u8], now| line.try_borrow_mut().map_or(0, |mut line| line.drain(bytes, now));
+    let pass = |is_writing, now| {
+        line.try_borrow_mut().map_or(now, |mut line| {
+            let due = line.due();
+            line.driver().circuits.pass(is_writing, due, now)
+        })
+    };
+
+    let reading = async {
+        let mut bytes = [0; CHUNK];
+        loop {
+            match rx.read(&mut bytes).await {
+                Ok(0) => return RunError::Ended,
+                Ok(n) => feed(bytes.get(..n).unwrap_or_default(), timer.now()),
+                Err(error) => return RunError::Read(error),
+            }
+        }
+    };
+    let is_writing = Cell::new(false);
+    let writing = async {
+        let mut bytes = [0; CHUNK];
+        loop {
+            let n = drain(&mut bytes, timer.now());
+            let bytes = bytes.get(..n).unwrap_or_default();
+            let result = if n == 0 && !is_writing.get() {
+                once_again().await;
+                Ok(())
+            } else if n == 0 {
+                let flushed = tx.flush().await;
+                is_writing.set(false);
+                flushed
+            } else {
+                is_writing.set(true);
+                tx.write_all(bytes).await
+            };
+            if let Err(error) = result {
+                return RunError::Write(error);
+            }
+        }
+    };
+    let (mut reading, mut writing, mut alarm) = (pin!(reading), pin!(writing), pin!(None));
+    let mut alarm_at = Instant::NEVER;
+    poll_fn(|cx| {
+        let waker = Some(cx.waker().clone());
+        drop(with(|cs| waiter.and_then(|waiter| waiter.replace(cs, waker))));
+        if let Poll::Ready(end) = reading.as_mut().poll(cx) {
+            return Poll::Ready(Err(end));
+        }
+        loop {
+            if let Poll::Ready(end) = writing.as_mut().poll(cx) {
+                return Poll::Ready(Err(end));
+            }
+            if !is_writing.get() && line.try_borrow().is_ok_and(|line| line.is_done()) {
+                return Poll::Ready(Ok(()));
+            }
+            let at = pass(is_writing.get(), timer.now());
+            if alarm.is_none() || at != alarm_at {
+                alarm.set(Some(timer.until(at)));
+                alarm_at = at;
+            }
+            let is_over = alarm.as_mut().as_pin_mut().is_none_or(|alarm| alarm.poll(cx).is_ready());
+            if !is_over {
+                return Poll::Pending;
+            }
+            alarm.set(None);
+        }
+    })
+    .await
+}
+
 impl Circuits<'_> {
-    /// Time has passed: when to come again. While a write is under way only what does not need one is
-    /// waited for.
-    fn pass(&mut self, is_writing: bool, now: Instant) -> Instant {
+    /// Time has passed: when to come again, at `due` at the latest. While a write is under way only what does not need
+    /// one is waited for.
+    fn pass(&mut self, is_writing: bool, due: Option<Stamp>, now: Instant) -> Instant {
         self.set_time(now);
         self.tick();
-        let at = if is_writing { self.give_up_at() } else { self.next_at() };
+        let next = if is_writing { self.give_up_at() } else { self.next_at() };
+        let due = due.filter(|_| !is_writing);
+        let at = [next, due].into_iter().flatten().reduce(Stamp::min);
         let soon = self.arq.now.plus_millis(AGAIN_MS);
         let at = at.map(|at| if at.is_over(self.arq.now) { soon } else { at });
         at.map_or(Instant::NEVER, |at| Stamp::near(at, now))
