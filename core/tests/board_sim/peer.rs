@@ -42,7 +42,8 @@ pub(crate) struct Peer {
     pub(crate) node: Node,
     talks: Vec<Talk>,
     /// The last value of each export that any circuit has received.
-    newest: BTreeMap<String, u32>,
+    /// The newest circuit of a name that has brought something, and the last value of it.
+    newest: BTreeMap<String, ((u64, usize), u32)>,
     starts: u64,
     links: u64,
     tags: u32,
@@ -207,18 +208,21 @@ impl Peer {
             _ => {
                 let value = if name == "blocks" { number(&bytes) } else { u32::decode(&bytes).unwrap() };
                 let is_latest = name == "load";
+                let this = (self.starts, id);
                 match talk.last {
                     Some(last) if is_latest => assert!(value > last, "{name}: {value} after {last}"),
                     Some(last) => assert_eq!(value, last + 1, "{name}: once each, and in order"),
                     None => {
-                        let newest = self.newest.get(&name).copied();
+                        // What an older circuit still has is older.
+                        let newest = self.newest.get(&name).filter(|(circuit, _)| *circuit < this);
                         let is_new =
-                            newest.is_none_or(|newest| value > newest || is_latest && value == newest);
+                            newest.is_none_or(|&(_, last)| value > last || is_latest && value == last);
                         assert!(is_new, "{name}: {value} after {newest:?}");
                     }
                 }
                 talk.last = Some(value);
-                self.newest.insert(name.clone(), value);
+                let newest = self.newest.entry(name.clone()).or_insert((this, value));
+                *newest = (*newest).max((this, value));
                 ledger.peer_took(&name, value);
             }
         }
