@@ -36,7 +36,8 @@ impl Circuits<'_> {
     fn open(&mut self, channel: &'static Shared, head: &mut Short) {
         let (is_wanted, refused, name, spec, window, index) = with(|cs| {
             let it = channel.borrow(cs);
-            let wish = (it.is_wanted(), it.has(flag::AGAIN));
+            let is_here = it.is_at(self.here);
+            let wish = (is_here && it.is_wanted(), is_here && it.has(flag::AGAIN));
             (
                 wish.0,
                 wish.1,

@@ -89,10 +89,9 @@ impl Circuits<'_> {
     /// Writes what a channel has to say, and one of its messages: whether there may be more.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn tell_channel(&mut self, channel: &'static Shared, short: &mut Short) -> bool {
-        if !with(|cs| channel.borrow(cs).is_at(self.here)) {
-            return false;
-        }
-        while self.arq.room() >= SHORT_MAX && with(|cs| channel.borrow(cs).next(short)) {
+        // Where it is is asked each time: when one circuit is over the next one may be the other line's.
+        let here = self.here;
+        while self.arq.room() >= SHORT_MAX && with(|cs| channel.borrow(cs).next_at(here, short)) {
             self.put_frame(short);
             // It may have been the answer to an importer.
             wake_end(channel);
@@ -108,7 +107,10 @@ impl Circuits<'_> {
     fn send(&mut self, channel: &'static Shared, short: &mut Short) -> bool {
         let room = self.arq.room().saturating_sub(HEAD_MAX.into()) as u16;
         let most = self.link.packet.saturating_sub(HEAD_MAX);
-        let out = with(|cs| channel.borrow(cs).next_data(cs, short, most, room));
+        let out = with(|cs| {
+            let channel = channel.borrow(cs);
+            if channel.is_at(self.here) { channel.next_data(cs, short, most, room) } else { None }
+        });
         let Some(Outgoing { mut offset, len }) = out else { return false };
         for chunk in self.record(short, len.into()).unwrap_or_default().chunks_mut(CHUNK) {
             with(|cs| channel.borrow(cs).outbox.read(cs, offset, chunk));
@@ -121,6 +123,10 @@ impl Circuits<'_> {
 }
 
 impl Channel {
+    fn next_at(&self, here: Here, short: &mut Short) -> bool {
+        self.is_at(here) && self.next(short)
+    }
+
     /// Whether the line has something to do with it now: its circuit, the next one, or the import that it will be.
     #[cfg(feature = "two-lines")]
     pub(super) fn is_at(&self, here: Here) -> bool {
