@@ -32,6 +32,7 @@ const BROKEN: Result<(), Ending> = Err(Ending::BROKEN);
 
 impl Channel {
     /// Takes a frame of the circuit: whether it has taken back one that was only offered.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn hear(&self, frame: &Heard) -> Result<bool, Ending> {
         let (code, [a, _, c]) = (frame.code, frame.numbers);
         if u32::from(self.next.get()) == frame.place + 1 {

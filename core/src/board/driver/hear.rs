@@ -70,10 +70,9 @@ impl Circuits<'_> {
             return Err(Ending::BROKEN);
         }
         let Some(channel) = self.find(handle) else { return Ok(()) };
-        let imports = self.imports();
         let withdrawn = with(|cs| {
             let channel = channel.borrow(cs);
-            match imports {
+            match self.common.imports.borrow(cs).get() {
                 Some(imports) if channel.is_opening() => (imports.hear)(channel, &frame).map(|()| false),
                 _ => channel.hear(&frame),
             }
