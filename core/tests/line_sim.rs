@@ -7,6 +7,8 @@ use netchan::testing::sim::{LineGuard, LineReport, run_line};
 const REGRESSIONS: &[u64] = &[
     // An acknowledgement that the wire repeated a round of the sequence later.
     5208,
+    // A silence that was heard of long after it was announced: it was taken for over before it began.
+    80,
 ];
 
 fn seeds(range: std::ops::Range<u64>) {

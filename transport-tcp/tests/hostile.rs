@@ -451,6 +451,26 @@ fn a_flood_of_pings_is_answered_by_at_most_one_pending_pong() {
 }
 
 #[test]
+fn a_flood_of_silences_that_are_announced_is_answered_by_nothing() {
+    let ground = Ground::new();
+    let mut raw = Raw::up(ground.address);
+    raw.bytes(&packet(&Frame::Quiet(30_000)).repeat(100_000));
+    raw.send(&Frame::Open(mine(0), receives::<Tick>("nothing", 100)));
+    // Who announces that it may not hear is still answered when it asks.
+    let mut frames = 0;
+    raw.expect("an answer", |frame| {
+        frames += 1;
+        matches!(frame, Frame::Dead(..)).then_some(())
+    });
+    assert!(frames < 10, "{frames} frames for 100000 notices and a question");
+    // One for longer than may be is a fault.
+    ground.faults(Fault::Frame(FrameError::Value), |raw| {
+        raw.bytes(&[4, 0x30, 0xb1, 0xea, 0x01]);
+    });
+    ground.others_go_on();
+}
+
+#[test]
 fn frames_for_handles_that_nobody_opened_end_the_link() {
     let ground = Ground::new();
     let dead = DeadFrame { dead: Dead::here(Reason::HungUp), taken: Total::ZERO, detail: "" };

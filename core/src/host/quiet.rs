@@ -65,13 +65,16 @@ impl Quieting {
 
 impl LinkCell {
     /// Whether the peer knows of all silences that were announced, or nobody can tell it any more.
-    fn is_quiet_heard(&self, waker: &Waker) -> bool {
+    fn is_quiet_heard(&self, node: &NodeInner, waker: &Waker) -> bool {
         let mut state = self.lock();
         if state.down.is_some() {
             return true;
         }
         let written = state.link.quiets_written();
         let heard = written.and_then(|notices| self.io.stream().is_quiet_heard(notices, waker));
+        if heard == Some(true) {
+            state.link.quiet_heard(node.now());
+        }
         // What a reliable stream was given arrives.
         if heard.unwrap_or_else(|| written.is_some() && state.output.is_idle()) {
             return true;
@@ -94,8 +97,9 @@ impl Waiting for Quieting {
         if self.waits.is_none() {
             self.waits = Some(self.tell());
         }
-        let Some(waits) = &mut self.waits else { return Poll::Pending };
-        waits.retain(|link| !link.is_quiet_heard(cx.waker()));
+        let Self { node, waits, .. } = self;
+        let Some(waits) = waits else { return Poll::Pending };
+        waits.retain(|link| !link.is_quiet_heard(node, cx.waker()));
         if waits.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 

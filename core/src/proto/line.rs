@@ -55,7 +55,8 @@ pub struct Line {
     /// How many notices of our silence were sent, and in which packet the last one is.
     quiets: u32,
     quiet_in: u32,
-    /// It is not over before.
+    /// How long it is to last, until that is heard; then it is not over before.
+    quiet_ms: u32,
     quiet_until: Instant,
     counts: LineCounts,
 }
@@ -70,6 +71,7 @@ impl Line {
             now: Instant::ZERO,
             quiets: 0,
             quiet_in: 0,
+            quiet_ms: 0,
             quiet_until: Instant::ZERO,
             counts: LineCounts::NEW,
         }
@@ -82,6 +84,7 @@ impl Line {
         self.bring_up = BringUp::new();
         self.frames = (0, 0);
         self.quiets = 0;
+        self.quiet_ms = 0;
         self.quiet_until = Instant::ZERO;
         self.counts = LineCounts::NEW;
     }
@@ -107,7 +110,11 @@ impl Line {
             let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
             *input = rest;
             self.counts.byte(byte);
-            match self.arq.take(byte, rx) {
+            let came = self.arq.take(byte, rx);
+            if came != Came::Nothing {
+                self.begin_quiet();
+            }
+            match came {
                 Came::Nothing => {}
                 Came::Hello(len) => self.hear_hello(&rx[body(len)]),
                 Came::Data(len) => self.give(len),
@@ -172,9 +179,20 @@ impl Line {
     /// A record with this frame was put into the packet that is open.
     fn sent(&mut self, frame: &[u8]) {
         if let Some(millis) = quiet_of(frame) {
-            self.quiet_until = self.now.plus_millis(millis);
+            self.quiet_ms = millis;
+            if millis == 0 {
+                self.quiet_until = self.now;
+            }
             self.quiets = self.quiets.wrapping_add(1);
             self.quiet_in = self.arq.open_packet();
+        }
+    }
+
+    /// The silence that was announced begins when the peer is known to have heard of it.
+    fn begin_quiet(&mut self) {
+        if self.quiet_ms > 0 && self.arq.is_acknowledged(self.quiet_in) {
+            self.quiet_until = self.now.plus_millis(self.quiet_ms);
+            self.quiet_ms = 0;
         }
     }
 

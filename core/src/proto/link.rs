@@ -45,8 +45,9 @@ pub struct Link {
     ack_due: bool,
     /// That we may be silent for so many milliseconds is to be said.
     quiet_due: Option<u32>,
-    /// How often it was.
+    /// How often it was, and for how long the last time.
     quiets: u32,
+    quiet_ms: u32,
     /// The peer has said so, and no tick has come since.
     quiet_heard: Option<u32>,
     /// Until when silence is no death: ours, the peer's.
@@ -116,6 +117,7 @@ impl Link {
             ack_due: false,
             quiet_due: None,
             quiets: 0,
+            quiet_ms: 0,
             quiet_heard: None,
             quiet_until: [Instant::ZERO; 2],
             bye_due: None,

@@ -143,6 +143,8 @@ impl LinePair {
             assert!(self.now < end, "nobody hears it: {:?}", self.faults());
             self.step();
         }
+        let now = self.time();
+        self.nodes[n].port.link.quiet_heard(now);
     }
 
     /// Why each end is down.

@@ -22,6 +22,7 @@ pub struct Quiet<'d, 'm> {
     millis: u32,
     /// When the silence is over, and the packet that says so.
     said: Option<(Stamp, u32)>,
+    is_heard: bool,
 }
 
 impl<'m> Driver<'m> {
@@ -50,7 +51,7 @@ impl<'m> Driver<'m> {
     /// ```
     pub fn quiet(&mut self, time: Duration) -> Quiet<'_, 'm> {
         let millis = time.min(QUIET_MAX).as_micros().div_ceil(1000) as u32;
-        Quiet { driver: self, millis, said: None }
+        Quiet { driver: self, millis, said: None, is_heard: false }
     }
 }
 
@@ -58,6 +59,15 @@ impl Quiet<'_, '_> {
     /// Takes bytes that have come in.
     pub fn feed(&mut self, input: &[u8], now: Instant) {
         self.driver.feed(input, now);
+        let arq = &self.driver.circuits.arq;
+        if let Some((until, packet)) = &mut self.said
+            && !self.is_heard
+            && arq.is_acknowledged(*packet)
+        {
+            // Its time begins to count when the peer's does, however long the notice took.
+            *until = arq.now.plus_millis(self.millis);
+            self.is_heard = true;
+        }
     }
 
     /// Fills `out` with bytes for the line: how many.

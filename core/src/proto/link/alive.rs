@@ -71,8 +71,14 @@ impl Link {
         if self.is_up() {
             let millis = millis.min(QUIET_MAX_MS);
             self.quiet_due = Some(millis);
+            self.quiet_ms = millis;
             self.quiet_until[OURS] = now.plus_millis(millis);
         }
+    }
+
+    /// The peer has just heard of the silence that was announced last: from now on it may last as long.
+    pub fn quiet_heard(&mut self, now: Instant) {
+        self.quiet_until[OURS] = now.plus_millis(self.quiet_ms);
     }
 
     /// How many notices of silence were written; `None` while one is still to be.

@@ -193,6 +193,11 @@ pub(super) fn run(seed: u64) -> LineReport {
     // With dice of their own, so that seeds without them keep their stories.
     let mut dice = Rng::new(!seed);
     let silences = dice.one_in(3);
+    if dice.one_in(6) {
+        for wire in &mut wires.wires {
+            (wire.faults.unplug, wire.faults.unplug_us) = (10_000, 1_500_000);
+        }
+    }
     let is_clean = !restarts && wires.wires.iter().all(|wire| wire.faults == Faults::default());
     let talker = |rng: &mut Rng| {
         let packet = LINE_PACKET_MIN + rng.below(200) as u16;
