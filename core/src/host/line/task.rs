@@ -170,14 +170,17 @@ impl<S: TaskStream> TaskStream for LineTask<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self.line.try_put(bytes) {
-            // Room comes with an acknowledgement, which this task reads; or with a hello that is written.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.pump(cx)?;
-                Poll::Pending
-            }
-            result => Poll::Ready(result),
+        let is_full = |result: &io::Result<usize>| {
+            result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        let mut result = self.line.try_put(bytes);
+        if is_full(&result) {
+            // A hello may have waited until the one before it was written. Other room comes with an
+            // acknowledgement, which this task reads.
+            self.pump(cx)?;
+            result = self.line.try_put(bytes);
         }
+        if is_full(&result) { Poll::Pending } else { Poll::Ready(result) }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
