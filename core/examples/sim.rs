@@ -1,24 +1,31 @@
 //! Runs seeds of the simulation: `sim --seeds 100000 --start 0`; with `--lines`, of two lossy
-//! lines with nothing above them.
+//! lines with nothing above them. `sim --corruption 100000000 --start 7` alters so many packets by a few bits,
+//! and counts those that are taken for something else.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
 use std::time::Instant;
 
-use netchan::testing::sim::{Guard, LineGuard, LineReport, run, run_line};
+use netchan::testing::sim::{Guard, LineGuard, LineReport, run, run_corruption, run_line};
 
 fn main() {
     let lines = std::env::args().any(|arg| arg == "--lines");
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--lines");
-    let (mut count, mut start) = (10_000u64, 0u64);
+    let (mut count, mut start, mut errors) = (10_000u64, 0u64, 0u64);
     while let Some(arg) = args.next() {
         let value = args.next().and_then(|value| value.parse().ok());
         match (arg.as_str(), value) {
             ("--seeds", Some(value)) => count = value,
             ("--start", Some(value)) => start = value,
-            _ => return println!("usage: sim [--seeds N] [--start S] [--lines]"),
+            ("--corruption", Some(value)) => errors = value,
+            _ => return println!("usage: sim [--seeds N | --corruption N] [--start S] [--lines]"),
         }
     }
     let began = Instant::now();
+    if errors > 0 {
+        let report = run_corruption(start, errors);
+        let seconds = began.elapsed().as_secs_f64();
+        return println!("seed {start}, {seconds:.1} s: {report:?}");
+    }
     if lines {
         return run_lines(start, count);
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask sim [ARGS]`: networks in one process, with a virtual clock and seeded faults.
+//! `cargo xtask sim [ARGS]`: networks in one process, with a virtual clock and seeded faults; and errors of a few
+//! bits in packets, as many as are asked for.
 
 use crate::command::{Cmd, Result};
 

@@ -4,6 +4,7 @@
 //! One seed decides everything: which faults there are, how the programs behave, when bytes
 //! arrive. A seed that fails is a test; run it alone with the example `sim`.
 
+mod corruption;
 mod ledger;
 mod line;
 mod lossy;
@@ -51,6 +52,18 @@ pub struct LineReport {
     pub lost: u32,
     /// Silences that were announced, heard and kept.
     pub silences: u32,
+}
+
+/// What became of packets that were altered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CorruptionReport {
+    /// Errors of one to five bits.
+    pub injected: u64,
+    /// Of these, errors beside the packet, which was taken as it was sent.
+    pub spared: u64,
+    /// Taken as something else than was sent: undetected.
+    pub altered: u64,
 }
 
 /// Which faults a run has, and how its programs behave.
@@ -126,6 +139,16 @@ pub fn run(seed: u64) -> Report {
 /// As [`run`].
 pub fn run_line(seed: u64) -> LineReport {
     lossy::run(seed)
+}
+
+/// Alters packets of a lossy line by one to five bits each, `errors` times, and gives them to its receiver:
+/// payloads of 8, 32 and 200 bytes, with few and with many zeros, which COBS treats in its own way.
+///
+/// # Panics
+///
+/// When a packet that was not altered is refused.
+pub fn run_corruption(seed: u64, errors: u64) -> CorruptionReport {
+    corruption::run(seed, errors)
 }
 
 /// Says on panic which seed was running, and how to run it alone.
