@@ -1,6 +1,7 @@
 //! Boards whose program consists of tasks: what waits is woken, each at its time, and nothing is lost where
 //! a wait is given up.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use netchan::board::{
-    CallError, Client, Config, Duplex, Identity, Latest, Memory, Node, Receiver, RecvError, RunError, Sender,
-    Server, Timer, Watch,
+    CallError, Client, Config, Duplex, Identity, Latest, Memory, Node, Receiver, RecvError, RunError,
+    SendCause, Sender, Server, Timer, Watch,
 };
 use netchan::proto::{CounterNonce, Dead, Instant, LineConfig, Name, Reason};
 use netchan::testing::{Clock, WireEnd, WireError, wire_at};
@@ -269,7 +270,7 @@ fn who_waits_is_told_when_the_line_is_unplugged_and_goes_on_when_it_is_back() {
     let back = clock.now();
     // The other side's sender is told as well, and once.
     let error = tasks.run(sender.send(2)).unwrap_err();
-    assert!(matches!(error.cause, netchan::board::SendCause::Left { .. }), "{error}");
+    assert!(matches!(error.cause, SendCause::Left { .. }), "{error}");
     tasks.run(sender.send(3)).unwrap();
     assert_eq!(tasks.run(receiver.recv()), Ok(3));
     assert!(clock.now().since(back) < Duration::from_secs(2));
@@ -285,7 +286,7 @@ fn a_write_that_does_not_end_stops_neither_what_comes_nor_the_dead_time() {
 
     const CONFIG: Config = Config::new(LINE).import::<Receiver<u32>>(2);
     static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
-    let stuck = std::rc::Rc::new(std::cell::Cell::new(false));
+    let stuck = std::rc::Rc::new(Cell::new(false));
     let tx = Sticky { tx: right.clone(), stuck: stuck.clone() };
     tasks.spawn(async move {
         let mut nonces = CounterNonce::new(7, 1);
@@ -311,7 +312,7 @@ fn a_write_that_does_not_end_stops_neither_what_comes_nor_the_dead_time() {
 /// A UART that takes nothing any more.
 struct Sticky {
     tx: WireEnd,
-    stuck: std::rc::Rc<std::cell::Cell<bool>>,
+    stuck: std::rc::Rc<Cell<bool>>,
 }
 
 impl embedded_io_async_v0_7::ErrorType for Sticky {
@@ -328,6 +329,147 @@ impl embedded_io_async_v0_7::Write for Sticky {
 
     async fn flush(&mut self) -> Result<(), WireError> {
         Ok(())
+    }
+}
+
+/// What the tasks of one seed have done.
+#[derive(Default)]
+struct Done {
+    values: Cell<u32>,
+    calls: Cell<u32>,
+    words: Cell<u32>,
+}
+
+impl Done {
+    fn all(&self) -> [u32; 3] {
+        [&self.values, &self.calls, &self.words].map(Cell::get)
+    }
+}
+
+fn count(cell: &Cell<u32>) {
+    cell.set(cell.get() + 1);
+}
+
+/// Waits as a program does that has other things to do.
+async fn pause(clock: &Clock, rng: &Cell<u64>) {
+    // One step of an xorshift: what matters is that it is not the same each time.
+    let mut x = rng.get();
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    rng.set(x);
+    if x & 3 == 0 {
+        clock.until(clock.now() + Duration::from_millis(x >> 8 & 31)).await;
+    }
+}
+
+#[test]
+fn no_task_sleeps_for_ever_on_a_line_that_comes_and_goes() {
+    const FAR: Config =
+        Config::new(LINE).export::<Sender<u32>>(2).export::<Server<u32, u32>>(2).export::<Duplex<u8, u8>>(2);
+    const NEAR: Config = Config::new(LINE)
+        .import::<Receiver<u32>>(2)
+        .import::<Client<u32, u32>>(2)
+        .import::<Duplex<u8, u8>>(2);
+    let seeds = if std::env::var_os("NETCHAN_LONG").is_some() { 100 } else { 5 };
+    for seed in 1..=seeds {
+        let clock = Clock::manual();
+        let (left, right) = wire_at(&clock);
+        let (done, rng) = (Done::default(), Cell::new(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15)));
+        let (done, rng, time) = (&done, &rng, &clock);
+        let mut tasks = Tasks::new(&clock);
+        let far: &'static Node<{ FAR.channels() }, { FAR.bytes() }> = Box::leak(Box::new(Node::new(&FAR)));
+        let near: &'static Node<{ NEAR.channels() }, { NEAR.bytes() }> =
+            Box::leak(Box::new(Node::new(&NEAR)));
+        for (uid, uart) in [(1_u64, left.clone()), (2, right)] {
+            tasks.spawn(async move {
+                let name = &const { Name::literal("board") };
+                let mut nonces = CounterNonce::new(uid, 1);
+                let identity = Identity { name, uid, boot: 1, nonces: &mut nonces };
+                if uid == 1 {
+                    let mut memory = Memory::<{ FAR.line_bytes() }>::new(&FAR);
+                    let mut line = far.line(&mut memory, identity);
+                    let _ = line.run(uart.clone(), uart.clone(), uart.clock()).await;
+                } else {
+                    let mut memory = Memory::<{ NEAR.line_bytes() }>::new(&NEAR);
+                    let mut line = near.line(&mut memory, identity);
+                    let _ = line.run(uart.clone(), uart.clone(), uart.clock()).await;
+                }
+            });
+        }
+        let mut sender: Sender<u32> = far.export("numbers").unwrap();
+        let mut server: Server<u32, u32> = far.export("double").unwrap();
+        let mut echo: Duplex<u8, u8> = far.export("echo").unwrap();
+        let mut receiver: Receiver<u32> = near.import("numbers").unwrap();
+        let mut client: Client<u32, u32> = near.import("double").unwrap();
+        let mut talk: Duplex<u8, u8> = near.import("echo").unwrap();
+        tasks.spawn(async move {
+            let mut n = 0;
+            loop {
+                n += u32::from(sender.send(n).await.is_ok());
+                pause(time, rng).await;
+            }
+        });
+        tasks.spawn(async move {
+            loop {
+                let request = server.recv().await.unwrap();
+                pause(time, rng).await;
+                let n = *request;
+                let _ = request.reply(2 * n);
+            }
+        });
+        tasks.spawn(async move {
+            loop {
+                if let Ok(byte) = echo.recv().await
+                    && let Err(error) = echo.send(byte).await
+                {
+                    // That was told of the one before: who has said this is there.
+                    assert!(matches!(error.cause, SendCause::Left { .. }), "{error}");
+                    let _ = echo.send(byte).await;
+                }
+            }
+        });
+        tasks.spawn(async move {
+            let mut last = None;
+            loop {
+                match receiver.recv().await {
+                    Ok(n) => {
+                        assert!(last.is_none_or(|last| n > last), "{n} after {last:?}");
+                        last = Some(n);
+                        count(&done.values);
+                    }
+                    Err(error) => assert!(matches!(error, RecvError::Interrupted { .. }), "{error}"),
+                }
+                pause(time, rng).await;
+            }
+        });
+        tasks.spawn(async move {
+            for n in 0.. {
+                if let Ok(reply) = client.call(n).await {
+                    assert_eq!(reply, 2 * n);
+                    count(&done.calls);
+                }
+            }
+        });
+        tasks.spawn(async move {
+            loop {
+                // A loss is told to either half, and then it goes on.
+                if talk.send(7).await.is_ok() && talk.recv().await.is_ok() {
+                    count(&done.words);
+                }
+                pause(time, rng).await;
+            }
+        });
+        for round in 0..4_u64 {
+            tasks.pass_ms(500 + (seed * 37 + round * 211) % 400);
+            left.unplug();
+            tasks.pass_ms((seed * 97 + round * 1009) % 4000);
+            left.plug_in();
+            let before = done.all();
+            tasks.pass_ms(4000);
+            let after = done.all();
+            assert!((0..3).all(|what| after[what] > before[what] + 10), "{seed}: {before:?} {after:?}");
+        }
     }
 }
 

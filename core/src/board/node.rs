@@ -24,7 +24,7 @@ use crate::proto::is_export_name;
 /// A node with so many channels, and so many bytes for what waits in them.
 ///
 /// It lives in a `static`, is all zero until it is used, and so takes no flash. RAM: about 100 bytes
-/// for each channel, and [`Config::bytes`].
+/// for each channel, 12 more with the feature `async`, and [`Config::bytes`].
 pub struct Node<const CHANNELS: usize, const BYTES: usize> {
     channels: [Shared; CHANNELS],
     arena: [Byte; BYTES],
