@@ -3,6 +3,9 @@
 #![no_std]
 #![no_main]
 
+#[cfg(any(feature = "quiet", feature = "leave", feature = "sleep"))]
+use core::time::Duration;
+
 // What a critical section is here.
 #[cfg(target_arch = "arm")]
 use cortex_m as _;
@@ -33,8 +36,14 @@ const CONFIG: Config = {
     let config = if cfg!(feature = "other") { config.export::<Duplex<Other, Other>>(2) } else { config };
     let config = if cfg!(feature = "method") { config.export::<Server<Ping, Ping>>(2) } else { config };
     let config = if cfg!(feature = "latest") { config.export::<Latest<Ping>>(1) } else { config };
-    if cfg!(feature = "import") { config.import::<Receiver<Ping>>(2) } else { config }
+    let config = if cfg!(feature = "import") { config.import::<Receiver<Ping>>(2) } else { config };
+    #[cfg(feature = "log")]
+    let config = config.log(2);
+    config
 };
+
+#[cfg(feature = "log")]
+static LOGGER: netchan::board::Logger = netchan::board::Logger::new();
 
 static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
 
@@ -81,7 +90,43 @@ fn main() -> ! {
     #[cfg(feature = "import")]
     let Ok(mut import) = NODE.import::<Receiver<Ping>>("import") else { loop {} };
 
+    #[cfg(feature = "log")]
+    if LOGGER.start(&NODE, 2).is_ok() && log::set_logger(&LOGGER).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
+
     loop {
+        #[cfg(feature = "log")]
+        if read(0x24) & 4 != 0 {
+            log::info!("level {}", read(0x28));
+        }
+        #[cfg(feature = "quiet")]
+        if read(0x24) & 1 != 0 {
+            let mut quiet = line.quiet(Duration::from_secs(20));
+            while !quiet.is_heard() {
+                quiet.feed(&[read(0) as u8], now());
+                let mut byte = [0];
+                if quiet.drain(&mut byte, now()) == 1 {
+                    write(byte[0]);
+                }
+            }
+            quiet.back(now());
+        }
+        #[cfg(feature = "leave")]
+        if read(0x24) & 2 != 0 {
+            let mut leaving = line.leave(now() + Duration::from_secs(1));
+            while !leaving.is_done() {
+                leaving.feed(&[read(0) as u8], now());
+                let mut byte = [0];
+                if leaving.drain(&mut byte, now()) == 1 {
+                    write(byte[0]);
+                }
+            }
+        }
+        #[cfg(feature = "sleep")]
+        if !line.has_unsent() && line.silence(now()).is_none_or(|silence| silence > Duration::from_secs(1)) {
+            write(line.deadline(now()).as_micros() as u8);
+        }
         if read(0x18) & 1 != 0 {
             line.feed(&[read(0) as u8], now());
         }
