@@ -29,7 +29,7 @@ impl Timer for EmbassyTime {
 }
 
 /// Starts the program's own tasks. The line is run by a task of the board's, for its UART has a type of its own:
-/// see [`line`].
+/// see [`line()`].
 pub fn start(spawner: Spawner) {
     let double = NODE.export("double").expect("the first of this name");
     let total = NODE.export("total").expect("the first of this name");
