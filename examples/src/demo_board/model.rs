@@ -93,6 +93,9 @@ impl BoardModel {
                 let since = self.since_reset(*at);
                 format!("board up: a new session began, its program is {} old{since}", millis(uptime))
             }
+            BoardUpdate::Log(record) => {
+                format!("board's log: {} {}: {}", record.level(), record.target(), record.text())
+            }
             BoardUpdate::Block => {
                 self.blocks += 1;
                 return None;

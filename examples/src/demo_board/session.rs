@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netchan::{Client, Dead, Node, Receiver, Reconnect, RecvError, Sender, Watch, select};
+use netchan::{Client, Dead, LogRecord, Node, Receiver, Reconnect, RecvError, Sender, Watch, select};
 use netchan_firmware_app::{Block, Command, Pair, Reading};
 use netchan_serial as serial;
 
@@ -41,6 +41,8 @@ pub enum BoardUpdate {
     },
     /// A part of a bulk transfer.
     Block,
+    /// A record of its log.
+    Log(LogRecord),
     /// An end was told that its session is over. It goes on in the next one.
     Told {
         /// Which.
@@ -81,6 +83,7 @@ fn stay_connected(port: PathBuf, updates: &mpsc::Sender<Update>) -> Result<Infal
     let board = serial::open(&node, port).reconnect(Reconnect::new()).wait()?;
     let mut reading: Watch<Reading> = board.import("reading").reopen().wait()?;
     let mut blocks: Receiver<Block> = board.import("dump").reopen().wait()?;
+    let mut records: Receiver<LogRecord> = board.import(LogRecord::NAME).reopen().wait()?;
     let tell = |update| updates.send(Update::Board(update));
     tell(BoardUpdate::Up { name: board.info().name.clone(), command })?;
     // A client ends with its session: calls are told one by one what became of them.
@@ -88,7 +91,7 @@ fn stay_connected(port: PathBuf, updates: &mpsc::Sender<Update>) -> Result<Infal
     tell(BoardUpdate::Method(method()?))?;
     let mut is_new = false;
     loop {
-        let ready = select(&mut [&mut reading, &mut blocks]).wait()?;
+        let ready = select(&mut [&mut reading, &mut blocks, &mut records]).wait()?;
         let (channel, error) = match ready {
             0 => match reading.try_changed() {
                 Ok(reading) => {
@@ -101,12 +104,19 @@ fn stay_connected(port: PathBuf, updates: &mpsc::Sender<Update>) -> Result<Infal
                 }
                 Err(error) => ("reading", error),
             },
-            _ => match blocks.try_recv() {
+            1 => match blocks.try_recv() {
                 Ok(_) => {
                     tell(BoardUpdate::Block)?;
                     continue;
                 }
                 Err(error) => ("dump", error),
+            },
+            _ => match records.try_recv() {
+                Ok(record) => {
+                    tell(BoardUpdate::Log(record))?;
+                    continue;
+                }
+                Err(error) => (LogRecord::NAME, error),
             },
         };
         match error {

@@ -17,6 +17,8 @@ const AGAIN_FOR: Duration = Duration::from_millis(1500);
 const LIMIT: Duration = Duration::from_secs(10);
 const LEVEL: u8 = 120;
 const PAIR: Pair = Pair(19, 23);
+/// Imports that are told of a reset.
+const IMPORTS: usize = 3;
 /// Blocks that the board is told to send, and after how many of them it is reset.
 const BLOCKS: u32 = 100_000;
 const RESET_AFTER: u64 = 100;
@@ -168,7 +170,7 @@ impl BoardStory {
                 Ok(Some(format!("demo: commands the board: {BLOCKS} blocks of 128 bytes")))
             }
             Part::Sending if model.blocks >= self.blocks_before + RESET_AFTER => self.reset(model),
-            Part::Reset if self.told.len() == 2 && self.back.is_some() => {
+            Part::Reset if self.told.len() == IMPORTS && self.back.is_some() => {
                 self.go(Part::Again);
                 Ok(None)
             }

@@ -28,8 +28,8 @@ struct Board {
     ram: (&'static str, u32),
 }
 
-/// Bytes of stack that an example may use, with its line, its application and its interrupts.
-const STACK_MAX: u32 = 2048;
+/// Bytes of stack that an example may use, with its line, its application, its interrupts, and the formatting of its log.
+const STACK_MAX: u32 = 3072;
 /// Of the faults and of the bytes at which boards are reset: any other one does as well.
 const SEED: u32 = 3;
 /// Each board is reset so often, and stopped so often for so many seconds; and where time does not matter.

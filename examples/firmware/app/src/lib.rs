@@ -3,7 +3,9 @@
 
 mod queue;
 
-use netchan::board::{Config, Duplex, ExportError, Latest, Node, Receiver, SendCause, Sender, Server};
+use netchan::board::{
+    Config, Duplex, ExportError, Latest, Logger, Node, Receiver, SendCause, Sender, Server,
+};
 use netchan::proto::LineConfig;
 use netchan::{Blob, Message};
 use serde::{Deserialize, Serialize};
@@ -42,10 +44,17 @@ pub const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 96, 4))
     .export::<Duplex<u32, u32>>(4)
     .export::<Sender<Block>>(2)
     .export::<Receiver<Block>>(2)
-    .import::<Receiver<Command>>(2);
+    .import::<Receiver<Command>>(2)
+    .log(LOG_DEPTH);
+
+/// Records that wait for the line.
+const LOG_DEPTH: u16 = 4;
 
 /// The node of this program.
 pub static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+
+/// What it says goes to whoever imports it.
+static LOGGER: Logger = Logger::new();
 
 /// Its program.
 #[derive(Debug)]
@@ -73,6 +82,12 @@ impl App {
     ///
     /// None, when it is made once.
     pub fn new() -> Result<Self, ExportError> {
+        LOGGER.start(&NODE, LOG_DEPTH)?;
+        // Where there is a logger already, records go there.
+        if log::set_logger(&LOGGER).is_ok() {
+            log::set_max_level(log::LevelFilter::Info);
+        }
+        log::info!("started");
         Ok(Self {
             reading: NODE.export("reading")?,
             sum: NODE.export("sum")?,
@@ -102,8 +117,14 @@ impl App {
         }
         while let Ok(command) = self.command.try_recv() {
             match command {
-                Command::Level(level) => self.level = level,
-                Command::Dump(blocks) => self.to_dump = blocks,
+                Command::Level(level) => {
+                    log::info!("level {level}, after {}", self.level);
+                    self.level = level;
+                }
+                Command::Dump(blocks) => {
+                    log::info!("{blocks} blocks to send");
+                    self.to_dump = blocks;
+                }
             }
         }
         self.poll_echo();
@@ -135,6 +156,7 @@ impl App {
         while let Ok(loaded) = self.load.try_recv() {
             let number = loaded.first_chunk().map(|&number| u32::from_le_bytes(number));
             if number.is_none_or(|number| loaded[..] != block(number)[..]) {
+                log::error!("block {number:?} is not as it was sent");
                 self.level = 255;
             }
         }

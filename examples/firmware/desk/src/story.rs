@@ -1,9 +1,9 @@
 //! What is asked of a board.
 
-use netchan::Message;
 use netchan::message::Shape;
 use netchan::proto::{Fault, OpenFlags, Reason};
 use netchan::testing::{Faults, FaultyLine, Outcome};
+use netchan::{LogRecord, Message};
 use netchan_firmware_app::{Block, Command, Pair, Reading, block};
 
 use crate::board::Board;
@@ -52,6 +52,8 @@ pub(crate) fn tell_over_faulty_line(board: &mut Board, seed: u64) -> Result<(), 
 pub(crate) fn visit(board: &mut Board) -> Result<(), String> {
     reading(board)?;
     println!("ok      readings come, and follow a command");
+    logs(board)?;
+    println!("ok      its log arrives");
     calls(board)?;
     println!("ok      a method answers");
     echoes(board)?;
@@ -72,6 +74,19 @@ fn reading(board: &mut Board) -> Result<(), String> {
     let level = first.level.wrapping_add(7) % 200;
     command(board, Command::Level(level))?;
     while take::<Reading>(board, id, "a reading with the new level")?.level != level {}
+    hang_up(board, id)
+}
+
+fn logs(board: &mut Board) -> Result<(), String> {
+    let id = board.import(LogRecord::NAME, OpenFlags::RECEIVES, LogRecord::FINGERPRINT.get())?;
+    command(board, Command::Level(77))?;
+    loop {
+        // The first one tells how many there were while nobody listened.
+        let record: LogRecord = take(board, id, "a record of the level")?;
+        if record.text().starts_with("level 77,") {
+            break;
+        }
+    }
     hang_up(board, id)
 }
 
