@@ -42,7 +42,7 @@ pub enum BoardUpdate {
     /// A part of a bulk transfer.
     Block,
     /// A record of its log.
-    Log(LogRecord),
+    Log(Box<LogRecord>),
     /// An end was told that its session is over. It goes on in the next one.
     Told {
         /// Which.
@@ -113,7 +113,7 @@ fn stay_connected(port: PathBuf, updates: &mpsc::Sender<Update>) -> Result<Infal
             },
             _ => match records.try_recv() {
                 Ok(record) => {
-                    tell(BoardUpdate::Log(record))?;
+                    tell(BoardUpdate::Log(Box::new(record)))?;
                     continue;
                 }
                 Err(error) => (LogRecord::NAME, error),
