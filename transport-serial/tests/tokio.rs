@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use common::{Cable, Pty, Tick, options, quick, station, tick};
-use netchan::proto::Fault;
-use netchan::testing::Faults;
+use netchan::proto::{Fault, LineConfig, LinkConfig};
+use netchan::testing::{Faults, Port, identity};
 use netchan::{
     Client, Config, Dead, Latest, LinkError, LinkEvent, Node, Peer, Reason, Receiver, RecvError, Sender,
     Server, Watch,
@@ -57,6 +57,11 @@ async fn desk(cable: Cable, options: Options) -> Result<Desk, OpenError> {
     let dashboard = Node::new("dashboard");
     let peer = serial::open(&dashboard, cable.port(0)).options(options).timeout(NEVER).await?;
     Ok(Desk { cable, station, dashboard, peer })
+}
+
+/// What [`options`] make of a line.
+const fn options_line() -> LineConfig {
+    LineConfig::uart(1_000_000, 2, 240, 4)
 }
 
 async fn serve_twice(mut twice: Server<Tick, Tick>) {
@@ -200,6 +205,54 @@ fn a_node_that_closes_loses_nothing_and_says_why() -> Outcome {
         }
         let why = next_down(&desk.station).await;
         assert_eq!(why, LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_goodbye_is_quick_where_the_peer_answers() -> Outcome {
+    both(|| async {
+        let desk = desk(Cable::new(), options()).await?;
+        let start = Instant::now();
+        assert_eq!(desk.dashboard.close(NEVER).await, 0);
+        // Without an acknowledgement, which are the other side's last words, it would be half a second and more.
+        assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
+        assert_eq!(desk.peer.down().timeout(NEVER).await.dead(), Dead::here(Reason::Shutdown));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_peer_that_breaks_the_protocol_is_told_so() -> Outcome {
+    both(|| async {
+        let (a, mut b) = tokio::io::duplex(4096);
+        let station = station();
+        let (driver, served) = serial::serve_stream(&station, a, options())?;
+        let driving = tokio::spawn(driver);
+        // A peer made by hand: a line with a link of its own, which then sends what no link does.
+        let config = options_line();
+        let link = LinkConfig::line(identity("raw", 9), &config, 4);
+        let mut raw = Port::on_line(link, config, 77, netchan::proto::Instant::from_millis(1));
+        let mut talk = async |raw: &mut Port, until: fn(&Port) -> bool| {
+            let start = Instant::now();
+            while !until(raw) {
+                raw.tick(netchan::proto::Instant::from_millis(1) + start.elapsed());
+                raw.control();
+                let bytes = raw.transmit();
+                tokio::io::AsyncWriteExt::write_all(&mut b, &bytes).await.expect("the station reads");
+                let mut bytes = [0; 512];
+                let read = tokio::io::AsyncReadExt::read(&mut b, &mut bytes);
+                if let Ok(n) = tokio::time::timeout(Duration::from_millis(5), read).await {
+                    raw.receive(&bytes[..n.expect("the station writes")], |_, _| ());
+                }
+            }
+        };
+        talk(&mut raw, |raw| raw.line.as_ref().is_some_and(|end| end.line.is_confirmed())).await;
+        served.timeout(NEVER).await?;
+        raw.forge_bytes(&[7]);
+        talk(&mut raw, |raw| raw.fault.is_some()).await;
+        assert_eq!(raw.fault, Some(Fault::Goodbye(Reason::Protocol)), "it hears why");
+        assert!(matches!(driving.await?, LinkError::Fault(Fault::Frame(_))));
         Ok(())
     })
 }
