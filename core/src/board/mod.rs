@@ -46,6 +46,17 @@
 //! # }
 //! # main_loop(&mut uart, now).unwrap();
 //! ```
+//!
+//! What else there is, and costs nothing where it is not used:
+//!
+//! - A UART with the traits of embedded-io is polled in one call: [`Driver`]`::poll` (feature `embedded-io-v0_7`).
+//! - Tasks of any executor: `.await` at the ends (feature `async`), and [`Driver`]`::run` over embedded-io-async (feature
+//!   `embedded-io-async-v0_7`), with a `Timer` of two functions.
+//! - Interrupts send with `try_send` and `set`: an end has no lifetime, and sending is a copy in a critical section.
+//! - Sleep and the watchdog: [`Driver::deadline`], [`Driver::silence`], [`Driver::has_unsent`].
+//! - A flash erase is announced with [`Driver::quiet`], a restart with [`Driver::leave`].
+//! - A second line (feature `two-lines`), the log as a channel (feature `log`), `defmt::Format` (feature `defmt`).
+//! - The program runs in a test on the host: `testing::wire()` (feature `testing`).
 
 mod call;
 mod channel;
