@@ -79,7 +79,7 @@ impl Stamp {
     }
 
     /// Microseconds up to `later`; negative when that was before.
-    const fn micros_until(self, later: Self) -> i32 {
+    pub(crate) const fn micros_until(self, later: Self) -> i32 {
         later.0.wrapping_sub(self.0) as i32
     }
 
