@@ -653,6 +653,41 @@ fn a_board_that_is_silent_for_longer_than_announced_is_dead_on_time() {
 }
 
 #[test]
+fn a_silence_that_was_announced_to_a_session_is_announced_again_to_the_next() {
+    let (_, desk) = desk!(Config::new(LINE).export::<Sender<u32>>(1));
+    let mut desk = desk.up();
+    desk.pass_ms(100);
+    // The notice gets lost with the session that it was for.
+    let Desk { board, peer, now, to_peer, .. } = &mut desk;
+    let mut quiet = board.quiet(Duration::from_secs(20));
+    let mut time = Instant::from_micros(*now);
+    while quiet.drain(&mut [0; STEP], time) > 0 {}
+    let mut who = identity("host", 9);
+    who.boot = 77;
+    let link = LinkConfig::line(who, &LINE, 8);
+    *peer = Peer::new(link, 99 << 40, time);
+    peer.port = Port::on_line(link, LINE, 99 << 40, time);
+    to_peer.clear();
+    let (mut lost, mut heard) = (false, false);
+    while !heard {
+        *now += 1000;
+        time = Instant::from_micros(*now);
+        peer.tick(time);
+        peer.receive(&std::mem::take(to_peer));
+        peer.pump();
+        quiet.feed(&peer.port.transmit_some(STEP), time);
+        lost |= quiet.is_heard();
+        let mut out = [0; STEP];
+        let n = quiet.drain(&mut out, time);
+        to_peer.extend_from_slice(&out[..n]);
+        // Until the next session is up there is nobody who could miss it.
+        heard = lost && peer.port.is_up() && quiet.is_heard();
+        assert!(*now < 10_000_000, "nobody hears it");
+    }
+    assert!(peer.port.link.is_peer_quiet(time), "the peer knows");
+}
+
+#[test]
 fn a_silence_may_begin_at_once_where_there_is_no_session() {
     let (_, mut desk) = desk!(Config::new(LINE).export::<Sender<u32>>(1));
     let quiet = desk.board.quiet(Duration::from_secs(60));

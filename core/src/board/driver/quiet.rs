@@ -81,6 +81,10 @@ impl Quiet<'_, '_> {
         let it = &mut self.driver.circuits;
         it.set_time(now);
         it.tick();
+        if !it.link.is_up {
+            // What was said to a session is not known to the next.
+            self.said = None;
+        }
         if self.said.is_some() {
             // Nothing follows, so that there is room for the word that we are back.
             return;
