@@ -43,6 +43,7 @@ pub(crate) fn message(mut input: DeriveInput) -> Result<TokenStream> {
         impl #impl_generics #krate::Message for #ident #ty_generics #where_clause {
             const NAME: &'static str = #name;
             const SHAPE: #krate::message::Shape = #krate::message::Shape::#shape.finish();
+            const BY_SERDE: bool = true;
             #accepted
             #visit
         }

@@ -85,7 +85,13 @@ impl<T: Message + Send + Clone> SendingBatch<'_, T> {
     /// Sends short values for as long as nothing stands in the way.
     fn send_short(&mut self) {
         let mut batch: [(Short, usize); AT_ONCE] = [([0; SHORT_ROOM], 0); AT_ONCE];
-        while self.sent < self.values.len() {
+        loop {
+            while self.values.get(self.sent).is_some_and(|value| self.next.sender.put_in_lane(value)) {
+                self.sent += 1;
+            }
+            if self.sent == self.values.len() {
+                return;
+            }
             let mut len = 0;
             // Encoded before the lock is taken: `Serialize` is the program's code.
             for (value, (message, message_len)) in self.values[self.sent..].iter().zip(&mut batch) {

@@ -13,6 +13,9 @@ use super::inbox::Inbox;
 use super::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::proto::{Dead, Handle, Total};
 
+/// The most that a program has taken without its being reported, in bytes.
+const REPORT_EVERY: u32 = 32 * 1024;
+
 /// Index of a cell in its link's table.
 pub(crate) type CellId = usize;
 
@@ -106,6 +109,8 @@ pub(crate) struct Cell {
     /// Nobody holds the cell any more; it goes when the circuit is over.
     pub(crate) orphan: bool,
     pub(crate) sent: u64,
+    /// Of these, so many came when nothing could be written any more.
+    pub(crate) unwritten: u64,
     pub(crate) confirmed: u64,
     pub(crate) dropped: u64,
 }
@@ -114,6 +119,17 @@ impl Cell {
     pub(crate) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.recv_waker.take());
         wakers.extend(self.send_waker.take());
+    }
+
+    /// What the program has taken is reported when it is so much, in bytes of credit, while there is more to take,
+    /// and when there is not: who has taken all may well wait for something that is sent only after what there is
+    /// no credit for.
+    ///
+    /// Up to half of a window is not worth a frame to the peer. With an eighth that it is not told of, three eighths
+    /// are left to be sent, which is a message of the limit but for windows that have not grown.
+    pub(crate) fn report_at(&self) -> [u16; 2] {
+        let most = (self.window / 8).min(REPORT_EVERY) as u16;
+        [most, if self.window <= self.reserved { 1 } else { most }]
     }
 
     /// The far end's program has taken `total` values, modulo 2^32.

@@ -10,6 +10,7 @@ use super::carry::{Attached, Departing};
 use super::cell::{Cell, CellId, TakenWord};
 use super::error::SendCause;
 use super::inbox::Inbox;
+use super::lane::LanePlace;
 use super::link::{LinkCell, LinkState, Started};
 use super::output::Urgency;
 use super::peer::WINDOW_MAX;
@@ -17,8 +18,6 @@ use super::sender::{Account, Short};
 use super::spec::Spec;
 use crate::proto::{Blocked, Dead, Fingerprints, Handle, Link, Open, OpenFlags, Place, Reason, Start, Total};
 
-/// A receiver that keeps taking from a full inbox reports this often, in bytes.
-const REPORT_EVERY: u32 = 32 * 1024;
 /// Most short messages that wait for credit on one circuit: more than calls may be under way.
 const SHORTS_MAX: usize = 16 * 1024;
 
@@ -169,14 +168,33 @@ impl Circuit {
     }
 
     /// Sends a short message if nothing stands in the way; else nothing has happened.
-    pub(crate) fn send_short_now(&self, message: &Short, len: usize) -> bool {
+    /// Those that follow it in a burst may take the lane.
+    pub(crate) fn send_short_now(&self, message: &Short, len: usize, lane: Option<LanePlace<'_>>) -> bool {
         let mut state = self.link.lock();
         let sent = state.append_short(self.id, message, len);
         // In a burst this is all: who has been told to flush carries the message along.
         if sent && !state.output.is_carried() {
             self.link.push(state, Urgency::Burst);
+        } else if sent && let Some(mut lane) = lane {
+            self.open_lane(&mut state, &mut lane);
         }
         sent
+    }
+
+    /// Called while the flusher is on its way.
+    fn open_lane(&self, state: &mut LinkState, lane: &mut LanePlace<'_>) {
+        if let Some(handle) = state.cells.get(self.id).and_then(|cell| cell.handle) {
+            state.open_lane(self.id, handle, lane);
+            // A thread that goes to sleep writes first what it has stored.
+            self.link.leave_over();
+        }
+    }
+
+    /// What was stored in a lane that is closed goes its way.
+    #[cold]
+    pub(crate) fn send_stored(&self) {
+        let state = self.link.lock();
+        self.link.push(state, Urgency::Burst);
     }
 
     /// Writes a large message from where it lies, if it can go whole and at once; else
@@ -202,12 +220,16 @@ impl Circuit {
     }
 
     /// As [`Circuit::send_short_now`], for many under one lock: how many were sent.
-    pub(crate) fn send_batch_now(&self, batch: &[(Short, usize)]) -> usize {
+    pub(crate) fn send_batch_now(&self, batch: &[(Short, usize)], lane: Option<LanePlace<'_>>) -> usize {
         let mut state = self.link.lock();
         let sent =
             batch.iter().take_while(|(message, len)| state.append_short(self.id, message, *len)).count();
         if sent > 0 && !state.output.is_carried() {
             self.link.push(state, Urgency::Burst);
+        } else if sent > 0
+            && let Some(mut lane) = lane
+        {
+            self.open_lane(&mut state, &mut lane);
         }
         sent
     }
@@ -424,8 +446,7 @@ impl Circuit {
     #[inline]
     pub(crate) fn count_taken(&self, inbox: &mut Inbox) {
         let asked = self.taken.count();
-        // Who has taken all that is there comes back, and it is told then.
-        if asked || inbox.charged >= REPORT_EVERY && !inbox.is_empty() {
+        if asked || inbox.owes_report() {
             self.report_taken(inbox);
         }
     }
@@ -435,7 +456,7 @@ impl Circuit {
         let mut state = self.link.lock();
         state.report(self.id, core::mem::take(&mut inbox.charged));
         state.answer_ask(self.id);
-        self.link.flush(state);
+        self.link.flush_but_ack(state);
     }
 
     /// Exchanges an inbox that the program has emptied for what has come meanwhile.
@@ -463,6 +484,7 @@ impl Circuit {
         let mut old = None;
         let arrival = if !cell.inbox.is_empty() {
             core::mem::swap(&mut cell.inbox, inbox);
+            inbox.report_at = cell.report_at();
             Arrival::Messages
         } else if cell.ended {
             // Before a death: what came after the end concerns the other direction alone.
@@ -515,6 +537,8 @@ impl Circuit {
         let mut state = self.link.lock();
         let Some(cell) = state.cells.get(self.id) else { return };
         cell.tx_gone = true;
+        state.drop_lane(self.id);
+        let Some(cell) = state.cells.get(self.id) else { return };
         if !cell.opened || !cell.backlog.is_empty() || cell.unsent.is_some() {
             cell.end_after = true;
         } else if let Some(handle) = cell.handle {
@@ -574,9 +598,9 @@ impl Circuit {
         let begun = u64::from(cell.outbox.is_some());
         Account {
             confirmed: cell.confirmed,
-            in_doubt: (cell.sent - cell.confirmed).saturating_sub(begun),
+            in_doubt: (cell.sent - cell.confirmed).saturating_sub(begun + cell.unwritten),
             // The newest value may wait, too.
-            unsent: begun + u64::from(cell.unsent.is_some()) + cell.backlog.len() as u64,
+            unsent: begun + cell.unwritten + u64::from(cell.unsent.is_some()) + cell.backlog.len() as u64,
             dropped: cell.dropped,
         }
     }

@@ -10,6 +10,7 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::error::LinkError;
+use super::lane;
 use super::link::LinkCell;
 use super::stream::Stream;
 use super::sync::{self, AtomicBool, Ordering, PoisonError};
@@ -70,6 +71,8 @@ pub struct Driver<S> {
     is_time: Arc<AtomicBool>,
     waker: Option<Waker>,
     unflushed: bool,
+    /// For values that were stored while their lane was closed.
+    look_at: Option<Instant>,
 }
 
 impl<S> fmt::Debug for Driver<S> {
@@ -88,6 +91,7 @@ impl<S: TaskStream> Driver<S> {
             is_time: Arc::new(AtomicBool::new(true)),
             waker: None,
             unflushed: false,
+            look_at: None,
         }
     }
 
@@ -123,11 +127,14 @@ impl<S: TaskStream> Driver<S> {
     /// Writes what the senders left, as far as the stream takes it. `true` if the link is
     /// about to leave.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let Self { link, stream, unflushed, .. } = self;
+        let Self { link, stream, unflushed, look_at, .. } = self;
         let leaves = loop {
             let mut state = link.lock();
             let leaves = state.leave.is_some();
-            let asked = state.output.take_flush_request();
+            let (asked, again) = state.take_flush_request();
+            if again {
+                *look_at = Some(sync::now() + lane::SEEN_AFTER);
+            }
             if !state.output.is_stuck() {
                 if asked {
                     link.flush(state);
@@ -154,14 +161,17 @@ impl<S: TaskStream> Driver<S> {
         Ok(leaves)
     }
 
-    /// Ticks, and goes on with leaving.
+    /// Ticks, looks again, and goes on with leaving.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let now = sync::now();
         if now >= self.next_tick {
             self.link.tick();
             self.next_tick = now + self.link.tick_every();
         }
-        let mut at = self.next_tick;
+        if lane::is_seen(&mut self.look_at, now) {
+            self.link.flush(self.link.lock());
+        }
+        let mut at = self.look_at.map_or(self.next_tick, |at| at.min(self.next_tick));
         if let Some(leave) = self.link.leave_step(now) {
             at = at.min(leave.at);
             if leave.finished
@@ -198,9 +208,11 @@ impl<S: TaskStream> Future for Driver<S> {
         let this = &mut *self;
         this.register(cx);
         this.read(cx);
+        let looks_at = this.look_at;
         let result = this.write(cx).and_then(|leaves| {
             let is_time = this.is_time.load(Ordering::Relaxed) && this.is_time.swap(false, Ordering::AcqRel);
-            if is_time || leaves { this.keep_time(cx) } else { Ok(()) }
+            let looks_anew = this.look_at != looks_at;
+            if is_time || leaves || looks_anew { this.keep_time(cx) } else { Ok(()) }
         });
         if let Err(error) = result {
             this.link.io_ended(&Err(error));

@@ -515,14 +515,14 @@ impl Hub {
     /// Sends a short value to the importer whose turn it is, if nothing stands in the way;
     /// else nothing has happened.
     pub(crate) fn send_short_now(&self, message: &Short, len: usize) -> bool {
-        self.is_for_one() && self.with_next(|circuit| circuit.send_short_now(message, len).into()) == 1
+        self.is_for_one() && self.with_next(|circuit| circuit.send_short_now(message, len, None).into()) == 1
     }
 
     /// As [`Hub::send_short_now`], for many to the only importer: how many were sent. Among
     /// several each value is for the next that has room.
     pub(crate) fn send_batch_now(&self, batch: &[(Short, usize)]) -> usize {
         if self.is_for_one() && self.lock().members.len() == 1 {
-            self.with_next(|circuit| circuit.send_batch_now(batch))
+            self.with_next(|circuit| circuit.send_batch_now(batch, None))
         } else {
             0
         }

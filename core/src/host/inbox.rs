@@ -34,6 +34,8 @@ pub(crate) struct Inbox {
     taken_ends: Vec<Attached>,
     /// Credit charged for what was taken since it was last reported.
     pub(crate) charged: u32,
+    /// It is reported when it is so much, while there is more to take, and when all is taken.
+    pub(crate) report_at: [u16; 2],
 }
 
 /// One message of an inbox.
@@ -75,6 +77,7 @@ impl Inbox {
             ends: VecDeque::new(),
             taken_ends: Vec::new(),
             charged: 0,
+            report_at: [0; 2],
         }
     }
 
@@ -143,6 +146,12 @@ impl Inbox {
         self.at == self.bytes.len()
     }
 
+    /// Whether what was taken is to be reported now.
+    #[inline(always)]
+    pub(crate) fn owes_report(&self) -> bool {
+        self.charged >= self.report_at[usize::from(self.is_empty())].into()
+    }
+
     /// The next message. Its charge is added to what is to be reported.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<Message<'_>> {
@@ -157,6 +166,19 @@ impl Inbox {
                 Message::Owned(self.owned.pop_front()?)
             }
         };
+        self.charged = self.charged.wrapping_add(Link::charge(message.len() as u32));
+        Some(message)
+    }
+
+    /// The next message, if that is one whose length and head take a byte each.
+    #[inline(always)]
+    pub(crate) fn next_short(&mut self) -> Option<&[u8]> {
+        let [len, head, rest @ ..] = self.bytes.get(self.at..)? else { return None };
+        if *len >= 0x80 || *head >= 0x80 || head & 7 != SMALL {
+            return None;
+        }
+        let message = rest.get(..usize::from(*len).checked_sub(1)?)?;
+        self.at += 2 + message.len();
         self.charged = self.charged.wrapping_add(Link::charge(message.len() as u32));
         Some(message)
     }

@@ -11,6 +11,7 @@ use std::io;
 use std::time::Instant;
 
 use super::input::Reader;
+use super::lane;
 use super::link::{Io, LinkCell};
 use super::parker::{Parker, unparker};
 use super::sync::{self, Ordering, TryLockError};
@@ -159,6 +160,8 @@ impl LinkCell {
         }
         let mut next_tick = sync::now();
         let mut stream_of = Streak::default();
+        // For a value that was stored while its lane was closed.
+        let mut look_at: Option<Instant> = None;
         while !self.is_down() {
             let now = sync::now();
             if now >= next_tick {
@@ -166,11 +169,15 @@ impl LinkCell {
                 next_tick = now + self.tick_every();
             }
             stream_of.gather(self);
+            let looks_again = lane::is_seen(&mut look_at, now);
             let stuck = {
                 let mut state = self.lock();
-                let asked = state.output.take_flush_request();
+                let (asked, again) = state.take_flush_request();
                 let stuck = state.output.is_stuck();
-                if asked && !stuck {
+                if again {
+                    look_at = Some(sync::now() + lane::SEEN_AFTER);
+                }
+                if (asked || looks_again) && !stuck {
                     self.flush(state);
                 }
                 stuck
@@ -189,7 +196,7 @@ impl LinkCell {
                 !state.output.is_stuck() && !state.output.has_flush_request()
             };
             if idle {
-                sync::park_until(until);
+                sync::park_until(look_at.map_or(until, |at| at.min(until)));
             }
         }
     }

@@ -12,6 +12,7 @@ use super::cell::{Cell, CellId, Cells};
 use super::error::LinkError;
 use super::hub::Signal;
 use super::input::{Effects, Reader};
+use super::lane::Offramp;
 use super::linger::Leave;
 use super::node::NodeInner;
 use super::output::Output;
@@ -79,6 +80,10 @@ pub(crate) struct LinkState {
     pub(crate) output: Output,
     /// Cells with something to send that found the outgoing buffer full.
     kept: Vec<CellId>,
+    /// Where senders in a burst leave short values.
+    pub(crate) lanes: Vec<Offramp>,
+    /// One of them was closed, and a value may turn up in it: the flusher is to look again, a little later.
+    pub(crate) may_be_unseen: bool,
     /// Circuits whose question how many values are taken is looked at again.
     pub(crate) asked: Vec<CellId>,
     /// Told when the bring-up is complete, or has failed.
@@ -214,6 +219,7 @@ impl LinkState {
     /// Drops a cell and gives its reservation back.
     pub(crate) fn remove(&mut self, id: CellId) {
         self.forget(id);
+        self.drop_lane(id);
         if let Some(mut cell) = self.cells.remove(id) {
             let ends = core::mem::take(&mut cell.attached);
             self.refuse_attached(ends);
@@ -427,6 +433,8 @@ impl LinkCell {
                     window => Output::on_line(config.packet, window),
                 },
                 kept: Vec::new(),
+                lanes: Vec::new(),
+                may_be_unseen: false,
                 asked: Vec::new(),
                 up_wakers: Vec::new(),
                 down_wakers: Vec::new(),
@@ -448,9 +456,14 @@ impl LinkCell {
         }
     }
 
+    /// What senders have left in their lanes is part of the state then.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, LinkState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.lanes.is_empty() {
+            state.take_from_lanes();
+        }
+        state
     }
 
     pub(crate) fn is_down(&self) -> bool {
@@ -465,6 +478,8 @@ impl LinkCell {
         if state.down.is_some() {
             return;
         }
+        // Nobody locks the link for them any more.
+        state.close_lanes();
         let error = self.io.stream().explain(error);
         // After our goodbye the stream's end is what we asked for.
         let error = match (error, state.parting()) {

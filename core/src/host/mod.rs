@@ -26,6 +26,7 @@ mod events;
 mod hub;
 mod inbox;
 mod input;
+mod lane;
 mod latest;
 mod lead;
 mod line;

@@ -144,11 +144,6 @@ impl Output {
         self.stuck.is_some()
     }
 
-    /// The flusher has come.
-    pub(crate) fn take_flush_request(&mut self) -> bool {
-        core::mem::take(&mut self.flush_pending)
-    }
-
     /// Whether it does no harm to let more gather.
     pub(crate) fn may_gather(&self) -> bool {
         !self.bytes.is_empty() && self.bytes.len() < WRITE_AT && self.room_wakers.is_empty()
@@ -211,6 +206,13 @@ impl Batch {
 }
 
 impl LinkState {
+    /// The flusher has come: whether it was told to, and whether it has to come once more, a little later, for
+    /// values that may have missed this look.
+    pub(crate) fn take_flush_request(&mut self) -> (bool, bool) {
+        self.close_lanes();
+        (core::mem::take(&mut self.output.flush_pending), core::mem::take(&mut self.may_be_unseen))
+    }
+
     /// Moves everything that may be written now into one batch; `None` if there is nothing.
     fn gather(&mut self, effects: &mut Effects) -> Option<Batch> {
         self.add_due();
@@ -304,6 +306,10 @@ impl LinkCell {
 
     /// Sees to it that what was added is written soon.
     pub(crate) fn push(&self, mut state: MutexGuard<'_, LinkState>, urgency: Urgency) {
+        if urgency == Urgency::Now {
+            // Whoever stores a value after this and goes to sleep is to know that it is not written.
+            state.close_lanes();
+        }
         let output = &state.output;
         if output.writing || output.stuck.is_some() {
             return;
@@ -326,6 +332,7 @@ impl LinkCell {
         }
         state.output.writing = true;
         self.left_over.store(false, Ordering::Relaxed);
+        state.close_lanes();
         self.write_out(state);
     }
 
@@ -398,6 +405,7 @@ impl LinkCell {
     ) {
         state.output.writing = true;
         self.left_over.store(false, Ordering::Relaxed);
+        state.close_lanes();
         head.append_to(&mut state.output.bytes);
         let mut bytes = state.output.take_bytes();
         drop(state);

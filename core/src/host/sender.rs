@@ -11,6 +11,7 @@ use super::carry::{Carry, CarryPort, Departing, Departure, Return};
 use super::circuit::{Circuit, Refusal};
 use super::error::{NAMELESS, SendCause, SendError};
 use super::hub::{Fanout, Hub};
+use super::lane::{Lane, LanePlace, Stored, longest};
 use super::local;
 use super::named::{ChannelError, sentence};
 use super::reopen::Kept;
@@ -32,6 +33,8 @@ pub struct Sender<T: Message> {
     left: Option<Arc<Bound>>,
     /// Where it waits, if it shares its channel.
     slot: OnceLock<Slot>,
+    /// Where short values go in a burst.
+    lane: Option<Box<Lane>>,
 }
 
 #[derive(Debug)]
@@ -177,14 +180,12 @@ impl<T: Message> Outgoing<T> {
 /// another one is a call.
 pub(crate) type Short = [u8; SHORT_ROOM];
 
-/// The longest of them, in bytes.
-const SHORT_MAX: usize = 48;
-/// Beyond the longest, so that the encoder's own copies of constant length fit.
+/// Beyond the longest one, so that the encoder's own copies of constant length fit.
 pub(crate) const SHORT_ROOM: usize = 64;
 
 impl<T: Message + Send> Sender<T> {
     pub(crate) const fn local(tx: local::Tx<T>) -> Self {
-        Self { port: Port::Local(tx), scratch: Vec::new(), left: None, slot: OnceLock::new() }
+        Self { port: Port::Local(tx), scratch: Vec::new(), left: None, slot: OnceLock::new(), lane: None }
     }
 
     pub(crate) fn on(circuit: Arc<Circuit>, values: Option<u64>) -> Self {
@@ -193,7 +194,7 @@ impl<T: Message + Send> Sender<T> {
 
     fn bounded(port: Port<T>, values: Option<u64>) -> Self {
         let left = values.map(|values| Arc::new(Bound::new(values)));
-        Self { port, scratch: Vec::new(), left, slot: OnceLock::new() }
+        Self { port, scratch: Vec::new(), left, slot: OnceLock::new(), lane: None }
     }
 
     /// Another sender into the same channel, for another thread or task: values of each
@@ -241,7 +242,15 @@ impl<T: Message + Send> Sender<T> {
             }
             return Err(CloneError::Full);
         };
-        Ok(Self { port, scratch: Vec::new(), left: self.left.clone(), slot: OnceLock::from(slot) })
+        // From now on others spend the same credit.
+        self.close_lane();
+        Ok(Self {
+            port,
+            scratch: Vec::new(),
+            left: self.left.clone(),
+            slot: OnceLock::from(slot),
+            lane: None,
+        })
     }
 
     /// The channel's name.
@@ -411,6 +420,7 @@ impl<T: Message + Send> Sender<T> {
         ends: &mut Vec<Departing>,
         waker: Option<&Waker>,
     ) -> Result<(), Option<SendCause>> {
+        self.close_lane();
         let (told, waker) = (Refusal::cause, waker.map(|waker| self.waker(waker)));
         match &self.port {
             Port::Circuit(circuit) if T::HAS_ENDS => circuit.send_carrying(bytes, ends, waker).map_err(told),
@@ -430,15 +440,40 @@ impl<T: Message + Send> Sender<T> {
     #[inline]
     pub(crate) fn puts_short(&self) -> bool {
         // Decided when this is compiled: for other types nothing of it is left.
-        let is_short = const { matches!(T::MAX_LEN, Some(0..=SHORT_MAX)) && !T::HAS_ENDS };
+        let is_short = const { longest::<T>().is_some() };
         is_short && self.left.is_none() && matches!(self.port, Port::Circuit(_) | Port::Hub(_))
+    }
+
+    /// What is sent next is sent under the link's lock, where the credit is.
+    #[inline]
+    fn close_lane(&self) {
+        if let Some(lane) = &self.lane {
+            lane.close();
+        }
+    }
+
+    /// Sends a short value by the lane, where one is open.
+    #[inline(always)]
+    pub(crate) fn put_in_lane(&mut self, value: &T) -> bool {
+        let Some(lane) = &mut self.lane else { return false };
+        let stored = lane.store(value);
+        if stored == Stored::YesButClosed
+            && let Port::Circuit(circuit) = &self.port
+        {
+            circuit.send_stored();
+        }
+        stored != Stored::No
     }
 
     /// Sends an encoded value if it can go right now.
     #[inline]
-    fn put_short(&self, message: &Short, len: usize) -> bool {
+    fn put_short(&mut self, message: &Short, len: usize) -> bool {
+        self.close_lane();
         match &self.port {
-            Port::Circuit(circuit) => circuit.send_short_now(message, len),
+            Port::Circuit(circuit) => {
+                let lane = LanePlace::of::<T>(&mut self.lane, self.slot.get());
+                circuit.send_short_now(message, len, lane)
+            }
             Port::Hub(hub) => hub.send_short_now(message, len),
             Port::Kept(_) | Port::Local(_) | Port::Moved(_) => false,
         }
@@ -446,6 +481,7 @@ impl<T: Message + Send> Sender<T> {
 
     /// Gives an encoded value to the stream from where it lies, if nothing stands in the way.
     pub(crate) fn put_slice(&self, message: &[u8]) -> bool {
+        self.close_lane();
         match &self.port {
             Port::Circuit(circuit) if self.left.is_none() => circuit.write_through(message),
             _ => false,
@@ -453,9 +489,13 @@ impl<T: Message + Send> Sender<T> {
     }
 
     /// Sends as many of these encoded values as can go right now, the first ones.
-    pub(crate) fn put_batch(&self, batch: &[(Short, usize)]) -> usize {
+    pub(crate) fn put_batch(&mut self, batch: &[(Short, usize)]) -> usize {
+        self.close_lane();
         match &self.port {
-            Port::Circuit(circuit) => circuit.send_batch_now(batch),
+            Port::Circuit(circuit) => {
+                let lane = LanePlace::of::<T>(&mut self.lane, self.slot.get());
+                circuit.send_batch_now(batch, lane)
+            }
             Port::Hub(hub) => hub.send_batch_now(batch),
             Port::Kept(_) | Port::Local(_) | Port::Moved(_) => 0,
         }
@@ -500,7 +540,7 @@ impl<T: Message + Send> ReopenEnd for Sender<T> {}
 
 impl<T: Message + Send> ExportEnd for Sender<T> {
     fn exported(end: Exported) -> Self {
-        Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None, slot: OnceLock::new() }
+        Self { port: Port::Hub(end.hub), scratch: Vec::new(), left: None, slot: OnceLock::new(), lane: None }
     }
 }
 
@@ -536,6 +576,22 @@ impl<'s, T: Message + Send> Sending<'s, T> {
         self.value.attach(&mut self.ends);
         let value = self.value.give_back(&mut self.sender.scratch);
         SendError::new(value, cause).of(self.sender.channel())
+    }
+
+    /// A short value that can go right now, by the link's lock.
+    #[inline(never)]
+    fn by_lock(&mut self) -> Option<Result<(), SendError<T>>> {
+        if !self.sender.puts_short() {
+            return None;
+        }
+        let Outgoing::Value(value) = &self.value else { return None };
+        // Encoded before the lock is taken: `Serialize` is the program's code.
+        let mut message = [0; SHORT_ROOM];
+        let len = value.encode(&mut message).ok()?;
+        self.sender.put_short(&message, len).then(|| {
+            self.value = Outgoing::Sent;
+            Ok(())
+        })
     }
 
     #[inline]
@@ -590,19 +646,15 @@ impl<'s, T: Message + Send> Sending<'s, T> {
 impl<T: Message + Send> Waiting for Sending<'_, T> {
     type Output = Result<(), SendError<T>>;
 
-    #[inline]
+    #[inline(always)]
     fn now(&mut self) -> Option<Self::Output> {
-        if !self.sender.puts_short() {
-            return None;
-        }
-        let Outgoing::Value(value) = &self.value else { return None };
-        // Encoded before the lock is taken: `Serialize` is the program's code.
-        let mut message = [0; SHORT_ROOM];
-        let len = value.encode(&mut message).ok()?;
-        self.sender.put_short(&message, len).then(|| {
+        if let Outgoing::Value(value) = &self.value
+            && self.sender.put_in_lane(value)
+        {
             self.value = Outgoing::Sent;
-            Ok(())
-        })
+            return Some(Ok(()));
+        }
+        self.by_lock()
     }
 
     #[inline]
@@ -764,7 +816,7 @@ impl<T: Message> serde::Serialize for Sender<T> {
 impl<'de, T: Message> serde::Deserialize<'de> for Sender<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let port = Port::Moved(u32::deserialize(deserializer)?);
-        Ok(Self { port, scratch: Vec::new(), left: None, slot: OnceLock::new() })
+        Ok(Self { port, scratch: Vec::new(), left: None, slot: OnceLock::new(), lane: None })
     }
 }
 
@@ -776,6 +828,7 @@ impl<T: Message + Send> Message for Sender<T> {
 
     fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
         let is_alone = self.slot.get().is_none_or(Slot::is_alone);
+        self.close_lane();
         let port = match core::mem::replace(&mut self.port, Port::Moved(0)) {
             Port::Moved(ordinal) => CarryPort::Ordinal(ordinal),
             Port::Local(tx) if is_alone && tx.circuit().is_none() => CarryPort::Local(Box::new(tx)),

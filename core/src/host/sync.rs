@@ -23,6 +23,10 @@ mod real {
         Instant::now()
     }
 
+    /// A time that was waited for is over: long enough for all to be seen that was done before.
+    #[inline]
+    pub(crate) fn time_has_come() {}
+
     /// Sleeps until unparked, until `at`, or for no reason.
     pub(crate) fn park_until(at: Instant) {
         std::thread::park_timeout(at.saturating_duration_since(Instant::now()));
@@ -187,8 +191,18 @@ mod modelled {
         *START.get_or_init(Instant::now) + PASSED.get()
     }
 
+    loom::lazy_static! {
+        static ref CLOCK: AtomicU64 = AtomicU64::new(0);
+    }
+
+    /// What was done before the time passed is seen after it. The clock alone does not say that here.
+    pub(crate) fn time_has_come() {
+        CLOCK.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Lets time pass: sleeps whose end has come end.
     pub(crate) fn pass(time: Duration) {
+        time_has_come();
         PASSED.set(PASSED.get() + time);
         let now = now();
         let due: Vec<_> =
@@ -200,7 +214,7 @@ mod modelled {
 
     pub(crate) fn park_until(at: Instant) {
         if now() >= at {
-            return;
+            return time_has_come();
         }
         SLEEPERS.with_borrow_mut(|list| list.push((at, current())));
         park();

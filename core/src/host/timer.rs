@@ -102,6 +102,7 @@ fn step<'a>(shared: &'a Shared, mut timers: MutexGuard<'a, Timers>) -> MutexGuar
         let left = key.0 - now;
         return shared.changed.wait_timeout(timers, left).unwrap_or_else(PoisonError::into_inner).0;
     }
+    sync::time_has_come();
     let entry = timers.entries.remove(&key);
     drop(timers);
     if let Some((waker, flag)) = entry {

@@ -113,7 +113,8 @@ impl<W: Waiting> Wait<W> {
     ///
     /// May read the link in person, so it must not be called on the threads of an async
     /// runtime.
-    #[inline]
+    // In the program's own loop, where what is at hand never takes the way through memory.
+    #[inline(always)]
     pub fn wait(mut self) -> W::Output {
         match self.what.now() {
             Some(output) => output,

@@ -7,6 +7,7 @@ macro_rules! leaf {
         impl Message for $type {
             const NAME: &'static str = $name;
             const SHAPE: Shape = Shape::leaf($name, Some($max_len));
+            const BY_SERDE: bool = true;
         }
     )*};
 }

@@ -49,6 +49,8 @@ pub use self::blob::Blob;
 #[cfg(feature = "alloc")]
 pub use self::bytes::Bytes;
 pub use self::codec::{DecodeError, EncodeError};
+#[cfg(feature = "std")]
+pub(crate) use self::codec::{WORDS, Words};
 pub use self::ends::{EndError, EndVisitor};
 pub use self::fingerprint::Fingerprint;
 pub use self::inline::Overflow;
@@ -99,6 +101,10 @@ pub trait Message: Serialize + DeserializeOwned + 'static {
     /// Older versions that a receiver takes as well; at most three.
     const ACCEPTED: &'static [Accepted<Self>] = &[];
 
+    /// Whether [`encode`](Self::encode) does just what `Serialize` says. The derive tells.
+    #[doc(hidden)]
+    const BY_SERDE: bool = false;
+
     /// Encodes to the start of `out`, and gives the length.
     ///
     /// # Errors
@@ -127,7 +133,8 @@ pub trait Message: Serialize + DeserializeOwned + 'static {
     ///
     /// # Errors
     /// Says what is wrong with the bytes. It never panics.
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline)]
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes)
     }

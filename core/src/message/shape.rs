@@ -142,7 +142,7 @@ impl Shape {
     /// The largest thing inside that decoding puts on the heap, in bytes; 0 if nothing goes there.
     ///
     /// Text and bytes do not count: they never take more memory than they took on the wire.
-    pub(super) const fn element(&self) -> usize {
+    pub(crate) const fn element(&self) -> usize {
         self.element
     }
 

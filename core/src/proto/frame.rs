@@ -751,6 +751,14 @@ impl Head {
         out.truncate(end);
     }
 
+    /// The frame's head without its length, lowest byte first, and how many bytes that is. Of a whole message.
+    #[cfg(feature = "std")]
+    pub(crate) fn of_frame(&self) -> (u64, u32) {
+        let frame = self.frame();
+        let word = frame.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        (word, frame.len() as u32)
+    }
+
     /// The part that belongs to the frame, as the checksum sees it.
     pub fn frame(&self) -> &[u8] {
         &self.bytes[self.frame_at as usize..self.len as usize]

@@ -149,7 +149,7 @@ impl Circuits<'_> {
     /// A circuit that the peer has opened is to be told that it is over.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn refuse(&mut self, handle: u32, answer: u8) -> Result<(), Ending> {
-        let is_theirs = handle & 1 == self.link.parity.into();
+        let is_theirs = handle & 1 == u32::from(self.link.parity);
         match self.refusals.get_mut((handle >> 1) as usize) {
             Some(place) if is_theirs => *place = answer,
             _ => return Err(Ending::BROKEN),

@@ -113,7 +113,8 @@ impl<'de> Decoder<'de> {
 
 macro_rules! numbers {
     ($($method:ident, $visit:ident, $take:ident $(, $unfold:ident)?;)*) => {$(
-        #[inline]
+        #[cfg_attr(feature = "std", inline(always))]
+        #[cfg_attr(not(feature = "std"), inline)]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
             let value = self.input.$take()?;
             $(let value = varint::$unfold(value);)?

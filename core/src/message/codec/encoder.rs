@@ -49,6 +49,16 @@ pub(super) trait Sink {
 
     fn put_u32(&mut self, value: u32) -> Result<(), EncodeError>;
 
+    #[inline]
+    fn put_u64(&mut self, value: u64) -> Result<(), EncodeError> {
+        if value < 0x80 {
+            return self.put_byte(value as u8);
+        }
+        let mut bytes = [0; 10];
+        let len = varint::put_u64(value, &mut bytes);
+        self.put_start(&bytes, len)
+    }
+
     /// Puts the first `len` of `bytes`. Room for all of them is no condition, but makes it fast: a copy
     /// of known length is one or two instructions.
     fn put_start<const N: usize>(&mut self, bytes: &[u8; N], len: usize) -> Result<(), EncodeError>;
@@ -226,28 +236,42 @@ impl<S: Sink> ser::Serializer for &mut Encoder<S> {
     }
 
     varints! {
-        serialize_u64, u64, 10, put_u64;
         serialize_u128, u128, 19, put_u128;
-        serialize_i64, i64, 10, put_u64, fold_i64;
         serialize_i128, i128, 19, put_u128, fold_i128;
     }
 
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline)]
     fn serialize_u16(self, value: u16) -> Result<(), EncodeError> {
         self.sink.put_u16(value)
     }
 
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline)]
     fn serialize_u32(self, value: u32) -> Result<(), EncodeError> {
         self.sink.put_u32(value)
     }
 
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline)]
+    fn serialize_u64(self, value: u64) -> Result<(), EncodeError> {
+        self.sink.put_u64(value)
+    }
+
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline)]
+    fn serialize_i64(self, value: i64) -> Result<(), EncodeError> {
+        self.sink.put_u64(varint::fold_i64(value))
+    }
+
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline)]
     fn serialize_i16(self, value: i16) -> Result<(), EncodeError> {
         self.sink.put_u16(varint::fold_i16(value))
     }
 
-    #[inline]
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline)]
     fn serialize_i32(self, value: i32) -> Result<(), EncodeError> {
         self.sink.put_u32(varint::fold_i32(value))
     }
@@ -437,7 +461,8 @@ macro_rules! parts {
             type Ok = ();
             type Error = EncodeError;
 
-            #[inline]
+            #[cfg_attr(feature = "std", inline(always))]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn $method<T: Serialize + ?Sized>(&mut self, $(_: $key,)? value: &T) -> Result<(), EncodeError> {
                 value.serialize(&mut **self)
             }

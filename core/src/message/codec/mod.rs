@@ -10,6 +10,8 @@ mod small;
 #[cfg(feature = "alloc")]
 mod strict;
 mod varint;
+#[cfg(feature = "std")]
+mod words;
 
 #[cfg(not(feature = "alloc"))]
 use self::small::{Budget, Input};
@@ -18,6 +20,8 @@ use self::strict::{Budget, Input, heap};
 
 pub use self::decoder::DecodeError;
 pub use self::encoder::EncodeError;
+#[cfg(feature = "std")]
+pub(crate) use self::words::{WORDS, Words};
 
 use self::decoder::Decoder;
 use self::encoder::Encoder;

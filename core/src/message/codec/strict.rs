@@ -107,7 +107,7 @@ impl<'de> Input<'de> {
         varint::take_u32(&mut self.0)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn u64(&mut self) -> Result<u64, DecodeError> {
         varint::take_u64(&mut self.0)
     }

@@ -71,7 +71,7 @@ varint! {
 }
 
 varint! {
-    u64, put_u64, take_u64, take_long_u64, 10;
+    u64, put_u64, take_any_u64, take_long_u64, 10;
     u128, put_u128, take_u128, take_long_u128, 19;
 }
 
@@ -92,6 +92,65 @@ fn pack(value: u64) -> (u128, usize) {
     let all_but_last = (1 << (8 * (len - 1))) - 1;
     let more = 0x0080_8080_8080_8080_8080_u128 & all_but_last;
     (u128::from(low) | u128::from(high) << 64 | more, len as usize)
+}
+
+#[cfg(not(feature = "std"))]
+pub(super) use self::take_any_u64 as take_u64;
+
+/// Takes a number off the start of `input`. In the program's own loop, but for what is unusual.
+#[cfg(feature = "std")]
+#[inline(always)]
+pub(super) fn take_u64(input: &mut &[u8]) -> Result<u64, DecodeError> {
+    match take_word(input) {
+        Some(value) => Ok(value),
+        None => take_other_u64(input),
+    }
+}
+
+#[cfg(feature = "std")]
+#[inline(never)]
+fn take_other_u64(input: &mut &[u8]) -> Result<u64, DecodeError> {
+    take_any_u64(input)
+}
+
+/// A number that takes one byte, or two to eight where as many are left that eight can be read at once. `None`
+/// where anything is unusual.
+#[cfg(feature = "std")]
+#[inline(always)]
+fn take_word(input: &mut &[u8]) -> Option<u64> {
+    let (&first, rest) = input.split_first()?;
+    if first < 0x80 {
+        *input = rest;
+        return Some(first.into());
+    }
+    let word = u64::from_le_bytes(*input.first_chunk()?);
+    let ends = !word & 0x8080_8080_8080_8080;
+    if ends == 0 {
+        return None;
+    }
+    // All bytes up to the first one that ends a number, which is not the very first.
+    let number = word & (ends ^ ends.wrapping_sub(1));
+    let len = ends.trailing_zeros() as usize / 8 + 1;
+    if number >> (8 * (len - 1)) == 0 {
+        return None;
+    }
+    *input = input.get(len..)?;
+    let sevens = number & 0x007f_007f_007f_007f | (number & 0x7f00_7f00_7f00_7f00) >> 1;
+    let sevens = sevens & 0x0000_3fff_0000_3fff | (sevens & 0x3fff_0000_3fff_0000) >> 2;
+    Some(sevens & 0x0fff_ffff | (sevens & 0x0fff_ffff_0000_0000) >> 4)
+}
+
+/// As [`pack`], for a value of at most 56 bits.
+#[cfg(feature = "std")]
+#[inline]
+pub(super) const fn pack_low(value: u64) -> (u64, u32) {
+    let mut low = (value & 0x00ff_ffff_f000_0000) << 4 | value & 0x0fff_ffff;
+    low = (low & 0x0fff_c000_0fff_c000) << 2 | low & 0x0000_3fff_0000_3fff;
+    low = (low & 0x3f80_3f80_3f80_3f80) << 1 | low & 0x007f_007f_007f_007f;
+    // As many bytes as the highest one that is not zero.
+    let len = 8 - (low | 1).leading_zeros() / 8;
+    let all_but_last = (1 << (8 * (len - 1))) - 1;
+    (low | 0x8080_8080_8080_8080 & all_but_last, len)
 }
 
 /// What is wrong with the number at the start of `input`, of a type that has up to `max_len` bytes.

@@ -53,6 +53,41 @@ impl Link {
         Ok(straight)
     }
 
+    /// How many bytes of credit are there for messages of up to `longest` bytes, if nothing but credit could stand
+    /// in the way of one: they may be put together elsewhere then, and told of with [`Link::sent_run`].
+    #[cfg(feature = "std")]
+    pub(crate) fn lease(&self, slots: &mut Slots<'_>, handle: Handle, longest: usize) -> Option<u32> {
+        let up = self.state == LinkState::Up && self.crc_seed().is_none();
+        let slot = self.slot(slots, handle)?;
+        let short = longest <= self.quantum().min(SMALL_MAX).min(slot.limit_out) as usize;
+        let plain = short && !slot.latest && slot.values_left == 0;
+        (plain && slot.cost(up, 0).is_ok()).then(|| slot.granted.ahead_of(slot.sent))
+    }
+
+    /// So many short messages of `payload` bytes in all were begun, within a lease of credit. `false` if none may
+    /// be sent any more; nothing has changed then.
+    #[cfg(feature = "std")]
+    pub(crate) fn sent_run(
+        &mut self,
+        slots: &mut Slots<'_>,
+        handle: Handle,
+        values: u32,
+        payload: u32,
+        cost: u32,
+    ) -> bool {
+        let up = self.state == LinkState::Up;
+        let Some(slot) = self.slot(slots, handle) else { return false };
+        if !up || !slot.can_send() || slot.granted.ahead_of(slot.sent) < cost {
+            return false;
+        }
+        slot.sent = slot.sent.plus(cost);
+        slot.values_out = slot.values_out.plus(values);
+        self.bytes_out = self.bytes_out.plus(payload);
+        self.small_out_at = self.bytes_out;
+        self.sent = true;
+        true
+    }
+
     /// What stands before a whole message of `len` bytes.
     #[cfg_attr(feature = "std", inline)]
     #[cfg_attr(not(feature = "std"), inline(never))]
