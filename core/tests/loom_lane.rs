@@ -11,28 +11,35 @@ use std::time::Duration;
 use netchan::host::model::{By, Side, check, import, link, pass, spawn};
 use netchan::{Receiver, RecvError, SendCause, Sender};
 
+/// Of 40 bytes: a model's lane has room for two of them, so that it runs full and goes round.
+type Value = [u64; 4];
+
+fn value(n: u32) -> Value {
+    [u64::MAX - u64::from(n); 4]
+}
+
 /// Of these the first two are written at once, the third one is left to the flusher, the fourth one opens the
 /// lane while the flusher has not come, and the others may take it.
-const VALUES: u32 = 6;
+const VALUES: u32 = 8;
 
 /// `b` sends what `a` receives, and has sent the first two values.
-fn sender_in_a_burst(by: By) -> (Side, Side, Sender<u32>, Receiver<u32>) {
+fn sender_in_a_burst(by: By) -> (Side, Side, Sender<Value>, Receiver<Value>) {
     let (a, b) = link(By::Hand, by);
     let receiver = a.node.export("x").unwrap();
-    let mut sender: Sender<u32> = import(&a, &b, b.peer.import("x"));
+    let mut sender: Sender<Value> = import(&a, &b, b.peer.import("x"));
     for n in 0..2 {
-        sender.send(n).wait().unwrap();
+        sender.send(value(n)).wait().unwrap();
     }
     (a, b, sender, receiver)
 }
 
 /// All values come, although nobody touches the sender's link any more but who was told to.
-fn receive_all(a: &Side, receiver: &mut Receiver<u32>) {
+fn receive_all(a: &Side, receiver: &mut Receiver<Value>) {
     for n in 0..VALUES {
         let mut looks = 0;
         loop {
             match receiver.try_recv() {
-                Ok(value) => break assert_eq!(value, n),
+                Ok(got) => break assert_eq!(got, value(n)),
                 Err(RecvError::Empty) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -53,7 +60,7 @@ fn a_value_that_passes_by_the_lock_is_taken_by_the_writing_thread() {
         let writer = Arc::clone(&b);
         let writing = spawn(move || writer.attend());
         for n in 2..VALUES {
-            sender.send(n).wait().unwrap();
+            sender.send(value(n)).wait().unwrap();
         }
         receive_all(&a, &mut receiver);
         b.break_line();
@@ -80,7 +87,7 @@ fn a_value_that_passes_by_the_lock_is_taken_by_the_task() {
         poll_anew(&mut driver);
         let sending = spawn(move || {
             for n in 2..VALUES {
-                sender.send(n).wait().unwrap();
+                sender.send(value(n)).wait().unwrap();
             }
             sender
         });
@@ -95,7 +102,7 @@ fn a_value_that_passes_by_the_lock_is_taken_by_the_task() {
         poll_anew(&mut driver);
         a.deliver();
         for n in 0..VALUES {
-            assert_eq!(receiver.try_recv(), Ok(n));
+            assert_eq!(receiver.try_recv(), Ok(value(n)));
         }
         drop((driver, sender));
     });
@@ -111,7 +118,7 @@ fn a_lost_link_is_told_and_every_value_is_accounted_for() {
         let sending = spawn(move || {
             let mut sent = 2;
             for n in 2..VALUES {
-                match sender.send(n).wait() {
+                match sender.send(value(n)).wait() {
                     Ok(()) => sent += 1,
                     Err(error) => {
                         assert!(matches!(error.cause(), SendCause::Dead(_)), "{error}");
@@ -124,7 +131,7 @@ fn a_lost_link_is_told_and_every_value_is_accounted_for() {
         });
         b.break_line();
         let mut sender = sending.join();
-        assert!(sender.send(9).wait().is_err(), "the link is known to be lost");
+        assert!(sender.send(value(9)).wait().is_err(), "the link is known to be lost");
         writing.join();
         drop(receiver);
     });

@@ -45,6 +45,10 @@ impl Stream for Socket {
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
         use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
+        // On Apple's systems the standard library has told the socket itself.
+        #[cfg(target_vendor = "apple")]
+        let flags = SendFlags::DONTWAIT;
+        #[cfg(not(target_vendor = "apple"))]
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         Ok(match bytes {
             [one] => send(&self.stream, one, flags)?,

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Outcome, SOON, spawn};
-use netchan::{Node, Peer, Receiver, SendCause, Sender};
+use netchan::{Message, Node, Peer, Receiver, SendCause, Sender, channel};
 use netchan_tcp as tcp;
+use serde::{Deserialize, Serialize};
 
 fn pair() -> Result<(Node, Node, Peer), Box<dyn std::error::Error>> {
     let a = Node::new("a");
@@ -38,27 +39,43 @@ fn the_last_value_of_a_burst_does_not_wait_for_the_next_burst() -> Outcome {
     Ok(())
 }
 
+#[derive(Serialize, Deserialize, Message, Debug)]
+struct Ends {
+    many: Sender<u64>,
+    marks: Sender<u64>,
+}
+
+/// Channels of one link are as one line for whoever sends on them, whichever has streamed first.
 #[test]
 fn what_a_thread_sends_first_on_a_link_arrives_first() -> Outcome {
+    const ROUNDS: u64 = 1_000;
     let (a, _b, peer) = pair()?;
-    let mut many: Receiver<u64> = a.export("many")?;
-    let mut marks: Receiver<u64> = a.export("marks")?;
-    let mut out = peer.import::<Sender<u64>>("many").wait()?;
-    let mut mark = peer.import::<Sender<u64>>("marks").wait()?;
+    let mut ends: Receiver<Ends> = a.export("ends")?;
+    let mut hand = peer.import::<Sender<Ends>>("ends").wait()?;
+    // The receivers that stay here hear of what comes while the link is locked, so that one look is enough.
+    let (many, mut many_in) = channel(1);
+    let (marks, mut marks_in) = channel(1);
+    hand.send(Ends { many, marks }).timeout(SOON).wait()?;
+    let Ends { many: mut out, marks: mut mark } = ends.recv().timeout(SOON).wait()?;
     let sending = spawn(move || {
-        for round in 0..500 {
-            for n in 0..40 {
-                out.send(round * 40 + n).timeout(SOON).wait()?;
+        for _ in 0..100 {
+            mark.send(0).timeout(SOON).wait()?;
+        }
+        let mut sent = 0;
+        for round in 1..=ROUNDS {
+            for _ in 0..round % 40 {
+                out.send(sent).timeout(SOON).wait()?;
+                sent += 1;
             }
-            mark.send((round + 1) * 40).timeout(SOON).wait()?;
+            mark.send(sent).timeout(SOON).wait()?;
         }
         Ok::<_, netchan::SendError<u64>>(())
     });
     let mut taken = 0;
-    for _ in 0..500 {
-        let before = marks.recv().timeout(SOON).wait()?;
+    for _ in 0..100 + ROUNDS {
+        let before = marks_in.recv().timeout(SOON).wait()?;
         while taken < before {
-            assert_eq!(many.try_recv(), Ok(taken), "was sent before the mark");
+            assert_eq!(many_in.try_recv(), Ok(taken), "was sent before the mark");
             taken += 1;
         }
     }

@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use netchan::{Bytes, Message, Node, Peer, Reason, Receiver, RecvError, SendCause, Sender, channel};
+use netchan::{
+    Bytes, Config, Dead, Message, Node, Peer, Reason, Receiver, RecvError, SendCause, Sender, channel,
+};
 use netchan_tcp as tcp;
 use serde::{Deserialize, Serialize};
 
@@ -150,5 +152,43 @@ fn an_imported_end_moves_on_and_is_served_through_the_node_between() -> Outcome 
         assert_eq!(far.recv().timeout(LONG).wait()?, n);
     }
     sender.join().expect("the sender ends");
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize, Message, Debug)]
+struct Several {
+    ends: [Option<Receiver<u64>>; 3],
+}
+
+/// A message is refused as a whole when there is no room for all of its ends: none of them turns up in the next.
+#[test]
+fn ends_of_a_message_that_was_refused_do_not_come_with_the_next_one() -> Outcome {
+    let mut config = Config::default();
+    config.channels_per_link = 3;
+    let a = Node::with_config("a", config)?;
+    let listener = tcp::listen(&a, "127.0.0.1:0")?;
+    // The same by memory: two of these ends are 8 KiB.
+    for reserve_per_link in [Config::default().reserve_per_link, 10 * 1024] {
+        let mut several: Receiver<Several> = a.export("several")?;
+        let mut config = Config::default();
+        config.reserve_per_link = reserve_per_link;
+        let b = Node::with_config("b", config)?;
+        let peer = tcp::connect(&b, listener.address()).wait()?;
+        let mut out = peer.import::<Sender<Several>>("several").wait()?;
+        let (mut senders, mut ends) = (Vec::new(), Vec::new());
+        for n in 0..3 {
+            let (sender, end) = channel(1);
+            sender.try_send(n)?;
+            senders.push(sender);
+            ends.push(Some(end));
+        }
+        let error = out.send(Several { ends: ends.try_into().expect("three") }).wait().unwrap_err();
+        assert_eq!(error.cause(), SendCause::Dead(Dead::here(Reason::NoResources)));
+        let [_, second, _] = error.into_value().ok_or("the value is given back")?.ends;
+        out.send(Several { ends: [None, second, None] }).wait()?;
+        let got = several.recv().timeout(LONG).wait()?;
+        let [None, Some(mut end), None] = got.ends else { return Err("one end".into()) };
+        assert_eq!(end.recv().timeout(LONG).wait()?, 1, "it is the second one");
+    }
     Ok(())
 }

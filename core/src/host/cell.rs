@@ -126,10 +126,10 @@ impl Cell {
     /// no credit for.
     ///
     /// Up to half of a window is not worth a frame to the peer. With an eighth that it is not told of, three eighths
-    /// are left to be sent, which is a message of the limit but for windows that have not grown.
+    /// are left to be sent, which is a message of the limit in a window that has grown to twice its floor.
     pub(crate) fn report_at(&self) -> [u16; 2] {
         let most = (self.window / 8).min(REPORT_EVERY) as u16;
-        [most, if self.window <= self.reserved { 1 } else { most }]
+        [most, if self.window / 2 < self.reserved { 1 } else { most }]
     }
 
     /// The far end's program has taken `total` values, modulo 2^32.

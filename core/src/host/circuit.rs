@@ -175,18 +175,20 @@ impl Circuit {
         // In a burst this is all: who has been told to flush carries the message along.
         if sent && !state.output.is_carried() {
             self.link.push(state, Urgency::Burst);
-        } else if sent && let Some(mut lane) = lane {
-            self.open_lane(&mut state, &mut lane);
+        } else if sent {
+            self.carried(&mut state, lane);
         }
         sent
     }
 
-    /// Called while the flusher is on its way.
-    fn open_lane(&self, state: &mut LinkState, lane: &mut LanePlace<'_>) {
-        if let Some(handle) = state.cells.get(self.id).and_then(|cell| cell.handle) {
-            state.open_lane(self.id, handle, lane);
-            // A thread that goes to sleep writes first what it has stored.
-            self.link.leave_over();
+    /// The flusher is on its way and carries along what was sent: what follows may take the lane.
+    fn carried(&self, state: &mut LinkState, lane: Option<LanePlace<'_>>) {
+        // A thread that goes to sleep writes it first.
+        self.link.leave_over();
+        if let Some(mut lane) = lane
+            && let Some(handle) = state.cells.get(self.id).and_then(|cell| cell.handle)
+        {
+            state.open_lane(self.id, handle, &mut lane);
         }
     }
 
@@ -202,6 +204,8 @@ impl Circuit {
     pub(crate) fn write_through(&self, message: &[u8]) -> bool {
         let mut guard = self.link.lock();
         let state = &mut *guard;
+        // Whoever stores a value after this and goes to sleep is to know that it is not written.
+        state.close_lanes();
         let Some(cell) = state.cells.get(self.id) else { return false };
         let (None, Some(handle)) = (cell.dead, cell.handle) else { return false };
         if !cell.opened || !cell.backlog.is_empty() || !state.may_write_through(message.len()) {
@@ -226,10 +230,8 @@ impl Circuit {
             batch.iter().take_while(|(message, len)| state.append_short(self.id, message, *len)).count();
         if sent > 0 && !state.output.is_carried() {
             self.link.push(state, Urgency::Burst);
-        } else if sent > 0
-            && let Some(mut lane) = lane
-        {
-            self.open_lane(&mut state, &mut lane);
+        } else if sent > 0 {
+            self.carried(&mut state, lane);
         }
         sent
     }
@@ -283,6 +285,11 @@ impl Circuit {
             Err(Blocked::TooLarge(limit)) => return Err(Refusal::TooLarge(limit)),
             Err(Blocked::Credit | Blocked::Busy) => return Err(Refusal::Wait),
             Err(_) => return Err(Refusal::Dead(Dead::here(Reason::Closed))),
+        }
+        // All or none: what is attached belongs to the next message, whichever that is.
+        let floors = ends.iter().map(|end| u64::from(spec_here(end).room(None).1)).sum();
+        if !state.could_reserve(floors) || !state.proto(|link, slots| link.has_handles(slots, ends.len())) {
+            return Err(Refusal::Dead(Dead::here(Reason::NoResources)));
         }
         for (ordinal, end) in ends.iter().enumerate() {
             let id = attach(state, handle, ordinal as u32, end)
@@ -700,10 +707,15 @@ impl Drop for Circuit {
     }
 }
 
+/// What this side takes and sends on the circuit of an end that goes.
+fn spec_here(end: &Departing) -> Spec {
+    let longest = end.longest.and_then(|len| u32::try_from(len).ok());
+    Spec { flags: end.spec.flags.flipped(), longest, ..end.spec.clone() }
+}
+
 /// Opens a circuit for an end in the next message of `carrier`; `None` where there is no room.
 fn attach(state: &mut LinkState, carrier: Handle, ordinal: u32, end: &Departing) -> Option<CellId> {
-    let longest = end.longest.and_then(|len| u32::try_from(len).ok());
-    let ours = Spec { flags: end.spec.flags.flipped(), longest, ..end.spec.clone() };
+    let ours = spec_here(end);
     let (limit, floor) = ours.room(None);
     if !state.reserve(floor) {
         return None;

@@ -7,7 +7,7 @@
 //! two may miss each other only for as long as a store takes to be seen, for the sender's side is no
 //! read-modify-write, which would cost as much as the lock; so who has closed a lane looks once more a little later.
 //!
-//! Locking comes first everywhere, so accounts, credit and the order of what one thread does on a link are as
+//! One lane of a link is open at a time. Locking comes first everywhere, so accounts, credit and the order of what one thread does on a link are as
 //! they would be without lanes. A sender takes its credit in advance (a lease). Nobody else spends that
 //! circuit's credit: senders with clones have no lane, and what else one end sends closes it first.
 
@@ -29,7 +29,7 @@ use crate::proto::{Handle, Link};
 const ROOM: usize = 2048;
 /// For two values: what runs full and goes round is tried, too.
 #[cfg(loom)]
-const ROOM: usize = 2 * (WORDS + 2).next_power_of_two();
+const ROOM: usize = (WORDS + 2).next_power_of_two();
 const _: () = assert!(ROOM.is_power_of_two() && 1 + HEAD_MAX as usize + LONGEST <= 8 * WORDS);
 /// More than one value takes, in bytes.
 const ONE_MAX: u64 = 8 * (WORDS as u64 + 2);
@@ -202,7 +202,7 @@ impl Lane {
             }
         }
         let from = (self.bytes / 8) as usize;
-        let store = |at, word| ring.word(from + at).store(word, Ordering::Relaxed);
+        let store = |at, word| ring.word(from.wrapping_add(at)).store(word, Ordering::Relaxed);
         let mut words = Words::new(store, self.next, self.bits);
         if words.put_low(self.head, self.head_len).and_then(|()| words.encode(value)).is_err() {
             return Stored::No;
@@ -228,7 +228,7 @@ impl Progress {
     const fn plus(self, len: u32, cost: u32) -> Self {
         let bytes = (self.0 >> 40).wrapping_add(len as u64);
         let values = (self.0 >> 20) + 1;
-        let cost = self.0 + cost as u64;
+        let cost = self.0.wrapping_add(cost as u64);
         Self(bytes << 40 | (values & MASK) << 20 | cost & MASK)
     }
 
@@ -245,8 +245,14 @@ impl LinkState {
     /// Opens a sender's lane, where that is possible. The flusher was told.
     pub(crate) fn open_lane(&mut self, cell: CellId, handle: Handle, place: &mut LanePlace<'_>) {
         let LanePlace { lane, longest } = place;
+        // One at a time: what is in two would be taken in another order than one thread has sent it.
+        for other in self.lanes.iter().filter(|other| other.cell != cell) {
+            self.may_be_unseen |= !other.ring.is_closed.swap(true, Ordering::AcqRel);
+        }
         let Some(credit) = self.proto(|link, slots| link.lease(slots, handle, *longest)) else { return };
-        let Self { link, lanes, .. } = self;
+        let Self { link, lanes, output, .. } = self;
+        // No more than the output may hold: a slow line's is short.
+        let credit = credit.min(output.room() as u32);
         if credit < 4 * Link::charge(*longest as u32) {
             // Not worth while.
             return;

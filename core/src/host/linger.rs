@@ -82,6 +82,8 @@ impl LinkCell {
             let over = now >= at;
             let next = match phase {
                 Phase::Draining if over || state.is_written() && self.is_delivered(&state) => {
+                    // What was stored by now is still written; what comes later is refused.
+                    state.close_lanes();
                     state.unsent = state.count_unsent();
                     state.report_totals();
                     state.link.goodbye(reason);
@@ -136,6 +138,7 @@ impl LinkCell {
             drop(state);
             return self.fail(LinkError::Local(reason));
         };
+        state.close_lanes();
         state.unsent = state.count_unsent();
         state.report_totals();
         state.link.goodbye(reason);

@@ -211,6 +211,11 @@ impl LinkState {
         fits
     }
 
+    /// Whether so much could be reserved.
+    pub(crate) const fn could_reserve(&self, bytes: u64) -> bool {
+        self.budget.floors >= bytes
+    }
+
     /// Gives back what [`LinkState::reserve`] has reserved for a circuit that was not made.
     pub(crate) fn release(&mut self, bytes: u32) {
         self.budget.floors += u64::from(bytes);

@@ -112,6 +112,11 @@ impl Output {
         self.bytes.len() >= self.full_at
     }
 
+    /// How much more may gather, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.full_at.saturating_sub(self.bytes.len())
+    }
+
     /// Whether no honest peer could have let so much gather.
     pub(crate) fn is_flooded(&self) -> bool {
         self.bytes.len() >= FLOODED_AT
@@ -315,7 +320,7 @@ impl LinkCell {
             return;
         }
         if urgency == Urgency::Burst && output.is_carried() {
-            return;
+            return self.leave_over();
         }
         if !state.has_output() || state.down.is_some() {
             return;
@@ -405,7 +410,6 @@ impl LinkCell {
     ) {
         state.output.writing = true;
         self.left_over.store(false, Ordering::Relaxed);
-        state.close_lanes();
         head.append_to(&mut state.output.bytes);
         let mut bytes = state.output.take_bytes();
         drop(state);

@@ -46,6 +46,20 @@ impl Link {
         self.open_frame(slots, open, sink, |handle, open| Frame::Attach(carrier, handle, ordinal, open))
     }
 
+    /// Whether the peer has room for so many more circuits of this side.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_handles(&self, slots: &Slots<'_>, wanted: usize) -> bool {
+        let fresh = self.peer.circuits.saturating_sub(self.fresh) as usize;
+        let mut free = self.free;
+        (fresh..wanted).all(|_| {
+            let Some(slot) = slots.mine.get(free.index()).filter(|_| free != Handle::NONE) else {
+                return false;
+            };
+            free = slot.next_dirty;
+            true
+        })
+    }
+
     /// Accepts an offered circuit: promises to take `window` bytes, in messages of at most
     /// `limit` bytes (both 0 where this side only sends). The limit is cut to what the
     /// window holds.
