@@ -82,6 +82,8 @@ pub(crate) struct Hub {
 #[derive(Default)]
 struct State {
     members: Vec<Option<Entry>>,
+    /// No place before this one is free, so that ten thousand need not be looked through.
+    free_from: usize,
     count: usize,
     /// Members that may have something to receive, in the order in which it came.
     ready: VecDeque<usize>,
@@ -269,7 +271,9 @@ impl Hub {
                 return Err(Reason::Busy);
             }
         }
-        let index = state.members.iter().position(Option::is_none).unwrap_or(state.members.len());
+        let places = state.members.len();
+        let mut free = (state.free_from..places).filter(|place| state.members[*place].is_none());
+        let index = free.next().unwrap_or(places);
         let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
         let (tx_gone, rx_gone) = (state.tx_gone, state.rx_gone);
         let joined = Arc::clone(&circuit);
@@ -284,6 +288,7 @@ impl Hub {
             Some(slot) => *slot = entry,
             None => state.members.push(entry),
         }
+        state.free_from = index + 1;
         state.count += 1;
         let waker = state.send_waker.take();
         drop(state);
@@ -378,6 +383,7 @@ impl Hub {
         let mut state = self.lock();
         if state.entry(index, circuit).is_some() {
             let entry = state.members[index].take();
+            state.free_from = state.free_from.min(index);
             while let Some(None) = state.members.last() {
                 state.members.pop();
             }
