@@ -746,3 +746,22 @@ fn a_main_loop_sees_when_it_may_sleep_and_for_how_long() {
     assert_eq!(desk.board.silence(now), None);
     assert!(desk.board.deadline(now).since(now).as_millis() <= 100);
 }
+
+#[test]
+fn an_import_is_opened_however_long_nobody_was_there() {
+    let (node, desk) = desk!(Config::new(LINE).import::<Receiver<u16>>(2));
+    let _levels = node.import::<Receiver<u16>>("levels").unwrap();
+    let mut desk = desk.up();
+    // A board's timers are numbers that go round every 71 minutes.
+    for minutes in [20, 45, 60, 90, 130] {
+        for awake_every in [10, minutes] {
+            for _ in 0..minutes / awake_every {
+                desk.now += awake_every * 60_000_000;
+                desk.board.drain(&mut [0; STEP], Instant::from_micros(desk.now));
+            }
+            desk.start_peer();
+            desk.until(|desk| desk.board.is_up() && desk.peer.port.is_up());
+            desk.until(|desk| desk.offered().is_some());
+        }
+    }
+}

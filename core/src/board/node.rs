@@ -193,11 +193,13 @@ impl Table {
                 if it.name.get() == Some(name) {
                     return Err(ExportError::Taken);
                 }
-                before += u8::from(it.has(flag::IMPORT));
+                let is_other = imports.is_some_and(|(_, line)| !line.has(it.handle.get()));
+                // Handles are counted for each line.
+                before += u8::from(it.has(flag::IMPORT) && !is_other);
                 // What a channel was lent stays with its place in the table.
                 let have = (it.inbox.capacity() as usize, it.outbox.capacity() as usize);
-                let fits =
-                    have == (0, 0) || have == (inbox, outbox) && it.has(flag::IMPORT) == imports.is_some();
+                let fits = have == (0, 0)
+                    || have == (inbox, outbox) && it.has(flag::IMPORT) == imports.is_some() && !is_other;
                 if fits && place.is_none() && it.name.get().is_none() {
                     place = Some(channel);
                 }

@@ -1,7 +1,7 @@
 //! A main loop: the board of the README.
 
 use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
-use netchan::board::{Config, Identity, Latest, Memory, Node, Receiver};
+use netchan::board::{Config, Identity, Latest, Memory, Node, Receiver, RecvError};
 use netchan::proto::{CounterNonce, Instant, LineConfig, Name};
 
 /// What the node holds, and so how much memory it takes.
@@ -31,8 +31,10 @@ pub fn run<U: Read + ReadReady + Write + WriteReady>(
             _ => {} // what a UART has lost is sent again
         }
         temperature.set(&decidegrees()).expect("a number always encodes");
-        while let Ok(on) = heater.try_recv() {
-            heat(on);
+        match heater.try_recv() {
+            Ok(on) => heat(on),
+            Err(RecvError::Empty) => {}
+            Err(_) => heat(false), // whoever commanded has left
         }
         if !line.is_up() {
             heat(false); // nobody watches

@@ -3,7 +3,6 @@
 use super::{Circuits, Driver};
 use crate::board::ending::Ending;
 use crate::board::short::Short;
-use crate::proto::time::Stamp;
 use crate::proto::{Instant, LINK_GOODBYE, Reason};
 
 /// How a session ends that is left.
@@ -17,7 +16,7 @@ const GONE: Ending = Ending::here(Reason::Shutdown);
 #[must_use = "nothing is said until it is drained"]
 pub struct Leaving<'d, 'm> {
     pub(super) driver: &'d mut Driver<'m>,
-    until: Stamp,
+    until: Instant,
     is_said: bool,
 }
 
@@ -26,7 +25,7 @@ impl<'m> Driver<'m> {
     /// `Shutdown`, and what has not reached it is told to its senders. With `until` in the past nothing more is delivered than
     /// what has begun: as last words before a restart.
     pub fn leave(&mut self, until: Instant) -> Leaving<'_, 'm> {
-        Leaving { driver: self, until: Stamp::of(until), is_said: false }
+        Leaving { driver: self, until, is_said: false }
     }
 }
 
@@ -54,7 +53,7 @@ impl Leaving<'_, '_> {
         if self.is_said || !it.link.is_up {
             return self.settle();
         }
-        let is_over = self.until.is_over(it.arq.now);
+        let is_over = self.until <= now;
         if !is_over {
             it.tell();
         }
@@ -75,11 +74,11 @@ impl Leaving<'_, '_> {
     /// When [`Leaving::drain`] has something to do at the latest, if nothing happens before.
     pub fn deadline(&self, now: Instant) -> Instant {
         let at = self.driver.deadline(now);
-        self.due_at().map_or(at, |due| at.min(due.near(now)))
+        self.due_at().map_or(at, |due| at.min(due))
     }
 
     /// When the goodbye is said whatever waits.
-    pub(super) fn due_at(&self) -> Option<Stamp> {
+    pub(super) fn due_at(&self) -> Option<Instant> {
         (!self.is_said).then_some(self.until)
     }
 

@@ -103,6 +103,8 @@ impl Circuits<'_> {
         link.packet = hello.packet.min(config.packet.into()) as u16;
         link.dead_ms = silence;
         link.last_out = self.arq.now;
+        // Also where the board has slept for so long that it seems to be still to come.
+        self.open_at = self.arq.now;
         link.is_up = true;
         let seed = seed(session_number(link.own, link.peer), is_higher);
         self.arq.begin(seed, hello.window, link.packet);
@@ -132,6 +134,10 @@ impl Circuits<'_> {
     pub(super) fn tick(&mut self) {
         if self.arq.tick() {
             self.fail(Ending::here(Reason::LinkLost));
+        }
+        if self.open_at.is_over(self.arq.now) {
+            // Kept near: half an hour later it would seem to be still to come.
+            self.open_at = self.arq.now;
         }
         if self.link.is_up && self.dead_at().is_over(self.arq.now) {
             self.fail(Ending::here(Reason::Unresponsive));

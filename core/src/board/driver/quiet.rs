@@ -59,6 +59,11 @@ impl Quiet<'_, '_> {
     /// Takes bytes that have come in.
     pub fn feed(&mut self, input: &[u8], now: Instant) {
         self.driver.feed(input, now);
+        self.note_heard();
+    }
+
+    /// Called on every way that bytes come in by.
+    fn note_heard(&mut self) {
         let arq = &self.driver.circuits.arq;
         if let Some((until, packet)) = &mut self.said
             && !self.is_heard
@@ -81,6 +86,8 @@ impl Quiet<'_, '_> {
         let it = &mut self.driver.circuits;
         it.set_time(now);
         it.tick();
+        self.note_heard();
+        let it = &mut self.driver.circuits;
         if !it.link.is_up {
             // What was said to a session is not known to the next.
             self.said = None;

@@ -112,7 +112,7 @@ trait Line<'m> {
     /// Whether that is all.
     fn is_done(&self) -> bool;
     /// When it has something to do, whatever the line has.
-    fn due(&self) -> Option<Stamp>;
+    fn due(&self) -> Option<Instant>;
 }
 
 impl<'m> Line<'m> for Driver<'m> {
@@ -128,7 +128,7 @@ impl<'m> Line<'m> for Driver<'m> {
         false
     }
 
-    fn due(&self) -> Option<Stamp> {
+    fn due(&self) -> Option<Instant> {
         None
     }
 }
@@ -146,7 +146,7 @@ impl<'m> Line<'m> for Quiet<'_, 'm> {
         self.is_heard()
     }
 
-    fn due(&self) -> Option<Stamp> {
+    fn due(&self) -> Option<Instant> {
         None
     }
 }
@@ -164,7 +164,7 @@ impl<'m> Line<'m> for Leaving<'_, 'm> {
         Self::is_done(self)
     }
 
-    fn due(&self) -> Option<Stamp> {
+    fn due(&self) -> Option<Instant> {
         self.due_at()
     }
 }
@@ -257,15 +257,13 @@ async fn run<'m, R: Read, W: Write>(
 impl Circuits<'_> {
     /// Time has passed: when to come again, at `due` at the latest. While a write is under way only what does not need
     /// one is waited for.
-    fn pass(&mut self, is_writing: bool, due: Option<Stamp>, now: Instant) -> Instant {
+    fn pass(&mut self, is_writing: bool, due: Option<Instant>, now: Instant) -> Instant {
         self.set_time(now);
         self.tick();
         let next = if is_writing { self.give_up_at() } else { self.next_at() };
-        let due = due.filter(|_| !is_writing);
-        let at = [next, due].into_iter().flatten().reduce(Stamp::min);
-        let soon = self.arq.now.plus_millis(AGAIN_MS);
-        let at = at.map(|at| if at.is_over(self.arq.now) { soon } else { at });
-        at.map_or(Instant::NEVER, |at| Stamp::near(at, now))
+        let due = due.filter(|_| !is_writing).unwrap_or(Instant::NEVER);
+        let at = next.map_or(Instant::NEVER, |at| Stamp::near(at, now)).min(due);
+        if at <= now { now.plus_millis(AGAIN_MS) } else { at }
     }
 }
 
