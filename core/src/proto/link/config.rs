@@ -29,7 +29,7 @@ pub struct LinkConfig {
     pub window: u8,
     /// Payload bytes that may be written ahead of the peer's acknowledgement, at least
     /// 256 KiB, because acknowledgements come no more often; where small messages go along,
-    /// no more than 24 KiB, and at least 12 KiB.
+    /// no more than 20 KiB, and at least 12 KiB.
     pub flight: u32,
     /// Say hello first; a passive side waits for the peer's hello and answers it.
     pub active: bool,

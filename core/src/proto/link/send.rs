@@ -12,7 +12,7 @@ const QUANTUM: u32 = 64 * 1024;
 const QUANTUM_BESIDE: u32 = 6 * 1024;
 /// What may be unacknowledged where small messages go along, in bytes: they queue behind it
 /// in the stream, and the peer has to read it before them.
-const FLIGHT_BESIDE: u32 = 24 * 1024;
+const FLIGHT_BESIDE: u32 = 20 * 1024;
 /// Room that a data frame's head and trailer take from the peer's packet size.
 const HEAD_ROOM: u32 = Head::MAX_LEN as u32;
 
