@@ -9,7 +9,7 @@ use crate::proto::framing::CRC_LEN;
 /// Longest fragment of a message, in bytes.
 const QUANTUM: u32 = 64 * 1024;
 /// The same where small messages go along: what one may have to wait for.
-const QUANTUM_BESIDE: u32 = 6 * 1024;
+const QUANTUM_BESIDE: u32 = 4 * 1024;
 /// What may be unacknowledged where small messages go along, in bytes: they queue behind it
 /// in the stream, and the peer has to read it before them.
 const FLIGHT_BESIDE: u32 = 20 * 1024;
