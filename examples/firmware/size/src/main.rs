@@ -11,10 +11,14 @@ use core::time::Duration;
 use cortex_m as _;
 use netchan::Message;
 use netchan::board::{Config, Duplex, Identity, Latest, Memory, Node, Receiver, Server};
-use netchan::proto::{CounterNonce, Instant, LineConfig, Name};
+use netchan::proto::{CounterNonce, LineConfig, Name};
 #[cfg(target_arch = "riscv32")]
 use riscv as _;
 use serde::{Deserialize, Serialize};
+
+use self::uart::{now, read, write};
+
+mod uart;
 
 #[derive(Serialize, Deserialize, Message, Clone, Copy)]
 struct Ping {
@@ -48,25 +52,6 @@ static LOGGER: netchan::board::Logger = netchan::board::Logger::new();
 static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
 
 const NAME: Name = Name::literal("size");
-
-#[cfg(target_arch = "arm")]
-const UART: usize = 0x4000_c000;
-#[cfg(target_arch = "riscv32")]
-const UART: usize = 0x1000_0000;
-
-fn read(at: usize) -> u32 {
-    // SAFETY: never run; on the boards it stands for these are registers of the UART.
-    unsafe { ((UART + at) as *const u32).read_volatile() }
-}
-
-fn write(byte: u8) {
-    // SAFETY: as above.
-    unsafe { (UART as *mut u32).write_volatile(byte.into()) }
-}
-
-fn now() -> Instant {
-    Instant::from_micros(u64::from(read(0x10)))
-}
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]

@@ -11,9 +11,14 @@ use core::mem::MaybeUninit;
 use cortex_m as _;
 use netchan::Blob;
 use netchan::board::{Config, Driver, Identity, Memory, Node, Receiver, Sender};
-use netchan::proto::{CounterNonce, Instant, LineConfig, Name};
+use netchan::proto::{CounterNonce, LineConfig, Name};
 #[cfg(target_arch = "riscv32")]
 use riscv as _;
+
+use self::uart::{now, read, write};
+
+#[path = "../uart.rs"]
+mod uart;
 
 /// A length in one byte, and as many bytes as make 64 with it.
 type Message = Blob<63>;
@@ -31,25 +36,6 @@ static mut MEMORY: MaybeUninit<Memory<{ CONFIG.line_bytes() }>> = MaybeUninit::u
 static mut LINE: MaybeUninit<Driver<'static>> = MaybeUninit::uninit();
 
 const NAME: Name = Name::literal("size");
-
-#[cfg(target_arch = "arm")]
-const UART: usize = 0x4000_c000;
-#[cfg(target_arch = "riscv32")]
-const UART: usize = 0x1000_0000;
-
-fn read(at: usize) -> u32 {
-    // SAFETY: never run; on the boards it stands for these are registers of the UART.
-    unsafe { ((UART + at) as *const u32).read_volatile() }
-}
-
-fn write(byte: u8) {
-    // SAFETY: as above.
-    unsafe { (UART as *mut u32).write_volatile(byte.into()) }
-}
-
-fn now() -> Instant {
-    Instant::from_micros(u64::from(read(0x10)))
-}
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
