@@ -84,8 +84,8 @@ impl crate::board::Timer for Clock {
 
     async fn until(&self, at: Instant) {
         match &self.0 {
-            // The end of time is further away than any clock of a system goes.
-            Kind::Real(_) if at == Instant::NEVER => core::future::pending().await,
+            // The end of time is further away than any clock of a system goes, and no manual one comes there.
+            _ if at == Instant::NEVER => core::future::pending().await,
             Kind::Real(began) => crate::host::transport::Alarm::at(*began + at.since(Instant::ZERO)).await,
             Kind::Manual(manual) => {
                 core::future::poll_fn(|cx| {
@@ -93,7 +93,11 @@ impl crate::board::Timer for Clock {
                     if manual.now >= at {
                         return core::task::Poll::Ready(());
                     }
-                    manual.waiting.push((at, cx.waker().clone()));
+                    // Once, however often this is polled.
+                    if !manual.waiting.iter().any(|(then, waker)| *then == at && waker.will_wake(cx.waker()))
+                    {
+                        manual.waiting.push((at, cx.waker().clone()));
+                    }
                     core::task::Poll::Pending
                 })
                 .await;

@@ -270,7 +270,10 @@ impl WireEnd {
             return Poll::Ready(Err(WireError::Gone));
         }
         let place = if reads { &mut state.ways[me].reader } else { &mut state.ways[other].writer };
-        *place = Some(waker.clone());
+        let old = place.replace(waker.clone());
+        // It may own a task, and that this wire's other end: not under the lock.
+        drop(state);
+        drop(old);
         Poll::Pending
     }
 }
