@@ -7,9 +7,10 @@
 //! two may miss each other only for as long as a store takes to be seen, for the sender's side is no
 //! read-modify-write, which would cost as much as the lock; so who has closed a lane looks once more a little later.
 //!
-//! One lane of a link is open at a time. Locking comes first everywhere, so accounts, credit and the order of what one thread does on a link are as
-//! they would be without lanes. A sender takes its credit in advance (a lease). Nobody else spends that
-//! circuit's credit: senders with clones have no lane, and what else one end sends closes it first.
+//! One lane of a link is open at a time. Locking comes first everywhere, so accounts, credit and the order of
+//! what one thread does on a link are as they would be without lanes. A sender takes its credit in advance (a
+//! lease). Nobody else spends that circuit's credit: senders with clones have no lane, and what else one end
+//! sends closes it first.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

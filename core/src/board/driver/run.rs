@@ -110,9 +110,13 @@ trait Line<'m> {
     /// Fills `out` with bytes for the line: how many.
     fn drain(&mut self, out: &mut [u8], now: Instant) -> usize;
     /// Whether that is all.
-    fn is_done(&self) -> bool;
+    fn is_done(&self) -> bool {
+        false
+    }
     /// When it has something to do, whatever the line has.
-    fn due(&self) -> Option<Instant>;
+    fn due(&self) -> Option<Instant> {
+        None
+    }
 }
 
 impl<'m> Line<'m> for Driver<'m> {
@@ -122,14 +126,6 @@ impl<'m> Line<'m> for Driver<'m> {
 
     fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
         Self::drain(self, out, now)
-    }
-
-    fn is_done(&self) -> bool {
-        false
-    }
-
-    fn due(&self) -> Option<Instant> {
-        None
     }
 }
 
@@ -144,10 +140,6 @@ impl<'m> Line<'m> for Quiet<'_, 'm> {
 
     fn is_done(&self) -> bool {
         self.is_heard()
-    }
-
-    fn due(&self) -> Option<Instant> {
-        None
     }
 }
 
