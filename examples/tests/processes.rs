@@ -279,3 +279,13 @@ fn a_killed_importer_leaves_an_account_that_adds_up() -> Result {
     assert!("tick 1\ntick 2\n".starts_with(&printed), "{printed}");
     Ok(())
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_demo_whose_words_nobody_can_read_does_not_claim_success() -> Result {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let output = Command::new(env!("CARGO_BIN_EXE_demo")).stdout(full).output()?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr)?.starts_with("cannot write: "));
+    Ok(())
+}
