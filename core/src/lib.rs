@@ -21,6 +21,8 @@ pub mod host;
 mod log_record;
 pub mod message;
 pub mod proto;
+#[cfg(feature = "alloc")]
+pub mod tree;
 mod varint;
 
 #[cfg(feature = "alloc")]

@@ -96,8 +96,17 @@ impl<'m> Desk<'m> {
         let receives = flags.has(OpenFlags::RECEIVES);
         let (credit, limit) = if receives { (self.peer.window, self.peer.limit) } else { (0, 0) };
         let fingerprints = Fingerprints::new(fingerprint, &[]);
-        let open =
-            Open { flags, wait_ms: 0, credit, limit, values: 0, name, fingerprints, type_name: "test" };
+        let open = Open {
+            flags,
+            wait_ms: 0,
+            credit,
+            limit,
+            values: 0,
+            name,
+            fingerprints,
+            type_name: "test",
+            route: None,
+        };
         self.peer.open_as(&open).expect("room for the open")
     }
 

@@ -82,6 +82,7 @@ fn hello() -> Hello<'static> {
         newest: 1,
         crc: false,
         kind: LinkKind::Peer,
+        adopts: false,
         window: 0,
         packet: 1024,
         circuits: 4,
@@ -119,7 +120,6 @@ fn a_peer_of_another_version_is_named_and_told_our_own() {
 #[test]
 fn a_hello_that_does_not_fit_is_refused() {
     for bad in [
-        Hello { kind: LinkKind::Tree, ..hello() },
         Hello { packet: 255, ..hello() },
         Hello { hear_ms: 0, ..hello() },
         Hello { hear_ms: u32::MAX, ..hello() },
@@ -128,6 +128,7 @@ fn a_hello_that_does_not_fit_is_refused() {
     ] {
         assert_eq!(hears_hello(bad), Some(Fault::Hello), "{bad:?}");
     }
+    assert_eq!(hears_hello(Hello { kind: LinkKind::Tree, ..hello() }), Some(Fault::Kind));
     assert_eq!(hears_hello(Hello { kind: LinkKind::Either, ..hello() }), None);
 }
 
@@ -450,6 +451,7 @@ fn opens_beyond_what_was_promised_end_the_link() {
         name: "x",
         fingerprints,
         type_name: "",
+        route: None,
     };
     for number in [handle.get(), handle.get() ^ 1, handle.get() + 8, u32::MAX >> 3] {
         let mut pair = pair.clone();

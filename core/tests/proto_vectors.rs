@@ -7,8 +7,8 @@
 use std::fmt::Write;
 
 use netchan::proto::{
-    Accept, Dead, DeadFrame, Fingerprints, Frame, Handle, Hello, Instant, LineConfig, LinkKind, Open,
-    OpenFlags, Part, Place, Reason, Total, crc32c, framing,
+    Above, Accept, Dead, DeadFrame, Fingerprints, Frame, Handle, Hello, Instant, LineConfig, LinkKind, Open,
+    OpenFlags, Part, Place, Reason, Route, Total, TreeFrame, crc32c, framing,
 };
 use netchan::testing::{LineEnd, Pair, Policy};
 
@@ -39,16 +39,19 @@ fn tell(frame: &Frame<'_>) -> String {
             open.name,
             prints.join(","),
             open.type_name
-        )
+        ) + &open.route.map_or(String::new(), |route| {
+            format!(" from={} hops={} to={} path={:?}", route.from, route.hops, route.to, route.path)
+        })
     };
     match frame {
         Frame::Hello(h) => format!(
-            "HELLO versions={}-{} crc={} kind={:?} window={} packet={} circuits={} dead_ms={} hear_ms={} \
+            "HELLO versions={}-{} crc={} kind={:?}{} window={} packet={} circuits={} dead_ms={} hear_ms={} \
              nonce={:x} echo={:x} boot={:x} uid={:x} name={:?}",
             h.oldest,
             h.newest,
             h.crc,
             h.kind,
+            if h.adopts { " adopts" } else { "" },
             h.window,
             h.packet,
             h.circuits,
@@ -66,6 +69,14 @@ fn tell(frame: &Frame<'_>) -> String {
         Frame::Quiet(millis) => format!("QUIET {millis}"),
         Frame::Ack(total) => format!("ACK {}", total.get()),
         Frame::Goodbye(reason) => format!("GOODBYE {}", reason.get()),
+        Frame::Tree(frame) => match frame {
+            TreeFrame::Adopt { id, above } => format!("ADOPT id={id} above={:?}", above.as_slice()),
+            TreeFrame::Allocate(count) => format!("ALLOCATE {count}"),
+            TreeFrame::Grant { start, count } => format!("GRANT start={start} count={count}"),
+            TreeFrame::AddRoute { id, via, name } => format!("ADD_ROUTE id={id} via={via} name={name:?}"),
+            TreeFrame::DelRoute(id) => format!("DEL_ROUTE {id}"),
+            TreeFrame::Shutdown { grace_ms } => format!("SHUTDOWN grace_ms={grace_ms}"),
+        },
         Frame::Data(h, Part::Whole, bytes) => format!("DATA {h} {}", hex(bytes)),
         Frame::Data(h, Part::First(len), bytes) => format!("FIRST {h} len={len} {}", hex(bytes)),
         Frame::Data(h, Part::More, bytes) => format!("MORE {h} {}", hex(bytes)),
@@ -92,6 +103,11 @@ fn tell(frame: &Frame<'_>) -> String {
     }
 }
 
+/// From the root to the parent.
+fn above(ids: &[u32]) -> Above {
+    ids.iter().fold(Above::default(), |above, &id| above.below(id).unwrap())
+}
+
 fn samples() -> Vec<Vec<u8>> {
     let h = Handle::new;
     let t = Total::new;
@@ -104,12 +120,14 @@ fn samples() -> Vec<Vec<u8>> {
         name: "sensors/temp.1",
         fingerprints: Fingerprints::new(0x0123_4567_89ab_cdef, &[0xfedc_ba98_7654_3210]),
         type_name: "Reading",
+        route: None,
     };
     let first = Hello {
         oldest: 1,
         newest: 1,
         crc: true,
         kind: LinkKind::Peer,
+        adopts: false,
         window: 0,
         packet: 17_408,
         circuits: 16_384,
@@ -158,6 +176,25 @@ fn samples() -> Vec<Vec<u8>> {
         Frame::Dead(h(1), DeadFrame { dead: Dead::peer(Reason::new(200)), taken: t(0), detail: "später" }),
         Frame::Done(h(2), t(5)),
         Frame::Attach(h(2), h(7), 0, attached),
+        Frame::Hello(Hello { kind: LinkKind::Either, adopts: true, ..first }),
+        Frame::Hello(Hello { kind: LinkKind::Tree, crc: false, ..first }),
+        Frame::Open(h(1), Open { route: Some(Route { from: 300, hops: 2, to: 7, path: "" }), ..open }),
+        Frame::Open(
+            h(1),
+            Open { route: Some(Route { from: 1, hops: 0, to: 0, path: "bridge/board-7" }), ..open },
+        ),
+        Frame::Open(h(1), Open { route: Some(Route { from: 1, hops: 15, to: 0, path: "/" }), ..open }),
+        Frame::Tree(TreeFrame::Adopt { id: 300, above: above(&[1]) }),
+        Frame::Tree(TreeFrame::Adopt {
+            id: 9,
+            above: above(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
+        }),
+        Frame::Tree(TreeFrame::Allocate(64)),
+        Frame::Tree(TreeFrame::Grant { start: 64, count: 64 }),
+        Frame::Tree(TreeFrame::Grant { start: 0, count: 0 }),
+        Frame::Tree(TreeFrame::AddRoute { id: 65, via: 3, name: "board-7" }),
+        Frame::Tree(TreeFrame::DelRoute(65)),
+        Frame::Tree(TreeFrame::Shutdown { grace_ms: 2000 }),
     ]
     .iter()
     .map(|frame| {
@@ -176,7 +213,7 @@ const REFUSED: &[&str] = &[
     "8000",
     "ffffffff1f",
     "07",
-    "38",
+    "68",
     "30",
     "30b1ea01",
     "300000",
@@ -198,6 +235,16 @@ const REFUSED: &[&str] = &[
     "160501000001ff",
     "16050100000107",
     "1603",
+    "38",
+    "3800",
+    "380100",
+    "38011001",
+    "380000",
+    "480001",
+    "50010200",
+    "500102024142",
+    "5800",
+    "60",
 ];
 
 fn generate() -> String {
@@ -211,8 +258,15 @@ fn generate() -> String {
     text.push('\n');
     for bytes in samples() {
         let frame = Frame::parse(&bytes).unwrap();
-        if matches!(frame, Frame::Open(..) | Frame::Accept(..) | Frame::Dead(..) | Frame::Attach(..)) {
-            writeln!(text, "{} < {}", tell(&frame), hex(&[&bytes[..], b"\x01tail"].concat())).unwrap();
+        let has_tail = matches!(
+            frame,
+            Frame::Open(..) | Frame::Accept(..) | Frame::Dead(..) | Frame::Attach(..) | Frame::Tree(_)
+        );
+        if has_tail {
+            // An open between neighbours says first that no route follows.
+            let none: &[u8] =
+                if matches!(frame, Frame::Open(_, Open { route: None, .. })) { &[0] } else { &[] };
+            writeln!(text, "{} < {}", tell(&frame), hex(&[&bytes, none, b"\x01tail"].concat())).unwrap();
         }
     }
     text.push('\n');
@@ -243,6 +297,7 @@ fn line_packets() -> Vec<(char, Vec<u8>)> {
             newest: 1,
             crc: false,
             kind: LinkKind::Peer,
+            adopts: false,
             window: 2,
             packet: 64,
             circuits: 4,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use netchan::host::transport::{LineOptions, Redial, start_line};
+use netchan::host::transport::{Redial, start_line};
 use netchan::{LinkError, Node, Peer, Reconnect};
 
 use crate::tty::Tty;
@@ -75,6 +75,12 @@ impl Opening {
         self
     }
 
+    /// As [`Options::adopt`].
+    pub const fn adopt(mut self) -> Self {
+        self.options = self.options.adopt();
+        self
+    }
+
     /// All options at once.
     pub const fn options(mut self, options: Options) -> Self {
         self.options = options;
@@ -114,6 +120,7 @@ impl Opening {
     /// # }
     /// ```
     pub const fn reconnect(mut self, how: Reconnect) -> Self {
+        self.options = self.options.live_on();
         self.reconnect = Some(how);
         self
     }
@@ -183,6 +190,6 @@ fn dial_path(
     first: bool,
 ) -> Result<Peer, OpenError> {
     let tty = Tty::open(path, options, first)?;
-    let up = start_line(node, Box::new(tty), LineOptions::new(options.line()).hello(limit));
+    let up = start_line(node, Box::new(tty), options.link().hello(limit));
     up.wait().map_err(|error: LinkError| OpenError::Link(path.into(), error))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netchan::host::transport::LineConfig;
+use netchan::host::transport::{LineConfig, LineOptions, Tie};
 
 /// How a port is opened, and what is known of its line.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,7 @@ pub struct Options {
     pub(crate) window: u8,
     pub(crate) dead_time: Option<Duration>,
     pub(crate) reset: Reset,
+    tie: Tie,
 }
 
 /// Whether opening the port restarts the board behind it.
@@ -42,6 +43,7 @@ impl Options {
             window: 4,
             dead_time: None,
             reset: Reset::Leave,
+            tie: Tie::Peer,
         }
     }
 
@@ -86,7 +88,38 @@ impl Options {
         self
     }
 
-    pub(crate) fn line(&self) -> LineConfig {
+    /// The node at the other end is to be the parent of this one, in its tree: what it is reached by is
+    /// then reached from here, and what this one exports is visible
+    /// above. It has to [`adopt`](Self::adopt).
+    ///
+    /// This node ends when its parent is lost, with reason `Shutdown`, unless it
+    /// [lives on](Self::live_on), or the transport makes the link again.
+    pub const fn join(mut self) -> Self {
+        self.tie = Tie::Join { lives_on: false };
+        self
+    }
+
+    /// After [`join`](Self::join): this node goes on without its parent, as the root of those below it.
+    pub const fn live_on(mut self) -> Self {
+        if matches!(self.tie, Tie::Join { .. }) {
+            self.tie = Tie::Join { lives_on: true };
+        }
+        self
+    }
+
+    /// A board at the other end, and a node that [joins](Self::join), is a child of this node in its
+    /// tree: whoever is in the tree can reach what it exports. Others are peers, as without this.
+    pub const fn adopt(mut self) -> Self {
+        self.tie = Tie::Adopt;
+        self
+    }
+
+    /// For a link.
+    pub(crate) fn link(&self) -> LineOptions {
+        LineOptions::new(self.line()).tie(self.tie)
+    }
+
+    fn line(&self) -> LineConfig {
         let latency = u32::try_from(self.latency.as_millis()).unwrap_or(u32::MAX).min(10_000);
         let mut line = LineConfig::uart(self.baud, latency, self.packet.min(1000), self.window);
         if let Some(time) = self.dead_time {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netchan::host::transport::{LineOptions, Up, on_shutdown, start_line};
+use netchan::host::transport::{Up, on_shutdown, start_line};
 use netchan::host::{BlockingStream, Stream, Wait};
 use netchan::{LinkError, Node, Reason};
 
@@ -61,7 +61,7 @@ pub fn serve(node: &Node, path: impl AsRef<Path>, options: Options) -> Result<Se
             if let Some(tty) = tty.take().or_else(|| Tty::open(&path, &options, false).ok()) {
                 let Some(node) = weak.upgrade() else { return };
                 bell.wakes(Some(tty.clone()));
-                let line = LineOptions::new(options.line()).hello(PATIENCE);
+                let line = options.link().hello(PATIENCE);
                 let up = start_line(&node, Box::new(tty), line);
                 // The node ends with its last handle, and the link with it.
                 drop(node);
@@ -90,7 +90,7 @@ pub fn serve(node: &Node, path: impl AsRef<Path>, options: Options) -> Result<Se
 /// Reads and writes may block, but what blocks for ever keeps its thread for ever; see
 /// [`ReadWrite::with_close`](netchan::host::ReadWrite::with_close).
 pub fn serve_stream(node: &Node, stream: impl BlockingStream, options: Options) -> Wait<Up> {
-    start_line(node, Box::new(stream), LineOptions::new(options.line()))
+    start_line(node, Box::new(stream), options.link())
 }
 
 /// A served port. Dropping it changes nothing: it lives with the node, or until

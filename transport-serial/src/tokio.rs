@@ -28,7 +28,7 @@ pub use serve::serve;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use netchan::host::Wait;
-use netchan::host::transport::{LineDriver, LineOptions, TaskStream, Up, start_line_task};
+use netchan::host::transport::{LineDriver, TaskStream, Up, start_line_task};
 use netchan::{LinkError, Node};
 
 use crate::Options;
@@ -45,5 +45,5 @@ pub fn serve_stream<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
     options: Options,
 ) -> Result<(LineDriver<impl TaskStream + use<S>>, Wait<Up>), LinkError> {
-    start_line_task(node, port::Any(stream), LineOptions::new(options.line()))
+    start_line_task(node, port::Any(stream), options.link())
 }

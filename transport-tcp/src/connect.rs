@@ -73,6 +73,25 @@ pub fn connect_with<A: ToSocketAddrs>(node: &Node, address: A, options: Options)
     Connecting { node: node.clone(), address, options, limit: CONNECT_WAIT, reconnect: None }
 }
 
+/// Connects to a node that listens at `address` and adopts, and has it for parent: as
+/// [`connect_with`] with [`Options::join`].
+///
+/// ```no_run
+/// use netchan::{Node, Receiver};
+/// use netchan_tcp as tcp;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let node = Node::new("dashboard");
+/// tcp::join(&node, "127.0.0.1:7000").wait()?;
+/// let mut temp = node.remote("bridge/board-7").import::<Receiver<i32>>("temp").wait()?;
+/// println!("{}", temp.recv().wait()?);
+/// # Ok(())
+/// # }
+/// ```
+pub fn join<A: ToSocketAddrs>(node: &Node, address: A) -> Connecting<A> {
+    connect_with(node, address, Options::new().join())
+}
+
 /// A connection to be made: `.wait()` makes it.
 #[must_use = "nothing happens until `.wait()`"]
 pub struct Connecting<A> {
@@ -127,6 +146,8 @@ impl<A: ToSocketAddrs> Connecting<A> {
     /// # }
     /// ```
     pub const fn reconnect(mut self, how: Reconnect) -> Self {
+        // A parent that is dialed again is not lost for good.
+        self.options = self.options.live_on();
         self.reconnect = Some(how);
         self
     }

@@ -37,6 +37,6 @@ mod socket;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-pub use connect::{ConnectError, Connecting, connect, connect_with, serve_stream};
+pub use connect::{ConnectError, Connecting, connect, connect_with, join, serve_stream};
 pub use listen::{ListenError, Listener, listen, listen_on, listen_with};
 pub use options::Options;

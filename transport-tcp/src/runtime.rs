@@ -100,6 +100,8 @@ impl<'a> Connecting<'a> {
     /// of threads.
     pub fn reconnect(mut self, how: Reconnect) -> Self {
         if let State::Ready(plan) = &mut self.state {
+            // A parent that is dialed again is not lost for good.
+            plan.options = plan.options.live_on();
             plan.reconnect = Some(how);
         }
         self

@@ -190,6 +190,7 @@ impl OpenOf for Client<u32, u32> {
             name,
             fingerprints: Fingerprints::new(fingerprint_of_a_call(), &[]),
             type_name: "u32",
+            route: None,
         }
     }
 }

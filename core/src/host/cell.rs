@@ -1,6 +1,7 @@
 //! What a host keeps for one circuit beside the protocol's accounts: the bytes, and who
 //! waits for them.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -11,6 +12,7 @@ use super::carry::Attached;
 use super::hub::Member;
 use super::inbox::Inbox;
 use super::sync::{AtomicBool, AtomicU64, Ordering};
+use super::transit::Passage;
 use crate::proto::{Dead, Handle, Total};
 
 /// The most that a program has taken without its being reported, in bytes.
@@ -68,6 +70,8 @@ pub(crate) struct Cell {
     pub(crate) recv_waker: Option<Waker>,
     pub(crate) send_waker: Option<Waker>,
     pub(crate) member: Option<Member>,
+    /// It passes through this node. Nobody here receives, so `rx_gone` is set as well.
+    pub(crate) transit: Option<Box<Passage>>,
     /// The member has been told that something is there.
     pub(crate) announced: bool,
     /// The peer's values have ended in order.
@@ -177,6 +181,14 @@ impl Cells {
         let cell = self.list.get_mut(id)?.take()?;
         self.free.push(id);
         Some(cell)
+    }
+
+    /// Those that pass through this node.
+    pub(crate) fn transits(&self) -> Vec<(CellId, Passage)> {
+        let of = |(id, cell): (CellId, &Option<Cell>)| {
+            Some((id, Passage::clone(cell.as_ref()?.transit.as_ref()?)))
+        };
+        self.list.iter().enumerate().filter_map(of).collect()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cell> {

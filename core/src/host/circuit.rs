@@ -729,6 +729,7 @@ fn attach(state: &mut LinkState, carrier: Handle, ordinal: u32, end: &Departing)
         name: "",
         fingerprints: Fingerprints::new(ours.fingerprints[0], &[]),
         type_name: ours.type_name,
+        route: None,
     };
     let cell = Cell {
         window: floor,

@@ -38,6 +38,22 @@ pub enum LinkEvent {
         /// Why.
         error: LinkError,
     },
+    /// A node has come, somewhere below this one in the tree.
+    NodeJoined {
+        /// Its id.
+        id: u32,
+        /// The id of its parent.
+        via: u32,
+        /// Its name.
+        name: String,
+    },
+    /// A node below this one is gone. Each circuit to it was told before.
+    NodeLeft {
+        /// The id that it had.
+        id: u32,
+        /// Its name.
+        name: String,
+    },
     /// Somebody has imported a channel that this node exports.
     Joined {
         /// The export's name.
@@ -87,7 +103,10 @@ impl Events {
     pub(crate) fn push(&self, event: LinkEvent) {
         let most = match event {
             LinkEvent::Up { .. } | LinkEvent::Down { .. } => EVENTS_MAX,
-            LinkEvent::Joined { .. } | LinkEvent::Left { .. } => IMPORTERS_MAX,
+            LinkEvent::Joined { .. }
+            | LinkEvent::Left { .. }
+            | LinkEvent::NodeJoined { .. }
+            | LinkEvent::NodeLeft { .. } => IMPORTERS_MAX,
         };
         let mut state = self.lock();
         if state.queue.len() < most {

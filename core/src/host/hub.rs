@@ -13,7 +13,7 @@ use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::SendCause;
 use super::events::LinkEvent;
 use super::inbox::Inbox;
-use super::node::NodeInner;
+use super::node::{NodeInner, Visibility};
 use super::sender::{Account, Short};
 use super::spec::Spec;
 use super::sync::{Mutex, MutexGuard, PoisonError};
@@ -73,6 +73,7 @@ pub(crate) struct Hub {
     pub(crate) spec: Spec,
     pub(crate) fanout: Fanout,
     pub(crate) limit: Option<u32>,
+    pub(crate) visibility: Visibility,
     node: Weak<NodeInner>,
     state: Mutex<State>,
     /// Takes the name back when the end is dropped.
@@ -154,9 +155,19 @@ impl Hub {
         spec: Spec,
         fanout: Fanout,
         limit: Option<u32>,
+        visibility: Visibility,
         node: Weak<NodeInner>,
     ) -> Self {
-        Self { name, spec, fanout, limit, node, state: Mutex::default(), on_close: Mutex::new(None) }
+        Self {
+            name,
+            spec,
+            fanout,
+            limit,
+            visibility,
+            node,
+            state: Mutex::default(),
+            on_close: Mutex::new(None),
+        }
     }
 
     /// An importer is gone. Called with no lock held.

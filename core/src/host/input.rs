@@ -1,6 +1,7 @@
 //! From bytes to the ends: frames are decoded in place, under one lock per read.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
 use core::time::Duration;
@@ -13,9 +14,13 @@ use super::inbox::BIG;
 use super::link::{LinkCell, LinkState};
 use super::peer::PeerInfo;
 use super::stream::BlockingStream;
+use super::transit::{Transit, Wanted};
 use crate::message::spare;
 use crate::proto::framing::{self, Step};
-use crate::proto::{DeadFrame, Event, Fault, Handle, Open, OpenFlags, Part, Reason, Total};
+use crate::proto::{
+    DeadFrame, Event, Fault, Handle, Name, Open, OpenFlags, Part, Reason, Route, Side, Total, TreeFrame,
+};
+use crate::tree::Origin;
 
 /// Bytes read at a time.
 const READ_LEN: usize = 256 * 1024;
@@ -132,6 +137,61 @@ pub(crate) struct Offer {
     pub(crate) wait_ms: u32,
     pub(crate) name: String,
     pub(crate) fingerprints: Vec<u64>,
+    /// Where in a tree it leads.
+    pub(crate) path: Option<Path>,
+    /// The rest of what the opener asks for, where it is to be passed on.
+    pub(crate) wanted: Option<Wanted>,
+    /// Who opens it, once that is known.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Where an open comes from in a tree, and where it leads: see [`Route`].
+pub(crate) struct Path {
+    from: u32,
+    hops: u8,
+    to: u32,
+    path: String,
+}
+
+impl Path {
+    fn new(route: &Route<'_>) -> Self {
+        Self { from: route.from, hops: route.hops, to: route.to, path: route.path.to_string() }
+    }
+
+    pub(crate) fn route(&self) -> Route<'_> {
+        Route { from: self.from, hops: self.hops, to: self.to, path: &self.path }
+    }
+}
+
+/// A frame of the tree, to be taken when the link is not locked any more.
+pub(crate) struct TreeWord {
+    frame: TreeFrame<'static>,
+    name: Option<Name>,
+}
+
+impl TreeWord {
+    fn new(frame: &TreeFrame<'_>) -> Self {
+        let (frame, name) = match *frame {
+            TreeFrame::AddRoute { id, via, name } => {
+                (TreeFrame::AddRoute { id, via, name: "" }, Name::new(name).ok())
+            }
+            TreeFrame::Adopt { id, above } => (TreeFrame::Adopt { id, above }, None),
+            TreeFrame::Allocate(count) => (TreeFrame::Allocate(count), None),
+            TreeFrame::Grant { start, count } => (TreeFrame::Grant { start, count }, None),
+            TreeFrame::DelRoute(id) => (TreeFrame::DelRoute(id), None),
+            TreeFrame::Shutdown { grace_ms } => (TreeFrame::Shutdown { grace_ms }, None),
+        };
+        Self { frame, name }
+    }
+
+    pub(crate) fn frame(&self) -> TreeFrame<'_> {
+        match (self.frame, &self.name) {
+            (TreeFrame::AddRoute { id, via, .. }, Some(name)) => {
+                TreeFrame::AddRoute { id, via, name: name.as_str() }
+            }
+            (frame, _) => frame,
+        }
+    }
 }
 
 /// What the node above decides, in the order in which it came.
@@ -139,6 +199,8 @@ pub(crate) enum Asked {
     Offer(Offer),
     /// The peer does not wait any more for the answer to its open.
     GivenUp(CellId),
+    /// A frame of the tree.
+    Tree(TreeWord),
 }
 
 /// What is done after the link's lock is released.
@@ -148,18 +210,30 @@ pub(crate) struct Effects {
     pub(crate) hubs: Vec<(Member, Signal)>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) up: Option<PeerInfo>,
+    /// Circuits that pass through, and the sides that have something to do.
+    pub(crate) transits: Vec<(Arc<Transit>, Side)>,
 }
 
 impl Effects {
     pub(crate) const fn new() -> Self {
-        Self { wakers: Vec::new(), hubs: Vec::new(), asked: Vec::new(), up: None }
+        Self { wakers: Vec::new(), hubs: Vec::new(), asked: Vec::new(), up: None, transits: Vec::new() }
+    }
+
+    /// The transit has something to do on this side.
+    pub(crate) fn pass_on(&mut self, transit: &Arc<Transit>, side: Side) {
+        // Most of what comes in one go belongs to a few circuits.
+        let is_it = |(other, there): &(Arc<Transit>, Side)| *there == side && Arc::ptr_eq(other, transit);
+        if !self.transits.iter().rev().take(4).any(is_it) {
+            self.transits.push((Arc::clone(transit), side));
+        }
     }
 
     /// Runs them, with no lock held.
     #[inline]
     pub(crate) fn run(&mut self, link: &LinkCell) {
         // The usual cases: nothing, and one waiter.
-        if self.hubs.is_empty() && self.asked.is_empty() && self.up.is_none() && self.wakers.len() < 2 {
+        let rare = !self.asked.is_empty() || self.up.is_some() || !self.transits.is_empty();
+        if self.hubs.is_empty() && !rare && self.wakers.len() < 2 {
             if let Some(waker) = self.wakers.pop() {
                 waker.wake();
             }
@@ -185,7 +259,11 @@ impl Effects {
             match asked {
                 Asked::Offer(offer) => node.offered(link, offer),
                 Asked::GivenUp(cell) => node.given_up(link, cell),
+                Asked::Tree(word) => node.heard_of_tree(link, &word.frame()),
             }
+        }
+        for (transit, side) in self.transits.drain(..) {
+            transit.work(side);
         }
     }
 }
@@ -340,6 +418,10 @@ impl LinkState {
     ) {
         let Some((id, cell)) = self.cell_of(handle) else { return };
         if cell.rx_gone {
+            if cell.transit.is_some() {
+                let bytes = owned.as_deref().unwrap_or(bytes);
+                return self.take_transit(id, &Event::Data(handle, part, bytes), effects);
+            }
             // The other half is still in use, and no frame ends this direction alone.
             cell.untaken = true;
             let len = match part {
@@ -394,6 +476,18 @@ impl LinkState {
     }
 
     fn take_event(&mut self, event: Event<'_>, effects: &mut Effects) {
+        if let Event::Accepted(handle, _)
+        | Event::Granted(handle)
+        | Event::Taken(handle, _)
+        | Event::Asked(handle, _)
+        | Event::End(handle)
+        | Event::Done(handle)
+        | Event::Dead(handle, _) = event
+            && let Some((id, cell)) = self.cell_of(handle)
+            && cell.transit.is_some()
+        {
+            return self.take_transit(id, &event, effects);
+        }
         let (handle, signal) = match event {
             Event::Up(hello) => {
                 let info = PeerInfo::new(&hello);
@@ -404,7 +498,11 @@ impl LinkState {
             }
             Event::Open(handle, open) => {
                 let cell = self.offered(handle);
+                let wanted = open.route.map(|_| Wanted::new(&open));
                 effects.asked.push(Asked::Offer(Offer {
+                    path: open.route.as_ref().map(Path::new),
+                    origin: None,
+                    wanted,
                     cell,
                     flags: open.flags,
                     wait_ms: open.wait_ms,
@@ -413,6 +511,7 @@ impl LinkState {
                 }));
                 return;
             }
+            Event::Tree(frame) => return effects.asked.push(Asked::Tree(TreeWord::new(&frame))),
             Event::Accepted(handle, which) => {
                 if let Some((id, cell)) = self.cell_of(handle) {
                     cell.opened = true;
@@ -521,6 +620,10 @@ impl LinkState {
 
     fn take_attach(&mut self, carrier: Handle, handle: Handle, ordinal: u32, open: &Open<'_>) {
         let cell = self.offered(handle);
+        if let Some(passage) = self.cell_of(carrier).and_then(|(_, cell)| cell.transit.clone()) {
+            let at = self.proto(|link, slots| link.values_in(slots, carrier));
+            return self.attach_transit(&passage, at, (cell, handle), ordinal, open);
+        }
         let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
         let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };
         let may_keep = self.cells.len() <= 2 * self.circuits as usize;

@@ -20,10 +20,12 @@ use super::parker::Parker;
 use super::peer::PeerInfo;
 use super::sender::Short;
 use super::stream::{BlockingStream, Stream};
-use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, TryMutex};
+use super::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering, PoisonError, TryMutex};
+use super::transit::Transit;
 use super::wait::Source;
 use crate::proto::{
-    self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Slot, Slots, Start, crc32c_append,
+    self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Side, Slot, Slots, Start,
+    crc32c_append,
 };
 
 const NO_CELL: CellId = CellId::MAX;
@@ -61,6 +63,10 @@ pub(crate) struct LinkCell {
     pub(crate) io: Io,
     pub(crate) node: Weak<NodeInner>,
     pub(crate) number: u64,
+    /// Id of the node at the other end, in a tree; 0 where it has none.
+    pub(crate) neighbour: AtomicU32,
+    /// It is a link to a parent, and this node ends with it.
+    pub(crate) ends_node: bool,
     is_down: AtomicBool,
     /// It has one of the places in the node.
     pub(crate) has_place: AtomicBool,
@@ -80,6 +86,8 @@ pub(crate) struct LinkState {
     pub(crate) output: Output,
     /// Cells with something to send that found the outgoing buffer full.
     kept: Vec<CellId>,
+    /// The same of circuits that pass through.
+    pub(crate) kept_transits: Vec<(Arc<Transit>, Side)>,
     /// Where senders in a burst leave short values.
     pub(crate) lanes: Vec<Offramp>,
     /// One of them was closed, and a value may turn up in it: the flusher is to look again, a little later.
@@ -251,13 +259,29 @@ impl LinkState {
     /// Doubles a circuit's window, while there is a pool.
     #[cold]
     fn widen(&mut self, id: CellId, handle: Handle) {
-        let Some(cell) = self.cells.get(id) else { return };
-        let more = cell.window.min(cell.window_max - cell.window);
-        if u64::from(more) <= self.budget.pool {
-            cell.window += more;
-            let window = cell.window;
-            self.budget.pool -= u64::from(more);
+        if self.lend(id).is_some()
+            && let Some(window) = self.cells.get(id).map(|cell| cell.window)
+        {
             self.proto(|link, slots| link.set_window(slots, handle, window));
+        }
+    }
+
+    /// Lends a circuit as much again as it has, out of the pool: how much, in bytes.
+    pub(crate) fn lend(&mut self, id: CellId) -> Option<u32> {
+        let cell = self.cells.get(id)?;
+        let more = cell.window.min(cell.window_max.saturating_sub(cell.window));
+        if more == 0 || u64::from(more) > self.budget.pool {
+            return None;
+        }
+        cell.window += more;
+        self.budget.pool -= u64::from(more);
+        Some(more)
+    }
+
+    /// A circuit that passes through goes on when the stream has taken what is there.
+    pub(crate) fn keep_transit(&mut self, transit: &Arc<Transit>, side: Side) {
+        if !self.kept_transits.iter().any(|(kept, _)| Arc::ptr_eq(kept, transit)) {
+            self.kept_transits.push((Arc::clone(transit), side));
         }
     }
 
@@ -421,7 +445,14 @@ fn grow(slots: &mut Vec<Slot>, limit: u32) {
 }
 
 impl LinkCell {
-    pub(crate) fn new(node: &Arc<NodeInner>, io: Io, config: LinkConfig, nonce: u64, budget: Budget) -> Self {
+    pub(crate) fn new(
+        node: &Arc<NodeInner>,
+        io: Io,
+        config: LinkConfig,
+        nonce: u64,
+        budget: Budget,
+        ends_node: bool,
+    ) -> Self {
         let mut theirs = Vec::new();
         grow(&mut theirs, config.circuits);
         let number = node.next_link();
@@ -438,6 +469,7 @@ impl LinkCell {
                     window => Output::on_line(config.packet, window),
                 },
                 kept: Vec::new(),
+                kept_transits: Vec::new(),
                 lanes: Vec::new(),
                 may_be_unseen: false,
                 asked: Vec::new(),
@@ -454,6 +486,8 @@ impl LinkCell {
             io,
             node: Arc::downgrade(node),
             number,
+            neighbour: AtomicU32::new(0),
+            ends_node,
             is_down: AtomicBool::new(false),
             has_place: AtomicBool::new(false),
             led: AtomicBool::new(false),
@@ -498,6 +532,7 @@ impl LinkCell {
         // May be the last to hold the node, so not dropped under the lock.
         let leave = state.leave.take();
         let dead = error.dead();
+        state.lose_transits(dead, &mut effects);
         let LinkState { cells, up_wakers, down_wakers, output, .. } = &mut *state;
         for cell in cells.iter_mut() {
             cell.handle = None;
@@ -550,7 +585,14 @@ impl LinkCell {
         state.look_at_asked();
         let result = state.link.tick(node.now());
         match result {
-            Ok(()) => self.flush(state),
+            Ok(()) => {
+                let is_tied = state.link.relation() != proto::Relation::Peer;
+                self.flush(state);
+                if is_tied {
+                    // What there was no room for.
+                    node.tell_tree();
+                }
+            }
             Err(fault) => {
                 drop(state);
                 self.fail(fault.into());

@@ -22,8 +22,10 @@ use super::quiet::Quieting;
 use super::spec::{ExportEnd, Exported};
 use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
 use super::timer;
+use super::tree::Led;
 use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
+use crate::tree::{Limits, Origin, Relative, Tree};
 
 /// Most exports of one node.
 const EXPORTS_MAX: usize = 16 * 1024;
@@ -143,7 +145,12 @@ pub(crate) struct NodeInner {
     up: AtomicU64,
     tables: Mutex<Tables>,
     pub(crate) events: Events,
-    own: Weak<Self>,
+    pub(crate) tree: Mutex<Tree>,
+    /// Claims of neighbours that were not theirs to make.
+    pub(crate) strikes: AtomicU64,
+    /// It was told to end.
+    pub(crate) ending: Mutex<bool>,
+    pub(crate) own: Weak<Self>,
 }
 
 #[derive(Default)]
@@ -210,6 +217,9 @@ impl Node {
             up: AtomicU64::new(0),
             tables: Mutex::default(),
             events: Events::new(),
+            tree: Mutex::new(Tree::new(identity.name, Limits::default())),
+            strikes: AtomicU64::new(0),
+            ending: Mutex::new(false),
             own: Weak::clone(own),
         });
         Ok(Self { handle: Arc::new(Handle { inner, owner: true }) })
@@ -248,7 +258,14 @@ impl Node {
         let exclusive = spec.flags.has(OpenFlags::BOTH) && !spec.flags.has(OpenFlags::CALLS);
         let fanout = if exclusive { Fanout::Exclusive } else { options.fanout };
         let inner = self.inner();
-        let hub = Arc::new(Hub::new(name.into(), spec, fanout, options.limit, Arc::downgrade(inner)));
+        let hub = Arc::new(Hub::new(
+            name.into(),
+            spec,
+            fanout,
+            options.limit,
+            options.visibility,
+            Arc::downgrade(inner),
+        ));
         let mut tables = inner.lock();
         if tables.is_shut {
             return Err(ExportError::Shutdown);
@@ -407,8 +424,42 @@ impl Drop for Handle {
     }
 }
 
+/// Who may import what a node exports. Everybody else is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Visibility {
+    /// Peers, and in a tree those above and below; not those aside.
+    #[default]
+    Line,
+    /// Nobody: the export is not there for others yet.
+    Local,
+    /// Those above in the tree, the parent first of all.
+    Parent,
+    /// All nodes of the tree, and peers.
+    Tree,
+    /// The nodes with these ids.
+    Nodes(Arc<[u32]>),
+}
+
+impl Visibility {
+    /// The nodes with these ids.
+    pub fn nodes(ids: &[u32]) -> Self {
+        Self::Nodes(ids.into())
+    }
+
+    fn shows(&self, origin: Origin) -> bool {
+        match self {
+            Self::Line => origin.relative != Relative::Aside,
+            Self::Local => false,
+            Self::Parent => origin.relative == Relative::Above,
+            Self::Tree => true,
+            Self::Nodes(ids) => origin.id != 0 && ids.contains(&origin.id),
+        }
+    }
+}
+
 /// What an export does beyond the default.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ExportOptions {
     /// Who gets a value.
@@ -416,17 +467,26 @@ pub struct ExportOptions {
     /// The longest message that a receiving end takes, in bytes, for types without a bound
     /// of their own; 64 KiB by default.
     pub limit: Option<u32>,
+    /// Who may import it.
+    pub visibility: Visibility,
 }
 
 impl ExportOptions {
     /// With this fan-out.
     pub const fn fanout(fanout: Fanout) -> Self {
-        Self { fanout, limit: None }
+        Self { fanout, limit: None, visibility: Visibility::Line }
+    }
+
+    /// Visible to these.
+    #[must_use]
+    pub fn visible_to(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
+        self
     }
 
     /// With this limit of a message, in bytes.
     #[must_use]
-    pub const fn message_limit(mut self, bytes: u32) -> Self {
+    pub fn message_limit(mut self, bytes: u32) -> Self {
         self.limit = Some(bytes);
         self
     }
@@ -487,7 +547,9 @@ impl NodeInner {
         if link.is_down() {
             self.free_place(link);
         }
+        let name = info.name.clone();
         self.events.push(LinkEvent::Up { link: link.number, peer: info });
+        self.tie(link, &name);
     }
 
     fn free_place(&self, link: &LinkCell) {
@@ -496,8 +558,9 @@ impl NodeInner {
         }
     }
 
-    pub(crate) fn link_down(&self, link: &LinkCell, error: LinkError) {
-        let number = link.number;
+    pub(crate) fn link_down(&self, own: &LinkCell, error: LinkError) {
+        let number = own.number;
+        let link = own;
         self.free_place(link);
         let link = {
             let mut tables = self.lock();
@@ -507,11 +570,17 @@ impl NodeInner {
         // The last reference may go here, so with no lock held.
         drop(link);
         self.events.push(LinkEvent::Down { link: number, error });
+        self.untie(own);
     }
 
     /// A peer wants to import: decided with no link locked.
     pub(crate) fn offered(&self, link: &LinkCell, offer: Offer) {
-        let Some(link) = self.lock().links.get(&link.number).cloned() else { return };
+        let Some(link) = self.link(link.number) else { return };
+        let mut offer = offer;
+        match self.lead(&link, &offer) {
+            Led::Here(origin) => offer.origin = Some(origin),
+            Led::Away => return,
+        }
         let mut tables = self.lock();
         if let Some(hub) = tables.exports.get(&offer.name).cloned() {
             drop(tables);
@@ -597,6 +666,9 @@ impl NodeInner {
 
     fn answer(&self, link: &Arc<LinkCell>, hub: &Arc<Hub>, offer: &Offer) {
         let spec = &hub.spec;
+        if !offer.origin.is_some_and(|origin| hub.visibility.shows(origin)) {
+            return refuse(link, offer, Reason::Refused, "not visible from there");
+        }
         if offer.flags != spec.flags.flipped() {
             return refuse(link, offer, Reason::WrongDirection, "");
         }
@@ -648,6 +720,11 @@ impl NodeInner {
             }
             Err(reason) => refuse(link, offer, reason, ""),
         }
+    }
+
+    /// A link, by its number.
+    pub(crate) fn link(&self, number: u64) -> Option<Arc<LinkCell>> {
+        self.lock().links.get(&number).cloned()
     }
 
     /// The links that there are.

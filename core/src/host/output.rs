@@ -220,6 +220,11 @@ impl LinkState {
 
     /// Moves everything that may be written now into one batch; `None` if there is nothing.
     fn gather(&mut self, effects: &mut Effects) -> Option<Batch> {
+        for (transit, side) in core::mem::take(&mut self.kept_transits) {
+            if self.work_transit(&transit, side, effects) {
+                effects.pass_on(&transit, side.other());
+            }
+        }
         self.add_due();
         let pieces = if self.link.has_fragment() { self.pieces(effects) } else { Vec::new() };
         if self.output.bytes.is_empty() && pieces.is_empty() {
@@ -254,6 +259,14 @@ impl LinkState {
         let mut bytes = 0;
         while let Some(part) = self.proto(|link, slots| link.fragment(slots)) {
             let Some((id, cell)) = self.cell_of(part.handle) else { continue };
+            if let Some(passage) = cell.transit.clone() {
+                self.put_transit(&passage, &part, effects);
+                bytes += part.len;
+                if self.output.is_full() || bytes >= self.output.parts_max {
+                    break;
+                }
+                continue;
+            }
             let Some(message) = &cell.outbox else { continue };
             let (message, range) = (Arc::clone(message), part.offset..part.offset + part.len);
             if part.last {
@@ -289,7 +302,8 @@ impl LinkState {
 
     #[inline]
     fn has_output(&self) -> bool {
-        !self.output.bytes.is_empty() || self.link.has_control() || self.link.has_fragment()
+        let kept = !self.kept_transits.is_empty() && !self.output.is_full();
+        !self.output.bytes.is_empty() || self.link.has_control() || self.link.has_fragment() || kept
     }
 
     /// Whether a sender should write now rather than leave it to the flusher.

@@ -13,12 +13,13 @@ use super::circuit::Circuit;
 use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
 use super::named::Named;
+use super::remote::Remote;
 use super::reopen::Reopen;
 use super::sessions::Keeper;
 use super::spec::{End, Imported, ReopenEnd, Spec};
 use super::sync;
 use super::wait::{Source, Wait, Waiting, after};
-use crate::proto::{Dead, Fingerprints, Hello, Open, Reason};
+use crate::proto::{Dead, Fingerprints, Hello, Open, Reason, Route};
 
 /// How long an import waits for its export, unless a timeout says otherwise.
 pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
@@ -91,7 +92,7 @@ impl Peer {
     pub fn import<E: End>(&self, name: &str) -> Import<E> {
         let name = name.into();
         let request = Request { spec: E::spec(), name, window: WINDOW_MAX, limit: None, values: None };
-        Import { peer: self.clone(), request, reopen: false, end: PhantomData }
+        Import { from: From::Peer(self.clone()), request, reopen: false, end: PhantomData }
     }
 
     /// Whether the link is up now.
@@ -124,10 +125,26 @@ impl Peer {
 #[derive(Debug)]
 #[must_use = "nothing happens until `.wait()`, `.timeout(d)` or `.await`"]
 pub struct Import<E> {
-    peer: Peer,
+    from: From,
     request: Request,
     reopen: bool,
     end: PhantomData<fn() -> E>,
+}
+
+/// Of whom it is asked.
+#[derive(Debug, Clone)]
+enum From {
+    Peer(Peer),
+    Remote(Remote),
+}
+
+impl From {
+    const fn sessions(&self) -> Option<&Arc<Keeper>> {
+        match self {
+            Self::Peer(peer) => peer.sessions.as_ref(),
+            Self::Remote(_) => None,
+        }
+    }
 }
 
 /// What is asked of a peer.
@@ -148,6 +165,12 @@ impl fmt::Debug for LinkCell {
 }
 
 impl<E: End> Import<E> {
+    pub(crate) fn from_remote(remote: Remote, name: &str) -> Self {
+        let name = name.into();
+        let request = Request { spec: E::spec(), name, window: WINDOW_MAX, limit: None, values: None };
+        Self { from: From::Remote(remote), request, reopen: false, end: PhantomData }
+    }
+
     /// The most that may be under way to a receiving end, in bytes of encoded values;
     /// 1 MiB by default. The memory is taken up only when values wait.
     pub fn window(mut self, bytes: u32) -> Self {
@@ -225,7 +248,7 @@ pub struct Importing<E> {
 
 impl<E> Drop for Importing<E> {
     fn drop(&mut self) {
-        if let (Some(sessions), Some(waiter)) = (&self.import.peer.sessions, self.waiter) {
+        if let (Some(sessions), Some(waiter)) = (self.import.from.sessions(), self.waiter) {
             sessions.forget_waiter(waiter);
         }
     }
@@ -233,7 +256,12 @@ impl<E> Drop for Importing<E> {
 
 impl Request {
     /// Asks the peer at the other end of this link; it waits for the export until then.
-    pub(crate) fn open(&self, link: &Arc<LinkCell>, until: Instant) -> Result<Arc<Circuit>, ImportError> {
+    pub(crate) fn open(
+        &self,
+        link: &Arc<LinkCell>,
+        until: Instant,
+        route: Option<Route<'_>>,
+    ) -> Result<Arc<Circuit>, ImportError> {
         let spec = &self.spec;
         let (limit, floor) = spec.room(self.limit);
         // A little less than we wait ourselves, so that the peer's answer comes first.
@@ -248,6 +276,7 @@ impl Request {
             name: &self.name,
             fingerprints: Fingerprints::new(spec.fingerprints[0], &spec.fingerprints[1..]),
             type_name: spec.type_name,
+            route,
         };
         if self.name.is_empty() {
             return Err(ImportError::BadName);
@@ -288,16 +317,20 @@ impl<E: End> Importing<E> {
 
     /// Opens the circuit; `None` while there is no link, with the waker registered.
     fn open(&mut self, waker: &Waker) -> Result<Option<(Arc<Circuit>, u64)>, ImportError> {
-        let Import { peer, request, reopen, .. } = &self.import;
-        let Some(sessions) = &peer.sessions else {
+        let Import { from, request, reopen, .. } = &self.import;
+        let Some(sessions) = from.sessions() else {
             if *reopen {
                 return Err(ImportError::NoReconnect);
             }
-            return Ok(Some((request.open(&peer.link, self.until)?, 0)));
+            let circuit = match from {
+                From::Peer(peer) => request.open(&peer.link, self.until, None)?,
+                From::Remote(remote) => remote.open(request, self.until)?,
+            };
+            return Ok(Some((circuit, 0)));
         };
         let waiter = *self.waiter.get_or_insert_with(|| sessions.waiter());
         match sessions.after(0, waiter, Some(waker)) {
-            Ok(Some((link, number))) => Ok(Some((request.open(&link, self.until)?, number))),
+            Ok(Some((link, number))) => Ok(Some((request.open(&link, self.until, None)?, number))),
             Ok(None) => Ok(None),
             Err(dead) => Err(ImportError::Dead(dead)),
         }
@@ -320,9 +353,9 @@ impl<E: End> Waiting for Importing<E> {
             Some(Ok(which)) => {
                 let (circuit, session) = (Arc::clone(circuit), *session);
                 self.opened = None;
-                let Import { peer, request, reopen, .. } = &self.import;
+                let Import { from, request, reopen, .. } = &self.import;
                 let values = request.values;
-                let sessions = peer.sessions.as_ref().filter(|_| *reopen);
+                let sessions = from.sessions().filter(|_| *reopen);
                 let reopen =
                     sessions.map(|sessions| Reopen::new(Arc::clone(sessions), session, request.clone()));
                 Poll::Ready(Ok(E::imported(Imported { circuit, which, values, reopen })))
@@ -349,6 +382,12 @@ impl<E: End> Waiting for Importing<E> {
 #[derive(Debug)]
 pub struct Down {
     link: Arc<LinkCell>,
+}
+
+impl Down {
+    pub(crate) const fn new(link: Arc<LinkCell>) -> Self {
+        Self { link }
+    }
 }
 
 impl Waiting for Down {

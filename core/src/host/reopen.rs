@@ -124,7 +124,7 @@ impl Reopen {
         let until = after(IMPORT_WAIT);
         let mut request = self.request.clone();
         request.values = request.values.map(|all| all.saturating_sub(self.passed));
-        match request.open(link, until) {
+        match request.open(link, until, None) {
             Ok(circuit) => self.opening = Some(Opening { circuit, until, timer: None }),
             // Lost again before it was used: there may be another one.
             Err(_) if link.is_down() => {}

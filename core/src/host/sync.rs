@@ -12,7 +12,7 @@ mod real {
     use core::time::Duration;
     use std::time::Instant;
 
-    pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+    pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
     pub(crate) use std::collections::HashMap;
     pub(crate) use std::sync::{Condvar, Mutex, Mutex as TryMutex, MutexGuard, MutexGuard as TryMutexGuard};
     pub(crate) use std::thread::{Builder, Thread, current, park};
@@ -69,7 +69,7 @@ mod modelled {
     use std::sync::{LockResult, OnceLock, TryLockError, TryLockResult};
     use std::time::Instant;
 
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
     pub(crate) use loom::thread::Builder;
     pub(crate) use loom::{lazy_static, thread_local};

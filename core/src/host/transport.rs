@@ -23,7 +23,7 @@ use super::sync::{self, Mutex, PoisonError};
 use super::timer;
 use super::wait::{Source, Wait, Waiting};
 pub use crate::proto::LineConfig;
-use crate::proto::{LinkConfig, LinkState, Reason};
+use crate::proto::{LinkConfig, LinkKind, LinkState, Reason, Relation};
 
 /// How a transport wants its links.
 #[derive(Debug, Clone, Copy)]
@@ -33,17 +33,55 @@ pub struct LinkOptions {
     pub crc: bool,
     /// Say hello first. A listener waits, so that a stranger costs it nothing.
     pub active: bool,
+    /// What the two nodes are to be to each other.
+    pub tie: Tie,
+}
+
+/// What the two nodes of a link are to be to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Tie {
+    /// Peers: each sees what the other one exports, and nothing behind.
+    #[default]
+    Peer,
+    /// The other one is the parent of this node, and does adopt it.
+    Join {
+        /// This node goes on without its parent, as a root of its own. Otherwise it ends with the link.
+        lives_on: bool,
+    },
+    /// Whoever joins is a child of this node, and so is a board; others are peers.
+    Adopt,
+}
+
+impl Tie {
+    fn apply(self, config: &mut LinkConfig) {
+        (config.kind, config.adopts) = match self {
+            Self::Peer => (LinkKind::Peer, false),
+            Self::Join { .. } => (LinkKind::Tree, false),
+            Self::Adopt => (LinkKind::Either, true),
+        };
+    }
+
+    const fn ends_node(self) -> bool {
+        matches!(self, Self::Join { lives_on: false })
+    }
 }
 
 impl LinkOptions {
     /// For the side that connects.
     pub const fn active() -> Self {
-        Self { crc: false, active: true }
+        Self { crc: false, active: true, tie: Tie::Peer }
     }
 
     /// For the side that listens.
     pub const fn passive() -> Self {
-        Self { crc: false, active: false }
+        Self { crc: false, active: false, tie: Tie::Peer }
+    }
+
+    /// For nodes that are to be this to each other.
+    #[must_use]
+    pub const fn with_tie(self, tie: Tie) -> Self {
+        Self { tie, ..self }
     }
 
     /// With a checksum on every packet, or without.
@@ -61,12 +99,14 @@ pub struct LineOptions {
     pub line: LineConfig,
     /// How long the bring-up may take, at most an hour. 3 s by default.
     pub hello: Duration,
+    /// What the two nodes are to be to each other.
+    pub tie: Tie,
 }
 
 impl LineOptions {
     /// For such a line.
     pub const fn new(line: LineConfig) -> Self {
-        Self { line, hello: Duration::from_secs(3) }
+        Self { line, hello: Duration::from_secs(3), tie: Tie::Peer }
     }
 
     /// Sets [`hello`](Self::hello).
@@ -74,12 +114,18 @@ impl LineOptions {
     pub const fn hello(self, hello: Duration) -> Self {
         Self { hello, ..self }
     }
+
+    /// Sets [`tie`](Self::tie).
+    #[must_use]
+    pub const fn tie(self, tie: Tie) -> Self {
+        Self { tie, ..self }
+    }
 }
 
 pub(crate) fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<LinkCell>, LinkError> {
     let inner = node.inner();
     let dead_ms = millis(inner.config.dead_time).clamp(250, 600_000);
-    let config = LinkConfig {
+    let mut config = LinkConfig {
         crc: options.crc,
         active: options.active,
         dead_ms,
@@ -87,17 +133,18 @@ pub(crate) fn cell(node: &Node, io: Io, options: LinkOptions) -> Result<Arc<Link
         circuits: inner.config.channels_per_link,
         ..LinkConfig::stream(inner.identity)
     };
-    cell_with(node, io, config)
+    options.tie.apply(&mut config);
+    cell_with(node, io, config, options.tie)
 }
 
 fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn cell_with(node: &Node, io: Io, config: LinkConfig) -> Result<Arc<LinkCell>, LinkError> {
+fn cell_with(node: &Node, io: Io, config: LinkConfig, tie: Tie) -> Result<Arc<LinkCell>, LinkError> {
     let inner = node.inner();
     let budget = Budget { floors: inner.config.reserve_per_link, pool: inner.config.lend_per_link };
-    let link = Arc::new(LinkCell::new(inner, io, config, sync::random(), budget));
+    let link = Arc::new(LinkCell::new(inner, io, config, sync::random(), budget, tie.ends_node()));
     if config.active && inner.is_full() {
         return Err(LinkError::Local(Reason::NoResources));
     }
@@ -152,10 +199,12 @@ pub fn start_blocking(node: &Node, stream: Box<dyn BlockingStream>, options: Lin
 /// How a link is to be that is on such a line.
 fn on_line(node: &Node, options: &LineOptions) -> LinkConfig {
     let inner = node.inner();
-    LinkConfig {
+    let mut config = LinkConfig {
         hello_ms: millis(options.hello).clamp(100, 3_600_000),
         ..LinkConfig::line(inner.identity, &options.line, inner.config.channels_per_link)
-    }
+    };
+    options.tie.apply(&mut config);
+    config
 }
 
 /// Makes a link of a port that loses and alters bytes, with three threads to drive it: both
@@ -169,7 +218,8 @@ fn on_line(node: &Node, options: &LineOptions) -> LinkConfig {
 pub fn start_line(node: &Node, port: Box<dyn BlockingStream>, options: LineOptions) -> Wait<Up> {
     let config = on_line(node, &options);
     let line = LineStream::new(port, options.line);
-    let started = cell_with(node, Io::Blocking(Box::new(Arc::clone(&line))), config).and_then(|link| {
+    let tie = options.tie;
+    let started = cell_with(node, Io::Blocking(Box::new(Arc::clone(&line))), config, tie).and_then(|link| {
         let own = Arc::clone(&line);
         spawn(&link, "netchan-line", move |link| own.run(link))?;
         spawn(&link, "netchan-write", LinkCell::attend)?;
@@ -226,7 +276,7 @@ pub fn start_line_task<S: TaskStream>(
     options: LineOptions,
 ) -> Result<(LineDriver<S>, Wait<Up>), LinkError> {
     let line = LineTask::new(port, options.line);
-    let link = cell_with(node, Io::Task(Box::new(line.cell())), on_line(node, &options))?;
+    let link = cell_with(node, Io::Task(Box::new(line.cell())), on_line(node, &options), options.tie)?;
     let driver = LineDriver::new(Driver::new(Arc::clone(&link), line));
     Ok((driver, Wait::new(Up { started: Ok(link) })))
 }
@@ -255,12 +305,18 @@ impl Waiting for Up {
             return Poll::Ready(Err(error));
         }
         if let Some(info) = state.peer.clone() {
+            let is_parent = state.link.relation() == Relation::Parent;
+            if is_parent {
+                // Before the look, so that no news is missed; the tree is locked before links are.
+                register(&mut state.up_wakers, cx.waker());
+            }
             drop(state);
+            if is_parent && !link.node.upgrade().is_some_and(|node| node.is_settled(link)) {
+                return Poll::Pending;
+            }
             return Poll::Ready(Ok(Peer::new(Arc::clone(link), info)));
         }
-        if !state.up_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.up_wakers.push(cx.waker().clone());
-        }
+        register(&mut state.up_wakers, cx.waker());
         Poll::Pending
     }
 
@@ -273,6 +329,12 @@ impl Waiting for Up {
 
     fn source(&self) -> Option<Source<'_>> {
         self.started.as_ref().ok().map(Source::from)
+    }
+}
+
+fn register(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|other| other.will_wake(waker)) {
+        wakers.push(waker.clone());
     }
 }
 

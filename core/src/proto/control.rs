@@ -267,6 +267,7 @@ mod tests {
             newest: 1,
             crc: true,
             kind: LinkKind::Either,
+            adopts: false,
             window: 7,
             packet: 64,
             circuits: 9,

@@ -30,6 +30,8 @@ pub enum Fault {
     },
     /// The peer's hello contradicts itself or ours (packet size, link kind).
     Hello,
+    /// One side wants a link of a tree, and the other one does not.
+    Kind,
     /// Our own hello came back: the line is looped.
     Loopback,
     /// No hello within the time for it.
@@ -52,6 +54,10 @@ pub enum Fault {
     BadLength,
     /// Nothing heard for longer than the dead-time.
     Unresponsive,
+    /// A frame of the tree from one who may not send it.
+    NotTheirs,
+    /// Too many routes or sources that were not the peer's to claim.
+    Strikes,
     /// Bytes arrive on a lossy line, but no packet.
     Noise,
     /// What was sent on a lossy line is not acknowledged, however often it was sent again.
@@ -89,6 +95,11 @@ impl fmt::Display for Fault {
             Self::NotNetchan => f.write_str("the other side does not speak netchan"),
             Self::Version { oldest, newest } => write!(f, "the peer speaks versions {oldest} to {newest}"),
             Self::Hello => f.write_str("the peer's hello does not fit ours"),
+            Self::Kind => f.write_str(
+                "one side wants a link of a tree and the other does not: one has to join, the other to adopt",
+            ),
+            Self::NotTheirs => f.write_str("frame of the tree from one who may not send it"),
+            Self::Strikes => f.write_str("too many routes or sources that were not the peer's to claim"),
             Self::Loopback => f.write_str("our own hello came back: the line is looped"),
             Self::NoHello => f.write_str("no hello from the other side"),
             Self::OutOfTurn => f.write_str("frame out of turn in the bring-up"),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame = head payload      head = varint(number * 8 + kind)
-//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE, 4 PING, 5 PONG, 6 QUIET
+//! kind 0 LINK     number: 0 HELLO, 1 BEAT, 2 ACK, 3 GOODBYE, 4 PING, 5 PONG, 6 QUIET, 7 to 12 the tree's
 //! kind 1 DATA     number: handle      payload: a whole message
 //! kind 2 FIRST    varint message length, first bytes
 //! kind 3 MORE     further bytes; the last ones complete the length
@@ -13,7 +13,7 @@
 
 use core::fmt;
 
-use super::hello::Hello;
+use super::hello::{Hello, Name};
 use super::varint::{self, VarintError};
 use super::{Dead, Place, Reason, Total};
 
@@ -32,6 +32,12 @@ pub(crate) const LINK_GOODBYE: u32 = 3;
 pub(crate) const LINK_PING: u32 = 4;
 pub(crate) const LINK_PONG: u32 = 5;
 pub(crate) const LINK_QUIET: u32 = 6;
+pub(crate) const LINK_ADOPT: u32 = 7;
+pub(crate) const LINK_ALLOCATE: u32 = 8;
+pub(crate) const LINK_GRANT: u32 = 9;
+pub(crate) const LINK_ADD_ROUTE: u32 = 10;
+pub(crate) const LINK_DEL_ROUTE: u32 = 11;
+pub(crate) const LINK_SHUTDOWN: u32 = 12;
 
 pub(crate) const CONTROL_OPEN: u8 = 1;
 pub(crate) const CONTROL_ACCEPT: u8 = 2;
@@ -47,6 +53,10 @@ pub const QUIET_MAX_MS: u32 = 30_000;
 pub(crate) const NAME_MAX: usize = 64;
 /// Longest readable type name on the wire, in bytes; longer ones are cut.
 pub(crate) const TYPE_NAME_MAX: usize = 64;
+/// Most hops between the two ends of a circuit, and so the most nodes above another one.
+pub const HOPS_MAX: u8 = 15;
+/// Longest path of a node's name, in bytes: parts with `/` between.
+pub(crate) const PATH_MAX: usize = 128;
 /// Most fingerprints in an open.
 pub(crate) const FINGERPRINTS_MAX: usize = 4;
 /// No control frame is longer, and none but OPEN, ATTACH and HELLO is longer than 96.
@@ -117,6 +127,8 @@ pub enum Frame<'a> {
     Pong,
     /// Its sender may be silent for so many milliseconds, at most [`QUIET_MAX_MS`]; 0: not any more.
     Quiet(u32),
+    /// Of the tree.
+    Tree(TreeFrame<'a>),
     /// Message bytes.
     Data(Handle, Part, &'a [u8]),
     /// Bytes that the next hop has promised to take.
@@ -171,6 +183,87 @@ pub struct Open<'a> {
     pub fingerprints: Fingerprints,
     /// Readable name of the opener's type.
     pub type_name: &'a str,
+    /// Where in the tree the circuit leads; `None` between neighbours.
+    pub route: Option<Route<'a>>,
+}
+
+/// Where an open comes from in a tree, and where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "its fields are the frame's; later ones stand in the tail")]
+pub struct Route<'a> {
+    /// Id of the node that opens.
+    pub from: u32,
+    /// Links that it has passed before this one.
+    pub hops: u8,
+    /// Id of the node that it is for; 0 where the path says it.
+    pub to: u32,
+    /// Names of nodes with `/` between, at most 128 bytes; empty where the id says it.
+    pub path: &'a str,
+}
+
+/// What parents and children tell each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a frame of a later version must be handled, not skipped")]
+pub enum TreeFrame<'a> {
+    /// To a child: its id, and those of the nodes above it.
+    Adopt {
+        /// The child's own.
+        id: u32,
+        /// From the parent to the root.
+        above: Above,
+    },
+    /// To the parent: so many ids are wanted.
+    Allocate(u32),
+    /// To a child: these ids are its own to give; none where there are no more.
+    Grant {
+        /// The first.
+        start: u32,
+        /// How many.
+        count: u32,
+    },
+    /// To the parent: a node is there.
+    AddRoute {
+        /// Its id.
+        id: u32,
+        /// The id of its parent.
+        via: u32,
+        /// Its name.
+        name: &'a str,
+    },
+    /// To the parent: a node is gone, and all below it.
+    DelRoute(u32),
+    /// To a child: it is to end, and all below it.
+    Shutdown {
+        /// How long it may take, in milliseconds.
+        grace_ms: u32,
+    },
+}
+
+/// Ids of the nodes above one, from its parent to the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+pub struct Above {
+    list: [u32; HOPS_MAX as usize],
+    len: u8,
+}
+
+impl Above {
+    /// As a slice; empty at the root.
+    pub fn as_slice(&self) -> &[u32] {
+        self.list.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// For the children of a node with this id, below these; `None` where the tree would be
+    /// too deep.
+    #[must_use]
+    pub fn below(&self, id: u32) -> Option<Self> {
+        let len = usize::from(self.len);
+        let mut below = Self { list: [0; HOPS_MAX as usize], len: self.len + 1 };
+        let (first, rest) = below.list.split_first_mut()?;
+        *first = id;
+        rest.get_mut(..len)?.copy_from_slice(self.as_slice());
+        Some(below)
+    }
 }
 
 /// One to four fingerprints, in the opener's order of preference.
@@ -349,6 +442,10 @@ impl<'a> Frame<'a> {
                 LINK_QUIET => Self::Quiet(r.quiet()),
                 LINK_ACK => Self::Ack(r.total()),
                 LINK_GOODBYE => Self::Goodbye(Reason::new(r.byte())),
+                number @ LINK_ADOPT..=LINK_SHUTDOWN => {
+                    tail = true;
+                    Self::Tree(r.tree(number))
+                }
                 _ => return Err(FrameError::Kind),
             },
             KIND_CONTROL => {
@@ -358,7 +455,7 @@ impl<'a> Frame<'a> {
                     CONTROL_ASK => Self::Ask(handle, r.total()),
                     CONTROL_END => Self::End(handle, r.total()),
                     CONTROL_DONE => Self::Done(handle, r.total()),
-                    CONTROL_OPEN => Self::Open(handle, r.named_open()),
+                    CONTROL_OPEN => Self::Open(handle, r.routed_open()),
                     CONTROL_ACCEPT => Self::Accept(handle, r.accept()),
                     CONTROL_DEAD => Self::Dead(handle, r.dead()),
                     CONTROL_ATTACH => {
@@ -398,6 +495,7 @@ impl<'a> Frame<'a> {
             Self::Quiet(millis) => w.head(LINK_QUIET, KIND_LINK)?.number(millis)?,
             Self::Ack(total) => w.head(LINK_ACK, KIND_LINK)?.number(total.get())?,
             Self::Goodbye(reason) => w.head(LINK_GOODBYE, KIND_LINK)?.byte(reason.get())?,
+            Self::Tree(ref frame) => w.tree(frame)?,
             Self::Data(handle, part, bytes) => match part {
                 Part::Whole => w.head(handle.0, KIND_DATA)?.raw(bytes)?,
                 Part::First(len) => w.head(handle.0, KIND_FIRST)?.number(len)?.raw(bytes)?,
@@ -409,7 +507,7 @@ impl<'a> Frame<'a> {
             Self::End(handle, total) => w.control(handle, CONTROL_END)?.number(total.get())?,
             Self::Done(handle, total) => w.control(handle, CONTROL_DONE)?.number(total.get())?,
             Self::Open(_, ref open) if open.name.is_empty() => return Err(FrameError::Text),
-            Self::Open(handle, ref open) => w.control(handle, CONTROL_OPEN)?.open(open)?,
+            Self::Open(handle, ref open) => w.control(handle, CONTROL_OPEN)?.open(open)?.route(open)?,
             Self::Accept(handle, accept) => w
                 .control(handle, CONTROL_ACCEPT)?
                 .byte(accept.which)?
@@ -444,6 +542,13 @@ pub(crate) fn is_export_name(name: &str) -> bool {
         };
     }
     at == At::Inside && name.len() <= NAME_MAX
+}
+
+/// Whether a text can be the path to a node: names with `/` between, and one before them where it
+/// begins at the root.
+pub(crate) fn is_path(path: &str) -> bool {
+    let parts = path.strip_prefix('/').unwrap_or(path);
+    path.len() <= PATH_MAX && (parts.split('/').all(|name| Name::new(name).is_ok()) || path == "/")
 }
 
 /// Whether a text has characters that no text on the wire has: those below U+0020, and U+007F to U+009F.
@@ -574,7 +679,7 @@ impl<'a> Reader<'a> {
         }
         let type_name = self.text(TYPE_NAME_MAX);
         let fingerprints = Fingerprints { list, len: len.min(FINGERPRINTS_MAX as u8) };
-        Open { flags, wait_ms, credit, limit, values, name, fingerprints, type_name }
+        Open { flags, wait_ms, credit, limit, values, name, fingerprints, type_name, route: None }
     }
 
     /// As [`Reader::open`]; only an attached end has no name.
@@ -584,6 +689,70 @@ impl<'a> Reader<'a> {
             self.fail(FrameError::Text);
         }
         open
+    }
+
+    /// As [`Reader::named_open`], with what says where in a tree it leads.
+    pub(crate) fn routed_open(&mut self) -> Open<'a> {
+        let open = self.named_open();
+        if self.rest.is_empty() {
+            return open;
+        }
+        let from = self.number();
+        if from == 0 {
+            // What a later version may have to say.
+            return open;
+        }
+        let (hops, to) = (self.byte(), self.number());
+        let path = self.text(PATH_MAX);
+        if (to == 0) == path.is_empty() || !path.is_empty() && !is_path(path) {
+            self.fail(FrameError::Value);
+        }
+        Open { route: Some(Route { from, hops, to, path }), ..open }
+    }
+
+    /// Of a node, which is never 0.
+    fn id(&mut self) -> u32 {
+        let id = self.number();
+        if id == 0 {
+            self.fail(FrameError::Value);
+        }
+        id
+    }
+
+    /// A frame of the tree, of one of its numbers.
+    pub(crate) fn tree(&mut self, number: u32) -> TreeFrame<'a> {
+        match number {
+            LINK_ADOPT => {
+                let id = self.id();
+                let mut above = Above { list: [0; HOPS_MAX as usize], len: self.byte() };
+                if above.len == 0 || above.len > HOPS_MAX {
+                    self.fail(FrameError::Value);
+                    above.len = 0;
+                }
+                for slot in above.list.iter_mut().take(usize::from(above.len)) {
+                    *slot = self.id();
+                }
+                TreeFrame::Adopt { id, above }
+            }
+            LINK_ALLOCATE => TreeFrame::Allocate(self.number()),
+            LINK_GRANT => {
+                let (start, count) = (self.number(), self.number());
+                if count != 0 && (start == 0 || start.checked_add(count).is_none()) {
+                    self.fail(FrameError::Value);
+                }
+                TreeFrame::Grant { start, count }
+            }
+            LINK_ADD_ROUTE => {
+                let (id, via) = (self.id(), self.id());
+                let name = self.text(Name::MAX_LEN);
+                if Name::new(name).is_err() {
+                    self.fail(FrameError::Text);
+                }
+                TreeFrame::AddRoute { id, via, name }
+            }
+            LINK_DEL_ROUTE => TreeFrame::DelRoute(self.id()),
+            _ => TreeFrame::Shutdown { grace_ms: self.number() },
+        }
     }
 
     pub(crate) fn accept(&mut self) -> Accept {
@@ -659,6 +828,39 @@ impl Writer<'_> {
             self.raw(&fingerprint.to_le_bytes())?;
         }
         self.text(cut(open.type_name, TYPE_NAME_MAX), TYPE_NAME_MAX)
+    }
+
+    /// Behind an open: where in a tree it leads.
+    fn route(&mut self, open: &Open<'_>) -> Result<&mut Self, FrameError> {
+        let Some(route) = open.route else { return Ok(self) };
+        if route.from == 0
+            || (route.to == 0) == route.path.is_empty()
+            || !route.path.is_empty() && !is_path(route.path)
+        {
+            return Err(FrameError::Value);
+        }
+        self.number(route.from)?.byte(route.hops)?.number(route.to)?.text(route.path, PATH_MAX)
+    }
+
+    fn tree(&mut self, frame: &TreeFrame<'_>) -> Result<&mut Self, FrameError> {
+        match *frame {
+            TreeFrame::Adopt { id, ref above } => {
+                self.head(LINK_ADOPT, KIND_LINK)?.number(id)?.byte(above.len)?;
+                for &id in above.as_slice() {
+                    self.number(id)?;
+                }
+                Ok(self)
+            }
+            TreeFrame::Allocate(count) => self.head(LINK_ALLOCATE, KIND_LINK)?.number(count),
+            TreeFrame::Grant { start, count } => {
+                self.head(LINK_GRANT, KIND_LINK)?.number(start)?.number(count)
+            }
+            TreeFrame::AddRoute { id, via, name } => {
+                self.head(LINK_ADD_ROUTE, KIND_LINK)?.number(id)?.number(via)?.text(name, Name::MAX_LEN)
+            }
+            TreeFrame::DelRoute(id) => self.head(LINK_DEL_ROUTE, KIND_LINK)?.number(id),
+            TreeFrame::Shutdown { grace_ms } => self.head(LINK_SHUTDOWN, KIND_LINK)?.number(grace_ms),
+        }
     }
 
     fn dead(&mut self, dead: &DeadFrame<'_>) -> Result<&mut Self, FrameError> {

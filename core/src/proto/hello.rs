@@ -12,6 +12,8 @@ const MAGIC: [u8; 4] = *b"nchn";
 /// Bytes before the name.
 const FIXED_LEN: usize = 62;
 const CRC_LEN: usize = 4;
+const FLAG_CRC: u8 = 1;
+const FLAG_ADOPTS: u8 = 2;
 /// The longest that this version writes, in bytes.
 pub(crate) const HELLO_MAX: usize = FIXED_LEN + Name::MAX_LEN + CRC_LEN;
 /// A hello has its checksum whatever the link agrees on later, with a seed of its own.
@@ -27,6 +29,22 @@ pub enum LinkKind {
     Tree = 2,
     /// The other side chooses.
     Either = 3,
+}
+
+/// What the peer is, once both have said what they want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(clippy::exhaustive_enums, reason = "a neighbour is one of these")]
+pub enum Relation {
+    /// A peer: nothing behind it can be reached.
+    #[default]
+    Peer,
+    /// Our parent in a tree.
+    Parent,
+    /// Our child in a tree.
+    Child {
+        /// It takes no part in the tree, and does not hear of it: a board, for instance.
+        leaf: bool,
+    },
 }
 
 /// A node's readable name: 1 to 32 bytes of `[a-z0-9._-]`.
@@ -134,6 +152,8 @@ pub struct Hello<'a> {
     pub crc: bool,
     /// Kind of link wanted.
     pub kind: LinkKind,
+    /// In a tree, this side is the parent.
+    pub adopts: bool,
     /// Retransmission window of a lossy line, in packets; 0 on a reliable stream.
     pub window: u8,
     /// Longest frame taken, in bytes.
@@ -177,7 +197,8 @@ impl<'a> Hello<'a> {
         let hello = Self {
             oldest: fixed[4],
             newest: fixed[5],
-            crc: fixed[6] & 1 == 1,
+            crc: fixed[6] & FLAG_CRC != 0,
+            adopts: fixed[6] & FLAG_ADOPTS != 0,
             kind: match fixed[7] {
                 1 => LinkKind::Peer,
                 2 => LinkKind::Tree,
@@ -210,7 +231,8 @@ impl<'a> Hello<'a> {
         fixed[..4].copy_from_slice(&MAGIC);
         fixed[4] = self.oldest;
         fixed[5] = self.newest;
-        fixed[6] = u8::from(self.crc);
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        fixed[6] = flag(self.crc, FLAG_CRC) | flag(self.adopts, FLAG_ADOPTS);
         fixed[7] = self.kind as u8;
         fixed[8] = self.window;
         let low = |value: u64| value as u32;

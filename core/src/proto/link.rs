@@ -14,6 +14,7 @@ mod write;
 use crate::proto::circuit::{Slot, Slots, charge};
 use crate::proto::frame::{Handle, Part};
 use crate::proto::framing::MAX_BEFORE_UP;
+use crate::proto::hello::Relation;
 use crate::proto::{Fault, Instant, Reason, Total};
 
 pub use config::{LinkConfig, LinkState};
@@ -27,7 +28,7 @@ const ACK_EVERY_BESIDE: u32 = 12 * 1024;
 const BESIDE: u32 = 1024 * 1024;
 /// Messages up to this length are small: they go straight into the link's buffer, while
 /// longer ones take turns.
-const SMALL_MAX: u32 = 4 * 1024;
+pub(super) const SMALL_MAX: u32 = 4 * 1024;
 
 /// The sans-I/O state of one link. It knows no other link, holds no payload, and is driven
 /// by one owner at a time.
@@ -88,6 +89,7 @@ struct Peer {
     dead_ms: u32,
     parity: u32,
     crc: bool,
+    relation: Relation,
 }
 
 /// A queue of slots, linked through them.
@@ -122,7 +124,16 @@ impl Link {
             quiet_until: [Instant::ZERO; 2],
             bye_due: None,
             no_room: None,
-            peer: Peer { nonce: 0, boot: 0, packet: 0, circuits: 0, dead_ms: 0, parity: 0, crc: false },
+            peer: Peer {
+                nonce: 0,
+                boot: 0,
+                packet: 0,
+                circuits: 0,
+                dead_ms: 0,
+                parity: 0,
+                crc: false,
+                relation: Relation::Peer,
+            },
             session: 0,
             last_heard: now,
             last_sent: now,
@@ -220,6 +231,11 @@ impl Link {
     /// How many circuits the peer allows us to have open.
     pub const fn circuits(&self) -> u32 {
         self.peer.circuits
+    }
+
+    /// What the peer is, once the link is up.
+    pub const fn relation(&self) -> Relation {
+        self.peer.relation
     }
 
     /// Number of this session, from both sides' nonces.

@@ -36,9 +36,10 @@ pub use control::{Sink, SliceSink};
 pub use crc::{crc32c, crc32c_append};
 pub use fault::Fault;
 pub use frame::{
-    Accept, DeadFrame, Fingerprints, Frame, FrameError, Handle, Head, Open, OpenFlags, Part, QUIET_MAX_MS,
+    Above, Accept, DeadFrame, Fingerprints, Frame, FrameError, HOPS_MAX, Handle, Head, Open, OpenFlags, Part,
+    QUIET_MAX_MS, Route, TreeFrame,
 };
-pub use hello::{Hello, Identity, LinkKind, Name, NameError, PROTOCOL_VERSION};
+pub use hello::{Hello, Identity, LinkKind, Name, NameError, PROTOCOL_VERSION, Relation};
 pub use line::{LINE_PACKET_MIN, Line, LineConfig, LineCounts, LineSink, WINDOW_MAX};
 pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
 pub use nonce::{CounterNonce, NonceSource};
@@ -54,6 +55,8 @@ pub mod varint {
 
 #[cfg(any(feature = "std", feature = "board"))]
 pub(crate) use frame::is_export_name;
+#[cfg(feature = "std")]
+pub(crate) use frame::is_path;
 
 // What a board's node is made of: it has no `Link`, see ARCHITECTURE.md.
 #[cfg(feature = "board")]

@@ -72,6 +72,8 @@ reasons! {
     NoRoute = 20, "no route";
     /// Too many hops.
     HopLimit = 21, "too many hops";
+    /// The node has a parent.
+    AlreadyJoined = 28, "this node has a parent already";
     /// The export was withdrawn.
     Withdrawn = 22, "the export was withdrawn";
     /// A newer session of the same peer took over.

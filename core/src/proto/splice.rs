@@ -13,9 +13,11 @@
 //! ```
 
 use super::circuit::{Direction, charge, limit_in};
+use super::framing::CRC_LEN;
+use super::link::SMALL_MAX;
 use super::{
-    Blocked, Dead, Event, Fragment, Handle, Link, Open, OpenFlags, Part, Place, Reason, Sink, Slots, Start,
-    Total, crc32c,
+    Blocked, Dead, Event, Fragment, Handle, Head, Link, Open, OpenFlags, Part, Place, Reason, Sink, Slots,
+    Start, Total, crc32c_append,
 };
 use ring::Ring;
 
@@ -71,6 +73,7 @@ impl Rings<'_> {
 pub struct Splice {
     ends: [End; 2],
     flows: [Flow; 2],
+    windows: [u32; 2],
 }
 
 mod todo {
@@ -115,15 +118,22 @@ struct Flow {
     values: Total,
     ended: bool,
     end_told: bool,
+    /// The message of this number is not to begin: something goes before it.
+    hold: Option<Total>,
+    /// All that came has gone on, and the sender had used half of its credit or more.
+    eager: bool,
 }
 
 impl Splice {
     /// Joins a circuit that was offered on the left to one that the router has opened on the
     /// right with [`Splice::onward`]. The nodes' ids name who gave up; 0 where they have none.
+    /// `windows` is what is promised to the left and to the right, in bytes; no ring is ever to hold
+    /// more.
     pub fn new(
         flags: OpenFlags,
         (left, left_node): (Handle, u32),
         (right, right_node): (Handle, u32),
+        windows: [u32; 2],
     ) -> Self {
         let end = |handle, node, direction| End {
             handle,
@@ -141,13 +151,13 @@ impl Splice {
         };
         let left = end(left, left_node, Direction::of_acceptor(flags));
         let right = end(right, right_node, Direction::of_opener(flags));
-        Self { ends: [left, right], flows: [Flow::default(), Flow::default()] }
+        Self { ends: [left, right], flows: [Flow::default(), Flow::default()], windows }
     }
 
-    /// What the router asks for on the right: as the opener, but with its own room.
+    /// What the router asks for on the right: as the opener, but with its own window, in bytes.
     #[must_use]
-    pub fn onward<'o>(open: &Open<'o>, rings: &Rings<'_>) -> Open<'o> {
-        let credit = room(rings.from_right);
+    pub fn onward<'o>(open: &Open<'o>, window: u32) -> Open<'o> {
+        let credit = window.min(Total::MAX_DISTANCE);
         Open { credit, limit: limit_in(credit, open.limit), ..*open }
     }
 
@@ -201,20 +211,14 @@ impl Splice {
             }
             Event::Dead(handle, frame) => {
                 link.drained(slots, handle);
-                let node = self.ends[here].node;
-                let at = match frame.dead.at {
-                    Place::Peer if node != 0 => Place::Node(node),
-                    Place::Peer => Place::Here,
-                    at => at,
-                };
                 self.ends[there].taken = frame.taken;
-                self.lost(side, Dead { reason: frame.dead.reason, at });
+                self.lost(side, frame.dead);
                 // The values are discarded; their room carries the text.
                 let from = if rings.from(side).is_empty() { side.other() } else { side };
                 let cut = super::frame::cut(frame.detail, DETAIL_MAX.min(rings.from(from).len()));
                 self.flows[from as usize].ring.push(rings.from(from), cut.as_bytes());
             }
-            Event::Nothing | Event::Up(_) | Event::Open(..) | Event::Attach(..) => {}
+            Event::Nothing | Event::Up(_) | Event::Tree(_) | Event::Open(..) | Event::Attach(..) => {}
         }
     }
 
@@ -223,9 +227,10 @@ impl Splice {
         let end = &mut self.ends[side as usize];
         end.closed = true;
         end.todo = 0;
+        let at = end.place(dead.at);
         let other = &mut self.ends[side.other() as usize];
         if !other.closed {
-            other.dead = dead;
+            other.dead = Dead { at, ..dead };
             other.todo = todo::KILL;
         }
         self.flows = [Flow::default(), Flow::default()];
@@ -262,7 +267,7 @@ impl Splice {
             return;
         }
         if due & todo::ACCEPT != 0 {
-            let window = if end.direction.receives() { room(rings.from(side)) } else { 0 };
+            let window = if end.direction.receives() { self.windows[here] } else { 0 };
             link.accept(slots, handle, end.which, window, end.limit);
         }
         if due & todo::ASK != 0 {
@@ -273,7 +278,8 @@ impl Splice {
         }
         let freed = core::mem::take(&mut self.flows[here].freed);
         if freed > 0 {
-            link.consumed(slots, handle, freed);
+            let left = link.consumed(slots, handle, freed);
+            self.flows[here].eager |= left.is_some_and(|left| left <= self.windows[here] / 2);
         }
         if due & todo::DRAIN != 0 {
             link.taken(slots, handle, end.taken, false);
@@ -311,6 +317,60 @@ impl Splice {
         }
     }
 
+    /// Whether what comes from `side` would flow better through a larger window, since the last call.
+    pub fn is_eager(&mut self, side: Side) -> bool {
+        core::mem::take(&mut self.flows[side as usize].eager)
+    }
+
+    /// The longest message that is to be taken from `side`, in bytes, where an answer is to be passed on
+    /// there that has not been yet.
+    pub fn accepts(&self, side: Side) -> Option<u32> {
+        let end = &self.ends[side as usize];
+        (end.todo & todo::ACCEPT != 0).then_some(end.limit)
+    }
+
+    /// As [`Splice::widen`], before an answer was passed on.
+    pub fn promise(&mut self, side: Side, window: u32) {
+        let own = &mut self.windows[side as usize];
+        *own = window.max(*own);
+    }
+
+    /// The message of this number among those that come from `side`, counted from 0, is not to begin on
+    /// the other side: circuits for channel ends inside it are to be opened there first. `None` lets all begin.
+    pub fn hold(&mut self, side: Side, message: Option<Total>) {
+        self.flows[side as usize].hold = message;
+        self.ends[side.other() as usize].todo |= todo::SEND;
+    }
+
+    /// How many messages that come from `side` have gone on; `None` in the middle of one.
+    pub fn gone_on(&self, side: Side) -> Option<Total> {
+        let flow = &self.flows[side as usize];
+        (flow.left == 0).then_some(flow.values)
+    }
+
+    /// The router gives the circuit up: both sides are told.
+    pub fn give_up(&mut self, dead: Dead) {
+        for end in &mut self.ends {
+            if !end.closed {
+                end.dead = dead;
+                end.todo = todo::KILL;
+            }
+        }
+        self.flows = [Flow::default(), Flow::default()];
+    }
+
+    /// What is promised to the link on `side` from now on, in bytes: never less than before.
+    pub fn widen(&mut self, side: Side, window: u32, link: &mut Link, slots: &mut Slots<'_>) {
+        let own = &mut self.windows[side as usize];
+        *own = window.max(*own);
+        link.set_window(slots, self.ends[side as usize].handle, *own);
+    }
+
+    /// What comes from `side` gets another ring, longer than the one before: what it holds is copied.
+    pub fn grow(&mut self, side: Side, from: &[u8], to: &mut [u8]) {
+        self.flows[side as usize].ring.relocate(from, to);
+    }
+
     /// Whether the handle on `side` is to be forgotten.
     pub fn is_closed(&self, side: Side) -> bool {
         self.ends[side as usize].closed
@@ -338,14 +398,24 @@ impl Splice {
         let handle = self.ends[side as usize].handle;
         let flow = &mut self.flows[side.other() as usize];
         let ring = rings.from(side.other());
-        while flow.left == 0 {
+        while flow.left == 0 && flow.hold != Some(flow.values) {
             let Some(len) = flow.ring.peek_u32(ring) else { break };
-            let begun = match len {
-                0 => put_empty(link, slots, handle, sink),
-                _ => link.relay(slots, handle, len as usize),
+            // One that is here as a whole, and short, goes at once; of others the parts take turns.
+            let whole = flow.ring.len() - LEN_BYTES >= len;
+            let begun = if whole {
+                put_whole(link, slots, handle, len, sink)
+            } else {
+                link.relay(slots, handle, len as usize).map(|()| None)
             };
             match begun {
-                Ok(()) => {}
+                Ok(Some(head)) => {
+                    flow.ring.pop(LEN_BYTES);
+                    flow.put(head.as_slice(), head.frame(), len, ring, link.crc_seed(), sink);
+                    flow.freed += charge(len);
+                    flow.values = flow.values.plus(1);
+                    continue;
+                }
+                Ok(None) => {}
                 // The credit to come, or the next look, goes on.
                 Err(Blocked::Credit) => return,
                 Err(Blocked::TooLarge(_)) => {
@@ -362,9 +432,7 @@ impl Splice {
             flow.ring.pop(LEN_BYTES);
             flow.freed += charge(len) - len;
             flow.left = len;
-            if len == 0 {
-                flow.values = flow.values.plus(1);
-            }
+            flow.supplied = if whole { len } else { 0 };
         }
         if flow.left > 0 {
             let have = flow.ring.len().min(flow.left);
@@ -378,30 +446,58 @@ impl Splice {
 }
 
 impl End {
+    /// A place that this side's neighbour speaks of, as the other side's is to hear it.
+    fn place(&self, at: Place) -> Place {
+        match at {
+            Place::Peer if self.node != 0 => Place::Node(self.node),
+            Place::Peer => Place::Here,
+            at => at,
+        }
+    }
+
     fn close_if_through(&mut self) {
         self.closed |= self.done && (self.drained || !self.direction.receives());
     }
 }
 
-fn room(ring: &[u8]) -> u32 {
-    (ring.len() as u32).min(Total::MAX_DISTANCE)
+impl Flow {
+    /// Writes a message that is here as a whole.
+    fn put(
+        &mut self,
+        head: &[u8],
+        frame: &[u8],
+        len: u32,
+        ring: &[u8],
+        crc: Option<u32>,
+        sink: &mut dyn Sink,
+    ) {
+        let (a, b) = self.ring.slices(ring, len as usize);
+        sink.put(head);
+        sink.put(a);
+        sink.put(b);
+        if let Some(seed) = crc {
+            let crc = crc32c_append(crc32c_append(crc32c_append(!seed, frame), a), b);
+            sink.put(&(!crc).to_le_bytes());
+        }
+        self.ring.pop(len);
+    }
 }
 
-/// Writes an empty message, which no fragment could carry.
-fn put_empty(
+/// Begins a message that is here as a whole. With a head it is to be written at once, for which
+/// there is room then.
+fn put_whole(
     link: &mut Link,
     slots: &mut Slots<'_>,
     handle: Handle,
-    sink: &mut dyn Sink,
-) -> Result<(), Blocked> {
-    if !sink.begin(super::Head::MAX_LEN + super::framing::CRC_LEN) {
+    len: u32,
+    sink: &dyn Sink,
+) -> Result<Option<Head>, Blocked> {
+    let most = (len as usize).min(SMALL_MAX as usize);
+    if sink.room() < Head::MAX_LEN + most + CRC_LEN {
         return Err(Blocked::NoRoom);
     }
-    if let Start::Straight(head) = link.start(slots, handle, 0)? {
-        sink.put(head.as_slice());
-        if let Some(seed) = link.crc_seed() {
-            sink.put(&crc32c(seed, head.frame()).to_le_bytes());
-        }
-    }
-    Ok(())
+    Ok(match link.start(slots, handle, len as usize)? {
+        Start::Straight(head) => Some(head),
+        Start::Queued => None,
+    })
 }

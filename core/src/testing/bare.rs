@@ -224,6 +224,7 @@ fn numbers() -> Open<'static> {
         name: "numbers",
         fingerprints: Fingerprints::new(1, &[]),
         type_name: "u32",
+        route: None,
     }
 }
 

@@ -84,7 +84,7 @@ pub fn frames(data: &[u8]) {
     match frame {
         // Fields that this version does not know are written as zero.
         Frame::Hello(_) => {}
-        Frame::Open(..) | Frame::Accept(..) | Frame::Dead(..) | Frame::Attach(..) => {
+        Frame::Open(..) | Frame::Accept(..) | Frame::Dead(..) | Frame::Attach(..) | Frame::Tree(_) => {
             assert_eq!(out[..len], data[..len], "one meaning has one form");
         }
         _ => assert_eq!(out[..len], *data, "one meaning has one form"),
@@ -111,6 +111,7 @@ pub fn bring_up(data: &[u8]) {
                 oldest: byte(1) % 4,
                 newest: byte(2) % 4,
                 crc: byte(3) & 1 == 1,
+                adopts: byte(4) & 4 != 0,
                 kind: [LinkKind::Peer, LinkKind::Tree, LinkKind::Either][usize::from(byte(4)) % 3],
                 window: byte(5),
                 packet: number(6),

@@ -69,7 +69,17 @@ impl Node {
         let receives = flags.has(OpenFlags::RECEIVES);
         let (credit, limit) = if receives { (self.window, self.limit) } else { (0, 0) };
         let fingerprints = Fingerprints::new(7, &[]);
-        let open = Open { flags, wait_ms: 0, credit, limit, values, name, fingerprints, type_name: "test" };
+        let open = Open {
+            flags,
+            wait_ms: 0,
+            credit,
+            limit,
+            values,
+            name,
+            fingerprints,
+            type_name: "test",
+            route: None,
+        };
         self.open_as(&open)
     }
 
@@ -311,7 +321,7 @@ impl Node {
                     self.forget(self.by_handle[&handle]);
                 }
             }
-            Event::Nothing | Event::Granted(_) | Event::Up(_) => {}
+            Event::Nothing | Event::Granted(_) | Event::Up(_) | Event::Tree(_) => {}
             Event::Attach(_, handle, ..) => {
                 let (link, mut slots, _) = port.parts();
                 link.kill(&mut slots, handle, Dead::here(Reason::Refused), "");

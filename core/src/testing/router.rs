@@ -126,15 +126,16 @@ impl Router {
             Event::Open(handle, open) => {
                 let (forth, back) = (open.flags.has(OpenFlags::SENDS), open.flags.has(OpenFlags::RECEIVES));
                 let size = |flows: bool| if flows { self.room } else { 0 };
-                let mut from_right = vec![0; size(back)];
-                let mut from_left = vec![0; size(forth)];
-                let rings = Rings { from_left: &mut from_left, from_right: &mut from_right };
-                let onward = Splice::onward(&open, &rings);
+                let from_right = vec![0; size(back)];
+                let from_left = vec![0; size(forth)];
+                let windows = [from_left.len() as u32, from_right.len() as u32];
+                let onward = Splice::onward(&open, windows[1]);
                 let (link, mut slots, output) = self.ports[1 - port].parts();
                 match link.open(&mut slots, &onward, output) {
                     Ok(right) => {
                         let (left_node, right_node) = (port as u32 + 1, 2 - port as u32);
-                        let splice = Splice::new(open.flags, (handle, left_node), (right, right_node));
+                        let splice =
+                            Splice::new(open.flags, (handle, left_node), (right, right_node), windows);
                         let index = self.splices.iter().position(Option::is_none).unwrap_or_else(|| {
                             self.splices.push(None);
                             self.splices.len() - 1
@@ -160,7 +161,7 @@ impl Router {
             | Event::End(handle)
             | Event::Done(handle)
             | Event::Dead(handle, _) => handle,
-            Event::Nothing | Event::Up(_) | Event::Attach(..) => return,
+            Event::Nothing | Event::Up(_) | Event::Tree(_) | Event::Attach(..) => return,
         };
         let (index, side) = self.at[port][&handle];
         let spliced = self.splices[index].as_mut().expect("an open circuit has its splice");

@@ -139,7 +139,17 @@ impl Peer {
         let receives = flags.has(OpenFlags::RECEIVES);
         let (credit, limit) = if receives { (self.node.window, self.node.limit) } else { (0, 0) };
         let fingerprints = Fingerprints::new(fingerprint, &[]);
-        let open = Open { flags, wait_ms: 0, credit, limit, values: 0, name, fingerprints, type_name: "sim" };
+        let open = Open {
+            flags,
+            wait_ms: 0,
+            credit,
+            limit,
+            values: 0,
+            name,
+            fingerprints,
+            type_name: "sim",
+            route: None,
+        };
         // Without room it tries again another time.
         if let Ok(id) = self.node.open_as(&open) {
             self.talks.resize_with(id + 1, Talk::default);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::tokio::task::spawn_blocking;
 use netchan::host::Timeout;
-use netchan::host::transport::{LineDriver, LineOptions, Redial, Up, start_line_task};
+use netchan::host::transport::{LineDriver, Redial, Up, start_line_task};
 use netchan::{LinkError, Node, Peer, Reconnect};
 
 use super::port::{self, path_of};
@@ -82,6 +82,12 @@ impl Opening {
         self
     }
 
+    /// As [`Options::adopt`].
+    pub fn adopt(mut self) -> Self {
+        self.plan.options = self.plan.options.adopt();
+        self
+    }
+
     /// All options at once.
     pub fn options(mut self, options: Options) -> Self {
         self.plan.options = options;
@@ -97,6 +103,7 @@ impl Opening {
     /// Makes the link again when it is lost, and so on, in a task of its own on the runtime that awaits this;
     /// otherwise as [`Opening::reconnect`](crate::Opening::reconnect) of threads.
     pub fn reconnect(mut self, how: Reconnect) -> Self {
+        self.plan.options = self.plan.options.live_on();
         self.plan.reconnect = Some(how);
         self
     }
@@ -174,7 +181,7 @@ async fn dial_path(
 ) -> Result<Peer, OpenError> {
     let port = port::Port::open(path, options, first).await?;
     let failed = |error: LinkError| OpenError::Link(path.into(), error);
-    let line = LineOptions::new(options.line()).hello(limit);
+    let line = options.link().hello(limit);
     let (driver, up) = start_line_task(node, port, line).map_err(failed)?;
     // The line has a deadline of its own for the bring-up, which says what came instead.
     let up = up.timeout(limit.saturating_add(Duration::from_secs(1)));

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use netchan::host::WeakNode;
-use netchan::host::transport::{Alarm, LineOptions, on_shutdown, start_line_task};
+use netchan::host::transport::{Alarm, on_shutdown, start_line_task};
 use netchan::{LinkError, Node, Reason};
 
 use super::port::Port;
@@ -64,7 +64,7 @@ async fn session(node: &WeakNode, port: Port, options: Options, bell: &Bell) -> 
     let started = {
         // The node ends with its last handle, and the link with it.
         let Some(node) = node.upgrade() else { return false };
-        start_line_task(&node, port, LineOptions::new(options.line()).hello(PATIENCE))
+        start_line_task(&node, port, options.link().hello(PATIENCE))
     };
     let Ok((mut driver, mut up)) = started else { return false };
     let mut is_up = false;

@@ -28,6 +28,7 @@ pub fn hello(echo: u64) -> Hello<'static> {
         newest: 1,
         crc: false,
         kind: LinkKind::Peer,
+        adopts: false,
         window: 0,
         packet: 17 * 1024,
         circuits: 16 * 1024,
@@ -72,6 +73,7 @@ pub fn receives<T: Message>(name: &str, credit: u32) -> Open<'_> {
         name,
         fingerprints: Fingerprints::new(T::FINGERPRINT.get(), &[]),
         type_name: T::NAME,
+        route: None,
     }
 }
 

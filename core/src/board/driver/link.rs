@@ -205,7 +205,9 @@ impl Circuits<'_> {
             oldest: PROTOCOL_VERSION,
             newest: PROTOCOL_VERSION,
             crc: false,
-            kind: LinkKind::Peer,
+            // A leaf of a tree, or a peer: as the other side likes.
+            kind: LinkKind::Either,
+            adopts: false,
             window: config.window,
             packet: config.packet.into(),
             circuits: self.refusals.len() as u32,

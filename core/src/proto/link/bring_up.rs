@@ -1,7 +1,7 @@
 //! Hellos: who the peer is, and whether the two fit.
 
 use super::{Event, Link, LinkState, Peer};
-use crate::proto::hello::{Hello, PROTOCOL_VERSION, session_number};
+use crate::proto::hello::{Hello, LinkKind, PROTOCOL_VERSION, Relation, session_number};
 use crate::proto::{Fault, Reason};
 
 /// The longest silence that a peer may ask us to accept, in milliseconds.
@@ -32,15 +32,16 @@ impl Link {
         let again = self.peer.nonce != 0 && self.peer.nonce != hello.nonce;
         self.hello_due |= lossy && again;
         let silence = hello.hear_ms.saturating_mul(4).max(self.config.dead_ms);
-        let kinds_fit = hello.kind as u8 & self.config.kind as u8 != 0;
+        let relation = self.relation_to(&hello);
         let too_slow = hello.hear_ms == 0 || silence > DEAD_MS_MAX;
         let too_short = hello.packet < self.config.packet_min();
-        if !kinds_fit || hello.nonce == 0 || too_short || too_slow || lossy != (hello.window != 0) {
+        if hello.nonce == 0 || too_short || too_slow || lossy != (hello.window != 0) {
             return Err(Fault::Hello);
         }
         if !lossy && (again || hello.echo != 0 && hello.echo != self.nonce) {
             return Err(Fault::Hello);
         }
+        let relation = relation.ok_or(Fault::Kind)?;
         // The side with the higher nonce opens odd handles.
         let parity = u32::from(hello.nonce > self.nonce);
         self.peer = Peer {
@@ -52,6 +53,7 @@ impl Link {
             dead_ms: silence,
             parity,
             crc: !lossy && (hello.crc || self.config.crc),
+            relation,
         };
         if hello.echo != self.nonce && self.no_room.is_none() {
             return Ok(Event::Nothing);
@@ -65,5 +67,18 @@ impl Link {
         }
         self.state = LinkState::Up;
         Ok(Event::Up(hello))
+    }
+
+    /// What the two are to each other; `None` where they do not fit. Where both may be either,
+    /// the side that adopts is the parent.
+    fn relation_to(&self, hello: &Hello<'_>) -> Option<Relation> {
+        let both = hello.kind as u8 & self.config.kind as u8;
+        let tree = both & LinkKind::Tree as u8 != 0;
+        match (self.config.adopts, hello.adopts) {
+            (true, false) if tree => Some(Relation::Child { leaf: hello.kind == LinkKind::Either }),
+            (false, true) if tree => Some(Relation::Parent),
+            _ if both & LinkKind::Peer as u8 != 0 => Some(Relation::Peer),
+            _ => None,
+        }
     }
 }

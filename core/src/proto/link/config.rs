@@ -13,6 +13,8 @@ pub struct LinkConfig {
     pub identity: Identity,
     /// Peer or tree.
     pub kind: LinkKind,
+    /// In a tree, be the parent.
+    pub adopts: bool,
     /// Longest frame that we take, in bytes; the reader's buffer must hold it.
     pub packet: u32,
     /// How many circuits the peer may have open at a time.
@@ -41,6 +43,7 @@ impl LinkConfig {
         Self {
             identity,
             kind: LinkKind::Peer,
+            adopts: false,
             packet: 65 * 1024,
             circuits: 16 * 1024,
             dead_ms: 5_000,

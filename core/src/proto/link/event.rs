@@ -1,7 +1,7 @@
 //! What a link tells the node above: events, and answers to its calls.
 
 use crate::proto::Total;
-use crate::proto::frame::{DeadFrame, Handle, Head, Open, Part};
+use crate::proto::frame::{DeadFrame, Handle, Head, Open, Part, TreeFrame};
 use crate::proto::hello::Hello;
 
 /// What a frame means to the node above. Everything else is settled inside.
@@ -12,6 +12,8 @@ pub enum Event<'a> {
     Nothing,
     /// The bring-up is complete.
     Up(Hello<'a>),
+    /// Of the tree, from the one who may say it: the parent or a child.
+    Tree(TreeFrame<'a>),
     /// The peer asks for a circuit: answer with [`Link::accept`](crate::proto::Link::accept) or [`Link::kill`](crate::proto::Link::kill), now or later.
     Open(Handle, Open<'a>),
     /// Our open was accepted, with this fingerprint of our list.

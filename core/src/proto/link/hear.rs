@@ -5,9 +5,10 @@ use crate::proto::circuit::{Phase, Slot, Slots};
 use crate::proto::frame::{
     CONTROL_ACCEPT, CONTROL_ASK, CONTROL_ATTACH, CONTROL_DEAD, CONTROL_DONE, CONTROL_END, CONTROL_OPEN,
     FrameError, Handle, KIND_CONTROL, KIND_CREDIT, KIND_DATA, KIND_FIRST, KIND_LINK, KIND_MORE, KIND_TAKEN,
-    LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_HELLO, LINK_PING, LINK_PONG, LINK_QUIET, Part, Reader,
+    LINK_ACK, LINK_ADOPT, LINK_BEAT, LINK_GOODBYE, LINK_HELLO, LINK_PING, LINK_PONG, LINK_QUIET,
+    LINK_SHUTDOWN, Part, Reader, TreeFrame,
 };
-use crate::proto::hello::Hello;
+use crate::proto::hello::{Hello, Relation};
 use crate::proto::{Fault, Total, varint};
 
 /// Stand for the kinds without a code, where those with one are told apart.
@@ -57,7 +58,7 @@ impl Link {
         };
         let told = match code {
             CONTROL_OPEN => {
-                let open = r.named_open();
+                let open = r.routed_open();
                 r.check()?;
                 self.expect_up()?;
                 self.on_open(slots, handle, &open)?;
@@ -121,6 +122,12 @@ impl Link {
             return self.on_hello(Hello::parse(rest)?);
         }
         let mut r = Reader::new(rest);
+        if (LINK_ADOPT..=LINK_SHUTDOWN).contains(&number) {
+            let frame = r.tree(number);
+            r.check()?;
+            self.expect_up()?;
+            return self.on_tree(frame);
+        }
         let value = match number {
             LINK_ACK => r.number(),
             LINK_GOODBYE => u32::from(r.byte()),
@@ -140,6 +147,19 @@ impl Link {
             _ => {}
         }
         Ok(Event::Nothing)
+    }
+
+    /// Parents and children may say what is theirs to say, and nobody else anything of the tree.
+    fn on_tree<'i>(&self, frame: TreeFrame<'i>) -> Result<Event<'i>, Fault> {
+        let from_parent = match frame {
+            TreeFrame::Adopt { .. } | TreeFrame::Grant { .. } | TreeFrame::Shutdown { .. } => true,
+            TreeFrame::Allocate(_) | TreeFrame::AddRoute { .. } | TreeFrame::DelRoute(_) => false,
+        };
+        match self.peer.relation {
+            Relation::Parent if from_parent => Ok(Event::Tree(frame)),
+            Relation::Child { leaf: false } if !from_parent => Ok(Event::Tree(frame)),
+            _ => Err(Fault::NotTheirs),
+        }
     }
 
     pub(super) fn expect_up(&self) -> Result<(), Fault> {

@@ -6,6 +6,9 @@ use crate::proto::control::{Sink, put_frame};
 use crate::proto::frame::{CONTROL_FRAME_MAX, Frame, Handle, Open, TYPE_NAME_MAX, cut};
 use crate::proto::{Fault, Total};
 
+/// An `OPEN` before its type name is cut, in bytes: all of its texts may be of their longest.
+const OPEN_MAX: usize = 2 * CONTROL_FRAME_MAX;
+
 impl Link {
     /// Opens a circuit: writes the `OPEN` and returns its handle. The `credit` and `limit`
     /// of `open` are what this side promises to take; the limit is cut to what the credit holds.
@@ -103,7 +106,7 @@ impl Link {
         let type_name = cut(open.type_name, TYPE_NAME_MAX);
         let mut open = Open { limit: limit_in(open.credit, open.limit), type_name, ..*open };
         let most = self.control_max();
-        let len = frame(handle, open).write(&mut [0; CONTROL_FRAME_MAX]).map_err(|_| Blocked::Invalid)?;
+        let len = frame(handle, open).write(&mut [0; OPEN_MAX]).map_err(|_| Blocked::Invalid)?;
         // A lossy line may have short packets; the readable type name is what can be spared.
         let spare = open.type_name.len().saturating_sub(len.saturating_sub(most));
         open.type_name = cut(open.type_name, spare);

@@ -6,12 +6,14 @@ use crate::proto::frame::{Handle, Part};
 use crate::proto::{Fault, Total};
 
 impl Link {
-    /// Messages of `charged` bytes of credit in all have left the inbox: their room is free.
-    pub fn consumed(&mut self, slots: &mut Slots<'_>, handle: Handle, charged: u32) {
-        if let Some(slot) = self.slot(slots, handle) {
-            slot.consumed = slot.consumed.plus(charged);
-            self.grant(slots, handle);
-        }
+    /// Messages of `charged` bytes of credit in all have left the inbox: their room is free. If nothing
+    /// that has come is left: how many bytes the sender could still send before it heard of this.
+    pub fn consumed(&mut self, slots: &mut Slots<'_>, handle: Handle, charged: u32) -> Option<u32> {
+        let slot = self.slot(slots, handle)?;
+        slot.consumed = slot.consumed.plus(charged);
+        let left = (slot.consumed == slot.received).then(|| slot.promised.ahead_of(slot.received));
+        self.grant(slots, handle);
+        left
     }
 
     /// As [`Link::taken`] and [`Link::consumed`] in one. If nothing that has come is left:
@@ -25,11 +27,7 @@ impl Link {
         charged: u32,
     ) -> Option<u32> {
         self.taken(slots, handle, total, false);
-        let slot = self.slot(slots, handle)?;
-        slot.consumed = slot.consumed.plus(charged);
-        let left = (slot.consumed == slot.received).then(|| slot.promised.ahead_of(slot.received));
-        self.grant(slots, handle);
-        left
+        self.consumed(slots, handle, charged)
     }
 
     /// Changes how many bytes are promised ahead; what was promised stays so, and a message

@@ -3,10 +3,11 @@
 use super::close::sent_place;
 use super::{Link, LinkState, Queue};
 use crate::proto::circuit::{Final, Slots, due};
-use crate::proto::control::{Short, Sink, put_dead, put_hello};
+use crate::proto::control::{Short, Sink, put_dead, put_frame, put_hello};
 use crate::proto::frame::{
-    Accept, CONTROL_ASK, CONTROL_DONE, CONTROL_END, CONTROL_FRAME_MAX, DeadFrame, Handle, KIND_CREDIT,
-    KIND_TAKEN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG, LINK_QUIET, TYPE_NAME_MAX, cut,
+    Accept, CONTROL_ASK, CONTROL_DONE, CONTROL_END, CONTROL_FRAME_MAX, DeadFrame, Frame, Handle, KIND_CREDIT,
+    KIND_TAKEN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG, LINK_QUIET, TYPE_NAME_MAX,
+    TreeFrame, cut,
 };
 use crate::proto::hello::{Hello, PROTOCOL_VERSION};
 
@@ -61,6 +62,7 @@ impl Link {
                 newest: PROTOCOL_VERSION,
                 crc: self.config.crc,
                 kind: self.config.kind,
+                adopts: self.config.adopts,
                 window: self.config.window,
                 packet: self.config.packet,
                 circuits: self.config.circuits,
@@ -108,6 +110,15 @@ impl Link {
             self.beat_due = !self.sent && !self.sign(sink, LINK_BEAT, None);
         }
         !self.ping_due && !self.pong_due && !self.beat_due
+    }
+
+    /// Writes a frame of the tree: whether there was room.
+    pub fn put_tree(&mut self, frame: &TreeFrame<'_>, sink: &mut dyn Sink) -> bool {
+        // Our echo goes before anything else.
+        let ready = self.state == LinkState::Up && (!self.hello_due || self.link_frames(sink));
+        let fits = ready && put_frame(sink, &Frame::Tree(*frame), self.crc_seed());
+        self.sent |= fits;
+        fits
     }
 
     /// Writes a frame of the link: whether there was room.

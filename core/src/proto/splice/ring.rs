@@ -31,6 +31,17 @@ impl Ring {
         self.head %= size;
     }
 
+    /// Copies what it holds into another ring, at its beginning.
+    pub(super) fn relocate(&mut self, from: &[u8], to: &mut [u8]) {
+        let (a, b) = self.slices(from, self.len as usize);
+        let Some((first, rest)) = to.split_at_mut_checked(a.len()) else { return };
+        first.copy_from_slice(a);
+        if let Some(second) = rest.get_mut(..b.len()) {
+            second.copy_from_slice(b);
+        }
+        self.head = 0;
+    }
+
     pub(super) fn pop(&mut self, n: u32) {
         self.len -= n;
         self.head = if self.len == 0 { 0 } else { self.head + n };

@@ -67,6 +67,7 @@ impl Talker {
             newest: 1,
             crc: false,
             kind: LinkKind::Peer,
+            adopts: false,
             window: self.config.window,
             packet: u32::from(self.config.packet),
             circuits: 1,

@@ -116,6 +116,7 @@ pub(super) fn forge(port: &mut Port, rng: &mut Rng) {
         name: "forged",
         fingerprints: Fingerprints::new(7, &[]),
         type_name: "",
+        route: None,
     };
     let dead = Dead { reason: Reason::new(rng.next() as u8), at: Place::Peer };
     port.forge(&match rng.below(17) {

@@ -1,0 +1,178 @@
+//! A node elsewhere in the tree: what is imported from it is spliced by the nodes on the way.
+
+use alloc::string::{String, ToString};
+use alloc::sync::{Arc, Weak};
+use core::fmt;
+use core::time::Duration;
+use std::time::Instant;
+
+use super::circuit::Circuit;
+use super::error::ImportError;
+use super::node::{Node, NodeInner};
+use super::peer::{Import, Request};
+use super::spec::End;
+use crate::proto::{Dead, Place, Reason, Route};
+
+/// A node of the same tree, by its path or its id; from [`Node::remote`]. Nothing is asked of it before
+/// something is imported, so there is none that cannot be made, and it costs nothing.
+#[derive(Clone)]
+pub struct Remote {
+    node: Weak<NodeInner>,
+    to: To,
+}
+
+#[derive(Clone)]
+enum To {
+    Id(u32),
+    Path(Arc<str>),
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.to {
+            To::Id(id) => f.debug_tuple("Remote").field(id).finish(),
+            To::Path(path) => f.debug_tuple("Remote").field(path).finish(),
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.to {
+            To::Id(id) => write!(f, "node {id}"),
+            To::Path(path) => f.write_str(path),
+        }
+    }
+}
+
+impl Remote {
+    /// Binds to what the node exports under `name`, as [`Peer::import`](super::Peer::import): the turbofish
+    /// names what *you* hold.
+    ///
+    /// The open travels hop by hop, in one round trip of the whole way. Each node on it promises room of
+    /// its own, so a slow end holds up nobody else. When anything on the way is gone the end is dead
+    /// at once, with the reason and the id of the node that gave up. Import again then: by a path you
+    /// find the node also after it has been given another id.
+    pub fn import<E: End>(&self, name: &str) -> Import<E> {
+        Import::from_remote(self.clone(), name)
+    }
+
+    pub(crate) fn open(&self, request: &Request, until: Instant) -> Result<Arc<Circuit>, ImportError> {
+        let node = self.node.upgrade().ok_or(ImportError::Dead(Dead::here(Reason::Shutdown)))?;
+        let (to, path) = match &self.to {
+            To::Id(id) => (*id, ""),
+            To::Path(path) => (0, &**path),
+        };
+        if to == 0 && !crate::proto::is_path(path) {
+            return Err(ImportError::BadName);
+        }
+        let route = Route { from: 0, hops: 0, to, path };
+        node.way_to(route, |link, route| request.open(link, until, route))
+    }
+}
+
+/// A node of the tree, as one above it knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// Its id, never given to another one while the root lives.
+    pub id: u32,
+    /// The id of its parent.
+    pub via: u32,
+    /// Its name.
+    pub name: String,
+}
+
+impl Node {
+    /// A node of the same tree. A path has names of nodes with `/` between: `bridge/board-7` is the
+    /// child `board-7` of the child `bridge`. It is looked up from here, then from this node's parent, and
+    /// so on to the root; a path that begins with `/` is looked up at the root alone.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = netchan::Node::new("dashboard");
+    /// use netchan::Receiver;
+    ///
+    /// let board = node.remote("bridge/board-7");
+    /// let mut temp = board.import::<Receiver<i32>>("temp").wait()?;
+    /// println!("{}", temp.recv().wait()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remote(&self, path: &str) -> Remote {
+        Remote { node: Arc::downgrade(self.inner()), to: To::Path(path.into()) }
+    }
+
+    /// As [`Node::remote`], by its id.
+    pub fn remote_id(&self, id: u32) -> Remote {
+        Remote { node: Arc::downgrade(self.inner()), to: To::Id(id) }
+    }
+
+    /// This node's id in its tree: 1 where it is alone, or the root from the beginning. It changes when the
+    /// node joins a tree.
+    pub fn id(&self) -> u32 {
+        self.inner().tree().id()
+    }
+
+    /// The ids of the nodes above, from the parent to the root; none at the root.
+    pub fn above(&self) -> alloc::vec::Vec<u32> {
+        self.inner().tree().above().as_slice().to_vec()
+    }
+
+    /// The nodes below, in the order of their ids: children, their children, and so on.
+    pub fn nodes(&self) -> alloc::vec::Vec<NodeInfo> {
+        let info = |entry: crate::tree::Entry| NodeInfo {
+            id: entry.id,
+            via: entry.via,
+            name: entry.name.as_str().to_string(),
+        };
+        self.inner().tree().nodes().map(info).collect()
+    }
+
+    /// The path from here to a node below, for [`Node::remote`].
+    pub fn path_of(&self, id: u32) -> Option<String> {
+        self.inner().tree().path_of(id)
+    }
+
+    /// A death in words, with the name of the node that gave up where this node knows it: its own, its
+    /// neighbours', and those below.
+    pub fn describe(&self, dead: &Dead) -> String {
+        let name = match dead.at {
+            Place::Node(id) => self.name_of(id),
+            _ => None,
+        };
+        match name {
+            Some(name) => alloc::format!("dead: {} (says {name})", dead.reason),
+            None => dead.to_string(),
+        }
+    }
+
+    fn name_of(&self, id: u32) -> Option<String> {
+        let inner = self.inner();
+        let (own, below, parent) = {
+            let tree = inner.tree();
+            let parent = tree.parent().filter(|_| tree.above().as_slice().first() == Some(&id));
+            (tree.id() == id, tree.path_of(id), parent)
+        };
+        if own {
+            return Some(self.name().to_string());
+        }
+        below.or_else(|| Some(inner.link(parent?)?.lock().peer.as_ref()?.name.clone()))
+    }
+
+    /// Tells all nodes below to end, and those below them first: their programs' waits yield `Shutdown`,
+    /// and their links end. Neither a program that hangs nor one that does not look stops it: what moves
+    /// the bytes obeys. What does not end in `grace` is gone with its link then. Boards stay; they are
+    /// told with the end of their link.
+    pub fn shut_down_below(&self, grace: Duration) {
+        let inner = self.inner();
+        let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+        inner.tree().shut_down(None, grace_ms);
+        inner.tell_tree();
+    }
+
+    /// How many routes, ids or sources neighbours have claimed that were not theirs. Eight of one link end it.
+    pub fn strikes(&self) -> u64 {
+        self.inner().strikes.load(super::sync::Ordering::Relaxed)
+    }
+}

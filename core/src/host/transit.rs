@@ -1,0 +1,564 @@
+//! Circuits that pass through this node: what comes from one link goes on over another.
+//!
+//! A transit has a cell on each of its links, and stands between them as a leaf: it is locked while
+//! one of the two is, never while both are. What comes is put into a ring under the lock of the
+//! link that it came from; after that lock is released the other link is locked, and takes from the
+//! ring what it has credit and room for. So no link waits for the other one, and what a link may
+//! send is bounded by what this node has promised it.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::sync::{Arc, Weak};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::cell::{Cell, CellId};
+use super::input::{Effects, Offer};
+use super::link::{LinkCell, LinkState};
+use super::node::NodeInner;
+use super::peer::WINDOW_MAX;
+use super::sync::{Mutex, MutexGuard, PoisonError};
+use crate::proto::{
+    Blocked, Dead, Event, Fingerprints, Fragment, Handle, Link, Open, OpenFlags, Part, Reason, Rings, Route,
+    Side, Sink, Slots, Splice, Total,
+};
+
+/// What a direction may hold at least, in bytes, whatever the length of its messages.
+const WINDOW_MIN: u32 = 4 * 1024;
+/// What a ring is made for at first, in bytes.
+const RING_MIN: usize = 1024;
+
+/// What an opener has asked for beyond what this node would look at for itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) credit: u32,
+    pub(crate) limit: u32,
+    pub(crate) values: u32,
+    pub(crate) type_name: String,
+}
+
+impl Wanted {
+    pub(crate) fn new(open: &Open<'_>) -> Self {
+        let Open { credit, limit, values, type_name, .. } = *open;
+        Self { credit, limit, values, type_name: type_name.to_string() }
+    }
+}
+
+/// A circuit that passes through.
+pub(crate) struct Transit {
+    links: [Weak<LinkCell>; 2],
+    state: Mutex<State>,
+}
+
+struct State {
+    /// None until the circuit is opened on the right.
+    splice: Option<Splice>,
+    rings: [Vec<u8>; 2],
+    cells: [Option<CellId>; 2],
+    windows: [u32; 2],
+    /// Circuits for channel ends inside messages that come from a side, each to be opened before its
+    /// message.
+    carried: [VecDeque<Carried>; 2],
+    /// The opener has gone before it was opened on the right.
+    cancelled: bool,
+}
+
+/// A circuit for a channel end inside a message.
+struct Carried {
+    /// Number of the message.
+    at: Total,
+    ordinal: u32,
+    flags: OpenFlags,
+    fingerprints: Vec<u64>,
+    wait_ms: u32,
+    wanted: Wanted,
+    left_handle: Handle,
+    transit: Arc<Transit>,
+}
+
+/// Which side of which transit a cell is.
+#[derive(Clone)]
+pub(crate) struct Passage {
+    pub(crate) transit: Arc<Transit>,
+    side: Side,
+}
+
+impl fmt::Debug for Transit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transit")
+    }
+}
+
+/// Adds to what waits to be written, as long as that is not too much.
+struct Limited<'a> {
+    out: &'a mut Vec<u8>,
+    full_at: usize,
+}
+
+impl Sink for Limited<'_> {
+    fn room(&self) -> usize {
+        self.full_at.saturating_sub(self.out.len())
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+}
+
+/// What is to be promised at least to the left and to the right. How long the messages of the opener
+/// may be is for the acceptor to say.
+fn floors(flags: OpenFlags, wanted: &Wanted) -> [u32; 2] {
+    let floor = |flows: bool, limit: u32| {
+        if flows { WINDOW_MIN.max(Link::charge(limit).saturating_mul(2)) } else { 0 }
+    };
+    [
+        floor(flags.has(OpenFlags::SENDS), 0),
+        floor(flags.has(OpenFlags::RECEIVES), wanted.limit.min(wanted.credit)),
+    ]
+}
+
+impl Transit {
+    fn new(links: [Weak<LinkCell>; 2], left: CellId, windows: [u32; 2]) -> Arc<Self> {
+        Arc::new(Self {
+            links,
+            state: Mutex::new(State {
+                splice: None,
+                rings: [Vec::new(), Vec::new()],
+                cells: [Some(left), None],
+                windows,
+                carried: [VecDeque::new(), VecDeque::new()],
+                cancelled: false,
+            }),
+        })
+    }
+
+    /// For one of its sides.
+    fn cell(self: &Arc<Self>, side: Side, window: u32) -> Cell {
+        Cell {
+            transit: Some(Box::new(Passage { transit: Arc::clone(self), side })),
+            reserved: window,
+            window,
+            window_max: WINDOW_MAX.max(window),
+            rx_gone: true,
+            ..Cell::default()
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does on one link what the other one's events call for, and the other way round, until nothing is
+    /// left to do. Called with nothing locked.
+    pub(crate) fn work(self: &Arc<Self>, mut side: Side) {
+        loop {
+            let Some(link) = self.links[side as usize].upgrade() else { return };
+            let mut effects = Effects::new();
+            let mut state = link.lock();
+            let again = state.down.is_none() && state.work_transit(self, side, &mut effects);
+            link.flush(state);
+            effects.run(&link);
+            if !again {
+                return;
+            }
+            side = side.other();
+        }
+    }
+}
+
+impl State {
+    /// The circuit is opened on the right.
+    fn opened(&mut self, state: &mut LinkState, id: CellId, flags: OpenFlags, left: Handle, nodes: [u32; 2]) {
+        let Some(right) = state.cells.get(id).and_then(|cell| cell.handle) else { return };
+        let mut splice = Splice::new(flags, (left, nodes[0]), (right, nodes[1]), self.windows);
+        if self.cancelled {
+            splice.lost(Side::Left, Dead::here(Reason::Cancelled));
+        }
+        self.splice = Some(splice);
+        self.cells[Side::Right as usize] = Some(id);
+    }
+
+    /// The splice and its rings, once the circuit is opened on both sides.
+    fn parts(&mut self) -> Option<(&mut Splice, Rings<'_>)> {
+        let [from_left, from_right] = &mut self.rings;
+        Some((self.splice.as_mut()?, Rings { from_left, from_right }))
+    }
+
+    /// The next message that something goes before is held back until that is done.
+    fn hold_next(&mut self, side: Side) {
+        let next = self.carried[side as usize].front().map(|next| next.at);
+        if let Some(splice) = &mut self.splice {
+            splice.hold(side, next);
+        }
+    }
+
+    /// Ids of the nodes on the way of what comes from the other side and goes to `side`.
+    fn nodes(&self, transit: &Transit, side: Side) -> [u32; 2] {
+        [side.other(), side].map(|side| {
+            let link = transit.links[side as usize].upgrade();
+            link.map_or(0, |link| link.neighbour.load(super::sync::Ordering::Relaxed))
+        })
+    }
+
+    /// Gives up the circuits of messages that will not go on.
+    fn drop_carried(&mut self, effects: &mut Effects) {
+        for carried in self.carried.iter_mut().flat_map(|carried| carried.drain(..)) {
+            effects.pass_on(&carried.transit, Side::Left);
+            carried.transit.lock().orphan(carried.flags, carried.left_handle);
+        }
+    }
+
+    /// It was to be opened behind a message that does not come.
+    fn orphan(&mut self, flags: OpenFlags, left: Handle) {
+        let mut splice = Splice::new(flags, (left, 0), (Handle::new(0), 0), self.windows);
+        splice.lost(Side::Right, Dead::here(Reason::NotTaken));
+        if self.cancelled {
+            splice.lost(Side::Left, Dead::here(Reason::Cancelled));
+        }
+        self.splice = Some(splice);
+    }
+
+    /// Sees to it that so many more bytes fit that come from `side`; the link has checked that they
+    /// are within what was promised.
+    fn make_room(&mut self, side: Side, more: usize) {
+        let Some(splice) = &mut self.splice else { return };
+        let ring = &mut self.rings[side as usize];
+        let needed = splice.held(side) as usize + more;
+        if needed <= ring.len() {
+            return;
+        }
+        let most = self.windows[side as usize] as usize;
+        let mut longer = vec![0; needed.next_power_of_two().max(RING_MIN).min(most.max(needed))];
+        splice.grow(side, ring, &mut longer);
+        *ring = longer;
+    }
+}
+
+impl NodeInner {
+    /// Opens on `right` what was offered on `left`, and splices the two.
+    pub(crate) fn pass_on(
+        &self,
+        left: &Arc<LinkCell>,
+        offer: &Offer,
+        right: &Arc<LinkCell>,
+        route: Option<Route<'_>>,
+    ) {
+        let Some(wanted) = &offer.wanted else { return };
+        let [from_left, from_right] = floors(offer.flags, wanted);
+        let links = [Arc::downgrade(left), Arc::downgrade(right)];
+        let transit = Transit::new(links, offer.cell, [from_left, from_right]);
+        let left_handle = {
+            let mut state = left.lock();
+            let waits = |cell: &mut Cell| cell.handle.filter(|_| cell.dead.is_none());
+            let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
+                return state.remove(offer.cell);
+            };
+            if !state.reserve(from_left) {
+                return self.turn_away(left, state, offer.cell, Reason::NoResources);
+            }
+            if let Some(cell) = state.cells.get(offer.cell) {
+                *cell = Cell { handle: cell.handle, ..transit.cell(Side::Left, from_left) };
+            }
+            handle
+        };
+        let opened = {
+            let mut state = right.lock();
+            // A death of the opener that comes from now on finds the splice.
+            let mut own = transit.lock();
+            if state.down.is_some() {
+                Err(Reason::NoRoute)
+            } else if !state.reserve(from_right) {
+                Err(Reason::NoResources)
+            } else {
+                let open = Open {
+                    flags: offer.flags,
+                    wait_ms: offer.wait_ms,
+                    credit: wanted.credit,
+                    limit: wanted.limit,
+                    values: wanted.values,
+                    name: &offer.name,
+                    fingerprints: Fingerprints::new(offer.fingerprints[0], &offer.fingerprints[1..]),
+                    type_name: &wanted.type_name,
+                    route,
+                };
+                let cell = transit.cell(Side::Right, from_right);
+                let of = |link: &LinkCell| link.neighbour.load(super::sync::Ordering::Relaxed);
+                match state.open(&Splice::onward(&open, from_right), cell) {
+                    Ok(id) => {
+                        own.opened(&mut state, id, offer.flags, left_handle, [of(left), of(right)]);
+                        Ok(())
+                    }
+                    Err(blocked) => {
+                        state.release(from_right);
+                        // A name and a path that no frame can carry together.
+                        let invalid = matches!(blocked, Blocked::Invalid);
+                        Err(if invalid { Reason::TooLarge } else { Reason::NoResources })
+                    }
+                }
+            }
+        };
+        match opened {
+            Ok(()) => transit.work(Side::Right),
+            Err(reason) => self.turn_away(left, left.lock(), offer.cell, reason),
+        }
+    }
+
+    /// Refuses an open, and says which node it is that refuses it.
+    pub(crate) fn turn_away(
+        &self,
+        link: &LinkCell,
+        mut state: MutexGuard<'_, LinkState>,
+        cell: CellId,
+        reason: Reason,
+    ) {
+        if let Some(handle) = state.cells.get(cell).and_then(|cell| cell.handle) {
+            let name = self.identity.name;
+            state.proto_out(|link, slots, out| {
+                link.refuse(slots, handle, Dead::here(reason), name.as_str(), out);
+            });
+        }
+        state.remove(cell);
+        link.flush(state);
+    }
+}
+
+impl LinkState {
+    /// An event of a circuit that passes through.
+    pub(crate) fn take_transit(&mut self, id: CellId, event: &Event<'_>, effects: &mut Effects) {
+        let Some(passage) = self.cells.get(id).and_then(|cell| cell.transit.clone()) else { return };
+        let Passage { transit, side } = *passage;
+        let mut own = transit.lock();
+        if let Event::Data(_, part, bytes) = event {
+            // With its length before it, where it begins.
+            own.make_room(side, bytes.len() + if matches!(part, Part::More) { 0 } else { 4 });
+        }
+        let is_dead = match own.parts() {
+            Some((splice, mut rings)) => {
+                self.proto(|link, slots| splice.on_event(side, event, link, slots, &mut rings));
+                if splice.has_work(side) {
+                    effects.pass_on(&transit, side);
+                }
+                splice.is_closed(side)
+            }
+            None => {
+                // Nothing but the opener's death comes before an answer.
+                if let Event::Dead(handle, _) = *event {
+                    own.cancelled = true;
+                    self.proto(|link, slots| link.drained(slots, handle));
+                }
+                own.cancelled
+            }
+        };
+        if is_dead {
+            own.cells[side as usize] = None;
+            self.remove(id);
+            own.drop_carried(effects);
+        }
+        drop(own);
+        effects.pass_on(&transit, side.other());
+    }
+
+    /// A circuit for a channel end inside the next message of one that passes through: it goes the same
+    /// way.
+    pub(crate) fn attach_transit(
+        &mut self,
+        carrier: &Passage,
+        at: Total,
+        (cell, handle): (CellId, Handle),
+        ordinal: u32,
+        open: &Open<'_>,
+    ) {
+        let wanted = Wanted::new(open);
+        let windows = floors(open.flags, &wanted);
+        let Passage { transit, side } = carrier;
+        let mut own = transit.lock();
+        let way = [&transit.links[*side as usize], &transit.links[side.other() as usize]].map(Weak::clone);
+        let child = Transit::new(way, cell, windows);
+        if !self.reserve(windows[0]) {
+            // The message would come without it: so neither comes.
+            if let Some(splice) = &mut own.splice {
+                splice.give_up(Dead::here(Reason::NoResources));
+            }
+            self.kill(cell, Reason::NoResources, "");
+            return self.remove(cell);
+        }
+        if let Some(cell) = self.cells.get(cell) {
+            *cell = Cell { handle: cell.handle, ..child.cell(Side::Left, windows[0]) };
+        }
+        own.carried[*side as usize].push_back(Carried {
+            at,
+            ordinal,
+            flags: open.flags,
+            fingerprints: open.fingerprints.as_slice().to_vec(),
+            wait_ms: open.wait_ms,
+            wanted,
+            left_handle: handle,
+            transit: child,
+        });
+        own.hold_next(*side);
+    }
+
+    /// Opens on this link what goes before the next message, if its turn has come.
+    fn open_carried(&mut self, own: &mut State, side: Side, neighbour: [u32; 2]) {
+        let from = side.other() as usize;
+        loop {
+            let Some(splice) = &own.splice else { return };
+            let (begins, carrier) = (splice.gone_on(side.other()), splice.handle(side));
+            let Some(next) = own.carried[from].front().filter(|next| Some(next.at) == begins) else { return };
+            let mut child = next.transit.lock();
+            let window = child.windows[1];
+            let open = Open {
+                flags: next.flags,
+                wait_ms: next.wait_ms,
+                credit: next.wanted.credit,
+                limit: next.wanted.limit,
+                values: next.wanted.values,
+                name: "",
+                fingerprints: Fingerprints::new(next.fingerprints[0], &next.fingerprints[1..]),
+                type_name: &next.wanted.type_name,
+                route: None,
+            };
+            let cell = next.transit.cell(Side::Right, window);
+            let opened = if self.reserve(window) {
+                self.attach(carrier, next.ordinal, &Splice::onward(&open, window), cell)
+            } else {
+                Err(Blocked::NoSlot { theirs: true })
+            };
+            match opened {
+                Ok(id) => {
+                    child.opened(self, id, next.flags, next.left_handle, neighbour);
+                    drop(child);
+                    own.carried[from].pop_front();
+                }
+                // Not open yet, or an earlier message is still being written: the next look goes on.
+                Err(Blocked::Busy | Blocked::NotOpen | Blocked::NoRoom) => return self.release(window),
+                Err(_) => {
+                    drop(child);
+                    self.release(window);
+                    if let Some(splice) = &mut own.splice {
+                        splice.give_up(Dead::here(Reason::NoResources));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Does on this link what is to be done: whether the other one has something to do then.
+    pub(crate) fn work_transit(&mut self, transit: &Arc<Transit>, side: Side, effects: &mut Effects) -> bool {
+        let mut own = transit.lock();
+        let Some(id) = own.cells[side as usize] else { return false };
+        let full_at = self.output.bytes.len() + self.output.room();
+        if !self.reserve_for_accept(&mut own, id, side)
+            && let Some(splice) = &mut own.splice
+        {
+            // Both sides hear of it.
+            splice.give_up(Dead::here(Reason::NoResources));
+        }
+        if !own.carried[side.other() as usize].is_empty() {
+            let nodes = own.nodes(transit, side);
+            self.open_carried(&mut own, side, nodes);
+            own.hold_next(side.other());
+        }
+        let Some((splice, mut rings)) = own.parts() else { return false };
+        self.proto_out(|link, slots, out| {
+            let mut sink = Limited { out, full_at };
+            splice.work(side, link, slots, &mut rings, &mut sink);
+            if splice.has_work(side) && link.has_control() {
+                // Values may wait for our own answer to be written, and no event tells of that.
+                link.control(slots, sink.out);
+                splice.work(side, link, slots, &mut rings, &mut sink);
+            }
+        });
+        let (closed, eager) = (splice.is_closed(side), splice.is_eager(side));
+        let again = splice.has_work(side.other());
+        if !closed && splice.has_work(side) && self.output.is_full() {
+            // Goes on when the stream has taken what is there.
+            self.keep_transit(transit, side);
+        }
+        if closed {
+            own.cells[side as usize] = None;
+            self.remove(id);
+            own.drop_carried(effects);
+        } else if eager {
+            self.widen_transit(&mut own, id, side);
+        }
+        again
+    }
+
+    /// An answer says how long the messages may be that come from the opener: room for two of them is
+    /// reserved before it is passed on. `false` where there is none.
+    fn reserve_for_accept(&mut self, own: &mut State, id: CellId, side: Side) -> bool {
+        let Some(limit) = own.splice.as_ref().and_then(|splice| splice.accepts(side)) else { return true };
+        let window = own.windows[side as usize];
+        if window == 0 {
+            return true;
+        }
+        let more = Link::charge(limit).saturating_mul(2).saturating_sub(window);
+        if more == 0 {
+            return true;
+        }
+        let fits = self.reserve(more);
+        if fits && let Some(cell) = self.cells.get(id) {
+            cell.reserved += more;
+            cell.window += more;
+            cell.window_max = cell.window_max.max(cell.window);
+            own.windows[side as usize] += more;
+            if let Some(splice) = &mut own.splice {
+                splice.promise(side, window + more);
+            }
+        }
+        fits
+    }
+
+    /// Doubles the window of a circuit that drains, while there is a pool.
+    fn widen_transit(&mut self, own: &mut State, id: CellId, side: Side) {
+        let Some(more) = self.lend(id) else { return };
+        own.windows[side as usize] += more;
+        let window = own.windows[side as usize];
+        if let Some(splice) = &mut own.splice {
+            self.proto(|link, slots: &mut Slots<'_>| splice.widen(side, window, link, slots));
+        }
+    }
+
+    /// Writes a part of a message that passes through into the outgoing buffer.
+    pub(crate) fn put_transit(&mut self, passage: &Passage, part: &Fragment, effects: &mut Effects) {
+        let Passage { transit, side } = passage;
+        {
+            let mut own = transit.lock();
+            let Some((splice, mut rings)) = own.parts() else { return };
+            let (a, b) = splice.bytes(*side, part, &mut rings);
+            let out = &mut self.output.bytes;
+            out.extend_from_slice(part.head.as_slice());
+            out.extend_from_slice(a);
+            out.extend_from_slice(b);
+            if let Some(seed) = self.link.crc_seed() {
+                let crc = crate::proto::crc32c_append(!seed, part.head.frame());
+                let crc = crate::proto::crc32c_append(crate::proto::crc32c_append(crc, a), b);
+                self.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
+            }
+            splice.written(*side, part);
+        }
+        self.work_transit(transit, *side, effects);
+        effects.pass_on(transit, side.other());
+    }
+
+    /// The link is down: the other side of what passed through is to be told.
+    pub(crate) fn lose_transits(&mut self, dead: Dead, effects: &mut Effects) {
+        for (id, passage) in self.cells.transits() {
+            let mut own = passage.transit.lock();
+            own.cells[passage.side as usize] = None;
+            match &mut own.splice {
+                Some(splice) => splice.lost(passage.side, dead),
+                None => own.cancelled = true,
+            }
+            own.drop_carried(effects);
+            drop(own);
+            self.cells.remove(id);
+            effects.pass_on(&passage.transit, passage.side.other());
+        }
+        self.kept_transits.clear();
+    }
+}

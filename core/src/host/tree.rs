@@ -1,0 +1,244 @@
+//! This node's place in a tree: what comes of links that tie parents and children.
+//!
+//! The tree itself ([`Tree`]) is one of the node's tables. It decides; what is to be written for it is
+//! put into a link's buffer while it is locked, so that routes stand before the opens that they
+//! enable, and flushed when nothing is locked any more.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::time::Instant;
+
+use super::error::LinkError;
+use super::events::LinkEvent;
+use super::input::Offer;
+use super::linger::{Closing, PARTING};
+use super::link::LinkCell;
+use super::node::NodeInner;
+use super::peer::Down;
+use super::sync::{self, MutexGuard, Ordering, PoisonError};
+use super::wait::Wait;
+use crate::proto::{Fault, Reason, Relation, Route, TreeFrame};
+use crate::tree::{Change, Heard, Lost, NoWay, Origin, Strike, Tree, Way};
+
+/// What becomes of an open.
+pub(crate) enum Led {
+    /// It is for this node.
+    Here(Origin),
+    /// It was passed on, or refused.
+    Away,
+}
+
+impl NodeInner {
+    pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A link is up. Called with nothing locked.
+    pub(crate) fn tie(&self, link: &LinkCell, name: &str) {
+        let relation = link.lock().link.relation();
+        let number = link.number;
+        let mut renumbered = Vec::new();
+        let refused = match relation {
+            Relation::Peer => return,
+            Relation::Child { leaf } => match crate::proto::Name::new(name) {
+                Ok(name) => self.tree().adopt(number, name, leaf),
+                Err(_) => Err(Reason::Protocol),
+            },
+            Relation::Parent => self.tree().join(number).map(|children| renumbered = children),
+        };
+        for child in renumbered {
+            if let Some(child) = self.link(child) {
+                child.leave(Reason::Renumbered);
+            }
+        }
+        if let Err(reason) = refused {
+            link.leave(reason);
+        }
+        self.tell_tree();
+        if link.is_down() {
+            // It was before it was known here.
+            self.untie(link);
+        }
+    }
+
+    /// A link is down. Called with nothing locked.
+    pub(crate) fn untie(&self, link: &LinkCell) {
+        let lost = self.tree().lost(link.number);
+        if lost == Lost::Nothing {
+            return;
+        }
+        self.tell_tree();
+        if lost == Lost::Parent && link.ends_node {
+            self.end_in(self.config.linger);
+        }
+    }
+
+    /// A frame of the tree has come. Called with nothing locked.
+    pub(crate) fn heard_of_tree(&self, link: &LinkCell, frame: &TreeFrame<'_>) {
+        let heard = self.tree().hear(link.number, frame);
+        match heard {
+            Ok(Heard::Nothing) => {}
+            Ok(Heard::Settled) => {
+                let wakers = core::mem::take(&mut link.lock().up_wakers);
+                for waker in wakers {
+                    waker.wake();
+                }
+            }
+            Ok(Heard::Exhausted) => {
+                let waiting: Vec<_> =
+                    self.tree().children().filter(|(_, id)| *id == 0).map(|(link, _)| link).collect();
+                for child in waiting.into_iter().filter_map(|number| self.link(number)) {
+                    child.leave(Reason::NoResources);
+                }
+            }
+            Ok(Heard::Shutdown(grace_ms)) => self.end_in(Duration::from_millis(u64::from(grace_ms))),
+            Err(Strike { out }) => self.struck(link, out),
+        }
+        self.tell_tree();
+    }
+
+    /// Where an open leads that has come over `link`.
+    pub(crate) fn lead(&self, link: &Arc<LinkCell>, offer: &Offer) -> Led {
+        let route = offer.path.as_ref().map(super::input::Path::route);
+        let way = self.tree().way(Some(link.number), route.as_ref());
+        match way {
+            Ok(Way::Here(origin)) => return Led::Here(origin),
+            Ok(Way::Onward { link: right, route }) => {
+                // Routes come before the opens that they enable.
+                self.tell_tree();
+                match self.link(right) {
+                    Some(right) if !right.is_down() => self.pass_on(link, offer, &right, route),
+                    _ => self.turn_away(link, link.lock(), offer.cell, Reason::NoRoute),
+                }
+            }
+            Err(NoWay::Dead(reason)) => self.turn_away(link, link.lock(), offer.cell, reason),
+            Err(NoWay::Forged) => {
+                let Strike { out } = self.tree().strike(link.number);
+                self.turn_away(link, link.lock(), offer.cell, Reason::Refused);
+                self.struck(link, out);
+            }
+        }
+        Led::Away
+    }
+
+    /// Over which link a node is reached, and what is said to it.
+    pub(crate) fn way_to(
+        &self,
+        route: Route<'_>,
+        open: impl FnOnce(
+            &Arc<LinkCell>,
+            Option<Route<'_>>,
+        ) -> Result<Arc<super::circuit::Circuit>, super::ImportError>,
+    ) -> Result<Arc<super::circuit::Circuit>, super::ImportError> {
+        let no_route = |reason| super::ImportError::Dead(crate::proto::Dead::here(reason));
+        let (link, onward) = match self.tree().way(None, Some(&route)) {
+            Ok(Way::Onward { link, route }) => (link, route),
+            Ok(Way::Here(_)) | Err(NoWay::Forged) => return Err(no_route(Reason::NoRoute)),
+            Err(NoWay::Dead(reason)) => return Err(no_route(reason)),
+        };
+        self.tell_tree();
+        let link = self.link(link).ok_or_else(|| no_route(Reason::NoRoute))?;
+        open(&link, onward)
+    }
+
+    /// Whether this link leads to the parent, and this node has its place below it.
+    pub(crate) fn is_settled(&self, link: &LinkCell) -> bool {
+        let tree = self.tree();
+        tree.parent() == Some(link.number) && tree.is_settled()
+    }
+
+    fn struck(&self, link: &LinkCell, out: bool) {
+        self.strikes.fetch_add(1, Ordering::Relaxed);
+        if out {
+            let mut state = link.lock();
+            state.link.fail(Fault::Strikes);
+            link.last_words(state);
+            link.fail(LinkError::Fault(Fault::Strikes));
+        }
+    }
+
+    /// Says to each link what is to be said, and tells those who watch what has changed. Called with
+    /// nothing locked.
+    pub(crate) fn tell_tree(&self) {
+        let mut written = Vec::new();
+        let mut changes = Vec::new();
+        {
+            let mut tree = self.tree();
+            let due: Vec<_> = tree.due_links().collect();
+            for number in due {
+                let Some(link) = self.link(number) else { continue };
+                let mut state = link.lock();
+                // What has no room is said in the next tick.
+                while !state.output.is_flooded()
+                    && let Some(frame) = tree.due(number)
+                    && state.proto_out(|link, _, out| link.put_tree(&frame, out))
+                {
+                    tree.written(number);
+                }
+                link.neighbour.store(tree.neighbour(number), Ordering::Relaxed);
+                drop(state);
+                written.push(link);
+            }
+            let ids: Vec<_> = tree.children().map(|(number, _)| number).chain(tree.parent()).collect();
+            for number in ids {
+                if let Some(link) = self.link(number) {
+                    link.neighbour.store(tree.neighbour(number), Ordering::Relaxed);
+                }
+            }
+            while let Some(change) = tree.change() {
+                changes.push(change);
+            }
+        }
+        for link in written {
+            link.flush(link.lock());
+        }
+        for change in changes {
+            self.events.push(match change {
+                Change::Joined { id, via, name } => {
+                    LinkEvent::NodeJoined { id, via, name: name.as_str().into() }
+                }
+                Change::Left { id, name } => LinkEvent::NodeLeft { id, name: name.as_str().into() },
+            });
+        }
+    }
+
+    /// This node ends, and all below it, in so much time at the most. The program has no part in it.
+    pub(crate) fn end_in(&self, grace: Duration) {
+        let Some(node) = self.own.upgrade() else { return };
+        if core::mem::replace(&mut *self.ending.lock().unwrap_or_else(PoisonError::into_inner), true) {
+            return;
+        }
+        let until = sync::now() + grace;
+        let end = move || node.end_until(until);
+        if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
+            // Without a thread there is no time to be given.
+            if let Some(withdrawn) = self.withdraw() {
+                for link in withdrawn.links {
+                    link.leave(Reason::Shutdown);
+                }
+            }
+        }
+    }
+
+    /// Children first, then the rest.
+    fn end_until(self: &Arc<Self>, until: Instant) {
+        let left = || until.saturating_duration_since(sync::now());
+        {
+            let mut tree = self.tree();
+            let grace_ms = u32::try_from(left().as_millis() / 2).unwrap_or(u32::MAX);
+            tree.shut_down(None, grace_ms);
+        }
+        self.tell_tree();
+        let children: Vec<_> = self.tree().children().filter_map(|(number, _)| self.link(number)).collect();
+        let half = sync::now() + left() / 2;
+        for link in children {
+            if !matches!(link.lock().link.relation(), Relation::Child { leaf: true }) {
+                let time = half.saturating_duration_since(sync::now());
+                Wait::new(Down::new(link)).timeout(time).wait();
+            }
+        }
+        let linger = left();
+        Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();
+    }
+}

@@ -1,0 +1,379 @@
+//! Trees of nodes over TCP: who is where, who reaches whom, and who is told what when something is
+//! gone.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Outcome, SOON, Tick, calm, eventually, tick};
+use netchan::host::Visibility;
+use netchan::{
+    Client, ExportOptions, ImportError, Latest, LinkEvent, Message, Node, Place, Reason, Receiver, RecvError,
+    Sender, Server, Watch, channel,
+};
+use netchan_tcp as tcp;
+use serde::{Deserialize, Serialize};
+
+/// A node that adopts, and where.
+fn adopts(name: &str) -> (Node, String) {
+    let node = Node::new(name);
+    let listener = tcp::listen_with(&node, "127.0.0.1:0", tcp::Options::new().adopt()).expect("a free port");
+    (node, listener.address().to_string())
+}
+
+/// Puts a node below the one that listens there.
+fn joins(node: &Node, parent: &str) {
+    let options = tcp::Options::new().join().live_on();
+    tcp::connect_with(node, parent, options).timeout(SOON).wait().expect("it is adopted");
+}
+
+fn below(node: &Node) -> Vec<String> {
+    let mut paths: Vec<_> = node.nodes().iter().filter_map(|info| node.path_of(info.id)).collect();
+    paths.sort();
+    paths
+}
+
+fn in_tree() -> ExportOptions {
+    ExportOptions::default().visible_to(Visibility::Tree)
+}
+
+/// hub -> bridge -> board, and hub -> desk.
+struct Yard {
+    hub: Node,
+    bridge: Node,
+    board: Node,
+    desk: Node,
+}
+
+fn yard() -> Yard {
+    let (hub, at_hub) = adopts("hub");
+    let (bridge, at_bridge) = adopts("bridge");
+    joins(&bridge, &at_hub);
+    let board = Node::new("board");
+    joins(&board, &at_bridge);
+    let desk = Node::new("desk");
+    joins(&desk, &at_hub);
+    eventually("the hub knows all", || (below(&hub) == ["bridge", "bridge/board", "desk"]).then_some(()));
+    Yard { hub, bridge, board, desk }
+}
+
+#[test]
+fn a_node_three_hops_away_is_reached_by_its_path() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub, bridge } = yard();
+    let mut ticks: Sender<Tick> = board.export_with("ticks", in_tree())?;
+    let mut got = desk.remote("bridge/board").import::<Receiver<Tick>>("ticks").wait()?;
+    for n in 0..1000 {
+        ticks.send(tick(n)).timeout(SOON).wait()?;
+        assert_eq!(got.recv().timeout(SOON).wait()?, tick(n));
+    }
+    drop(ticks);
+    assert_eq!(got.recv().timeout(SOON).wait(), Err(RecvError::Closed));
+    assert_eq!(below(&bridge), ["board"]);
+    drop(hub);
+    Ok(())
+}
+
+#[test]
+fn calls_latest_values_and_large_messages_pass_a_bridge() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub: _hub, bridge: _bridge } = yard();
+    let mut double: Server<u32, u64> = board.export_with("double", in_tree())?;
+    let serving = common::spawn(move || {
+        while let Ok(request) = double.recv().timeout(SOON).wait() {
+            let n = u64::from(*request);
+            let _ = request.reply(2 * n).wait();
+        }
+    });
+    let board_of = desk.remote("bridge/board");
+    let client = board_of.import::<Client<u32, u64>>("double").wait()?;
+    for n in 0..200 {
+        assert_eq!(client.call(n).timeout(SOON).wait()?, 2 * u64::from(n));
+    }
+    drop(client);
+
+    let level: Latest<u32> = board.export_with("level", in_tree())?;
+    let mut seen = board_of.import::<Watch<u32>>("level").wait()?;
+    for n in 1..=500 {
+        level.set(n)?;
+    }
+    let last = eventually("the newest value comes", || {
+        let value = seen.changed().timeout(SOON).wait().ok()?;
+        (value == 500).then_some(value)
+    });
+    assert_eq!(last, 500);
+
+    let mut blobs: Sender<Vec<u8>> = board.export_with("blobs", in_tree())?;
+    let mut got = board_of.import::<Receiver<Vec<u8>>>("blobs").message_limit(3 << 20).wait()?;
+    let blob: Vec<u8> = (0..2_000_003u32).map(|n| (n % 251) as u8).collect();
+    let sent = blob.clone();
+    let sender = common::spawn(move || {
+        for _ in 0..5 {
+            blobs.send(sent.clone()).timeout(SOON).wait().expect("it is sent");
+        }
+        blobs.drain().timeout(SOON).wait().expect("all are taken");
+    });
+    for _ in 0..5 {
+        assert!(got.recv().timeout(SOON).wait()? == blob, "it comes unaltered");
+    }
+    sender.join();
+    drop(board);
+    serving.join();
+    Ok(())
+}
+
+#[test]
+fn what_is_not_there_is_told_with_the_node_that_says_so() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub, bridge } = yard();
+    let refused = |path: &str| desk.remote(path).import::<Receiver<Tick>>("ticks").wait().unwrap_err();
+    match &*refused("bridge/nobody") {
+        ImportError::Dead(dead) => {
+            assert_eq!((dead.reason, dead.at), (Reason::NoRoute, Place::Peer));
+        }
+        other => panic!("{other}"),
+    }
+    let by_id = desk.remote_id(999).import::<Receiver<Tick>>("ticks").wait().unwrap_err();
+    assert!(matches!(*by_id, ImportError::Dead(dead) if dead.reason == Reason::NoRoute), "{by_id}");
+    // No such name: the board says so, over two bridges.
+    let none =
+        desk.remote("bridge/board").import::<Receiver<Tick>>("none").timeout(Duration::from_millis(50));
+    assert!(matches!(*none.wait().unwrap_err(), ImportError::NoName | ImportError::Deadline));
+    // Aside: not visible unless the exporter says so.
+    let _hidden: Sender<Tick> = board.export("ticks")?;
+    let aside = refused("bridge/board");
+    let ImportError::Dead(dead) = &*aside else { panic!("{aside}") };
+    let board_id = hub.nodes().iter().find(|info| info.name == "board").expect("it is known").id;
+    assert_eq!((dead.reason, dead.at), (Reason::Refused, Place::Node(board_id)));
+    // From above it is.
+    let above = hub.remote("bridge/board").import::<Receiver<Tick>>("ticks").wait()?;
+    drop(above);
+    assert_eq!(hub.describe(dead), format!("dead: refused (says {})", "bridge/board"));
+    drop(bridge);
+    Ok(())
+}
+
+#[test]
+fn every_loss_on_the_way_is_told_at_once() -> Outcome {
+    let _calm = calm();
+    // The one that is lost, and who says so.
+    for (lost, by) in [("board", Some("bridge")), ("bridge", None)] {
+        let Yard { board, desk, hub, bridge } = yard();
+        let mut ticks: Sender<Tick> = board.export_with("ticks", in_tree())?;
+        let mut got = desk.remote("bridge/board").import::<Receiver<Tick>>("ticks").wait()?;
+        ticks.send(tick(1)).timeout(SOON).wait()?;
+        assert_eq!(got.recv().timeout(SOON).wait()?, tick(1));
+        let names = hub.nodes();
+        if lost == "board" {
+            board.shutdown(Duration::ZERO);
+        } else {
+            bridge.shutdown(Duration::ZERO);
+        }
+        let error = got.recv().timeout(SOON).wait().unwrap_err();
+        let RecvError::Dead(dead) = error else { panic!("{error}") };
+        let expected = by.map_or(Place::Peer, |name| {
+            Place::Node(names.iter().find(|info| info.name == name).expect("it was known").id)
+        });
+        // Who says goodbye speaks for itself: so it is the node that is gone.
+        let gone = names.iter().find(|info| info.name == lost).expect("it was known").id;
+        assert!(dead.at == expected || dead.at == Place::Node(gone), "{dead} not by {expected:?}");
+        assert_eq!(dead.reason, Reason::Shutdown);
+        eventually("the hub knows", || {
+            (!below(&hub).iter().any(|path| path.ends_with("board"))).then_some(())
+        });
+        let left = eventually("the hub tells", || match hub.next_event()? {
+            LinkEvent::NodeLeft { name, .. } => Some(name),
+            _ => None,
+        });
+        assert!(left == "board" || left == "bridge");
+    }
+    Ok(())
+}
+
+#[test]
+fn ten_nested_nodes_stream_and_the_fifth_is_lost() -> Outcome {
+    let _calm = calm();
+    let mut nodes = Vec::new();
+    let mut above: Option<String> = None;
+    for n in 0..10 {
+        let (node, at) = adopts(&format!("n{n}"));
+        if let Some(above) = &above {
+            joins(&node, above);
+        }
+        above = Some(at);
+        nodes.push(node);
+    }
+    let path = (1..10).map(|n| format!("n{n}")).collect::<Vec<_>>().join("/");
+    eventually("the root knows all", || (nodes[0].nodes().len() == 9).then_some(()));
+    let mut ticks: Sender<Tick> = nodes[9].export("ticks")?;
+    let mut got = nodes[0].remote(&path).import::<Receiver<Tick>>("ticks").wait()?;
+    for n in 0..100 {
+        ticks.send(tick(n)).timeout(SOON).wait()?;
+        assert_eq!(got.recv().timeout(SOON).wait()?, tick(n));
+    }
+    let fourth = nodes[0].nodes().iter().find(|info| info.name == "n4").expect("it is known").id;
+    let fifth = nodes[0].nodes().iter().find(|info| info.name == "n5").expect("it is known").id;
+    nodes[5].shutdown(Duration::ZERO);
+    let error = got.recv().timeout(SOON).wait().unwrap_err();
+    let RecvError::Dead(dead) = error else { panic!("{error}") };
+    assert!([Place::Node(fourth), Place::Node(fifth)].contains(&dead.at), "{dead}");
+    let error = eventually("the sender is told", || ticks.try_send(tick(0)).err());
+    drop(error);
+    eventually("the root forgets", || (nodes[0].nodes().len() == 4).then_some(()));
+    // Those below live on, as a tree of their own.
+    let path = (7..10).map(|n| format!("n{n}")).collect::<Vec<_>>().join("/");
+    let _again = nodes[6].remote(&path).import::<Receiver<Tick>>("ticks").wait()?;
+    assert!(nodes[6].above().is_empty());
+    eventually("the last one knows", || (nodes[9].above().len() == 3).then_some(()));
+    Ok(())
+}
+
+#[test]
+fn a_tree_that_joins_another_one_is_numbered_anew() -> Outcome {
+    let _calm = calm();
+    let (hub, at_hub) = adopts("hub");
+    let (bridge, at_bridge) = adopts("bridge");
+    let board = Node::new("board");
+    let options = tcp::Options::new().join();
+    let parent =
+        tcp::connect_with(&board, &at_bridge, options).reconnect(netchan::Reconnect::new()).wait()?;
+    let before = board.id();
+    joins(&bridge, &at_hub);
+    eventually("it has come again", || (below(&hub) == ["bridge", "bridge/board"]).then_some(()));
+    assert!(parent.is_up());
+    eventually("it has another id", || (board.id() != before).then_some(()));
+    let second = Node::new("second");
+    let (_other, at_other) = adopts("other");
+    joins(&second, &at_hub);
+    let refused = tcp::connect_with(&second, &at_other, options).wait().unwrap_err();
+    assert!(refused.to_string().contains("has a parent already"), "{refused}");
+    // Who does not adopt is no parent, and says what is to be done.
+    let peer = Node::new("peer");
+    let listener = tcp::listen(&peer, "127.0.0.1:0")?;
+    let refused = tcp::join(&Node::new("third"), listener.address()).wait().unwrap_err();
+    assert!(refused.to_string().contains("adopt"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn a_shutdown_from_above_needs_no_program_below() -> Outcome {
+    let _calm = calm();
+    let Yard { hub, bridge, board, desk } = yard();
+    let _ticks: Sender<Tick> = board.export_with("ticks", in_tree())?;
+    let mut got = desk.remote("bridge/board").import::<Receiver<Tick>>("ticks").wait()?;
+    hub.shut_down_below(Duration::from_secs(2));
+    let error = got.recv().timeout(SOON).wait().unwrap_err();
+    assert!(matches!(error, RecvError::Dead(dead) if dead.reason == Reason::Shutdown), "{error}");
+    eventually("all are gone", || hub.nodes().is_empty().then_some(()));
+    for node in [bridge, board, desk] {
+        eventually("it is shut", || match node.export::<Sender<Tick>>("more") {
+            Err(netchan::ExportError::Shutdown) => Some(()),
+            _ => None,
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn a_child_ends_with_its_parent_unless_it_lives_on() -> Outcome {
+    let _calm = calm();
+    let (hub, at_hub) = adopts("hub");
+    let ends = Node::new("ends");
+    tcp::join(&ends, &*at_hub).wait()?;
+    let lives = Node::new("lives");
+    joins(&lives, &at_hub);
+    hub.shutdown(Duration::ZERO);
+    eventually("it ends", || match ends.export::<Sender<Tick>>("more") {
+        Err(netchan::ExportError::Shutdown) => Some(()),
+        _ => None,
+    });
+    let _goes_on: Sender<Tick> = lives.export("more")?;
+    eventually("it is a root", || lives.above().is_empty().then_some(()));
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize, Message, Debug)]
+struct Question {
+    text: String,
+    answers: Sender<u64>,
+}
+
+#[derive(Serialize, Deserialize, Message, Debug)]
+struct Feed {
+    first: Receiver<u64>,
+    second: Option<Receiver<Vec<u8>>>,
+}
+
+#[test]
+fn channel_ends_in_messages_pass_bridges() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub: _hub, bridge: _bridge } = yard();
+    let mut questions: Receiver<Question> = board.export_with("ask", in_tree())?;
+    let answerer = common::spawn(move || {
+        while let Ok(mut question) = questions.recv().timeout(SOON).wait() {
+            for n in 0..question.text.len() as u64 {
+                question.answers.send(n).timeout(SOON).wait().expect("somebody asked");
+            }
+        }
+    });
+    let mut ask = desk.remote("bridge/board").import::<Sender<Question>>("ask").wait()?;
+    for round in 0..50 {
+        let (answers, mut got) = channel(4);
+        ask.send(Question { text: "x".repeat(round), answers }).timeout(SOON).wait()?;
+        for n in 0..round as u64 {
+            assert_eq!(got.recv().timeout(SOON).wait().map_err(|e| format!("round {round} {n}: {e}"))?, n);
+        }
+        assert_eq!(got.recv().timeout(SOON).wait(), Err(RecvError::Closed));
+    }
+    // Many in a row, with large messages before and behind them.
+    let mut feeds: Receiver<Feed> = board.export_with("feeds", in_tree())?;
+    let mut send = desk.remote("bridge/board").import::<Sender<Feed>>("feeds").wait()?;
+    let sender = common::spawn(move || {
+        for n in 0..100u64 {
+            let (mut one, first) = channel(8);
+            let (mut two, second) = channel(2);
+            send.send(Feed { first, second: (n % 3 == 0).then_some(second) })
+                .timeout(SOON)
+                .wait()
+                .expect("sent");
+            one.send(n).timeout(SOON).wait().expect("it is heard");
+            if n % 3 == 0 {
+                two.send(vec![n as u8; 20_000]).timeout(SOON).wait().expect("it is heard");
+            }
+        }
+    });
+    for n in 0..100 {
+        let Feed { mut first, second } =
+            feeds.recv().timeout(SOON).wait().map_err(|e| format!("feed {n}: {e}"))?;
+        assert_eq!(first.recv().timeout(SOON).wait().map_err(|e| format!("first {n}: {e}"))?, n);
+        assert_eq!(second.is_some(), n % 3 == 0);
+        if let Some(mut second) = second {
+            assert_eq!(second.recv().timeout(SOON).wait()?, vec![n as u8; 20_000]);
+        }
+    }
+    sender.join();
+    drop((ask, board));
+    answerer.join();
+    Ok(())
+}
+
+#[test]
+fn ends_in_messages_that_are_lost_on_the_way_are_told() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub: _hub, bridge } = yard();
+    let questions: Receiver<Question> = board.export_with("ask", in_tree())?;
+    let mut ask = desk.remote("bridge/board").import::<Sender<Question>>("ask").wait()?;
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let (answers, got) = channel::<u64>(4);
+        ask.send(Question { text: "?".into(), answers }).timeout(SOON).wait()?;
+        waiting.push(got);
+    }
+    bridge.shutdown(Duration::ZERO);
+    for mut got in waiting {
+        let error = got.recv().timeout(SOON).wait().unwrap_err();
+        assert!(matches!(error, RecvError::Dead(_)), "{error}");
+    }
+    drop(questions);
+    Ok(())
+}
