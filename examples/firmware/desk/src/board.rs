@@ -143,8 +143,17 @@ impl Board {
     pub(crate) fn import(&mut self, name: &str, flags: OpenFlags, fingerprint: u64) -> Result<usize, String> {
         let (credit, limit) = if flags.has(OpenFlags::RECEIVES) { (1024, 256) } else { (0, 0) };
         let fingerprints = Fingerprints::new(fingerprint, &[]);
-        let open =
-            Open { flags, wait_ms: 0, credit, limit, values: 0, name, fingerprints, type_name: "desk" };
+        let open = Open {
+            flags,
+            wait_ms: 0,
+            credit,
+            limit,
+            values: 0,
+            name,
+            fingerprints,
+            type_name: "desk",
+            route: None,
+        };
         let id = self.until(name, |board| board.node.open_as(&open).ok())?;
         self.until(name, |board| match board.node.circuits[id].dead {
             Some(dead) => Some(Err(format!("{name}: {dead}"))),
