@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Outcome, SOON, Tick, calm, eventually, tick};
-use netchan::host::Visibility;
+use netchan::host::{EndKind, NodeChange, Visibility};
 use netchan::{
     Client, ExportOptions, ImportError, Latest, LinkEvent, Message, Node, Place, Reason, Receiver, RecvError,
     Sender, Server, Watch, channel,
@@ -375,5 +375,83 @@ fn ends_in_messages_that_are_lost_on_the_way_are_told() -> Outcome {
         assert!(matches!(error, RecvError::Dead(_)), "{error}");
     }
     drop(questions);
+    Ok(())
+}
+
+#[test]
+fn nodes_exports_and_links_are_found_from_anywhere() -> Outcome {
+    let _calm = calm();
+    let Yard { hub, bridge, board, desk } = yard();
+    let _ticks: Sender<Tick> =
+        board.export_with("ticks", in_tree().doc("counts up, a value for each second"))?;
+    let _double: Server<u32, u64> = board.export_with("double", in_tree())?;
+    let _secret: Sender<Tick> = board.export("secret")?;
+    let mut names = Vec::new();
+    for info in &mut desk.remote("/").nodes().wait()? {
+        let info = info?;
+        names.push((info.name, info.id, info.via));
+    }
+    let id = |node: &Node| node.id();
+    assert_eq!(names[0], ("hub".into(), id(&hub), 0));
+    assert!(names.contains(&("bridge".into(), id(&bridge), id(&hub))), "{names:?}");
+    assert!(names.contains(&("board".into(), id(&board), id(&bridge))), "{names:?}");
+    assert!(names.contains(&("desk".into(), id(&desk), id(&hub))), "{names:?}");
+    // Aside, what is for those above is not even listed.
+    let list = |from: &Node| -> Result<Vec<_>, Box<dyn std::error::Error>> {
+        let mut list = Vec::new();
+        for info in &mut from.remote("bridge/board").exports().wait()? {
+            let info = info?;
+            list.push((info.name, info.end, info.type_name, info.doc));
+        }
+        Ok(list)
+    };
+    let ticks = || {
+        let doc = "counts up, a value for each second";
+        ("ticks".to_string(), EndKind::Sender, "Tick".to_string(), doc.to_string())
+    };
+    let double = ("double".to_string(), EndKind::Server, "u64".to_string(), String::new());
+    let seen = list(&desk)?;
+    assert_eq!((seen.len(), &seen[0].0, seen[0].1, &seen[1]), (2, &double.0, double.1, &ticks()));
+    assert_eq!(list(&hub)?.len(), 3);
+    // Lists of many entries come whole, at the pace of who reads them.
+    let many: Vec<Sender<u8>> =
+        (0..3000).map(|n| board.export_with(&format!("many/{n}"), in_tree())).collect::<Result<_, _>>()?;
+    assert_eq!(list(&desk)?.len(), 3002);
+    drop(many);
+
+    let mut got = desk.remote("bridge/board").import::<Receiver<Tick>>("ticks").wait()?;
+    let before = desk.picture().timeout(SOON).wait()?;
+    let picture = desk.picture().timeout(SOON).wait()?.since(&before);
+    let text = picture.text();
+    assert!(text.starts_with(&format!("hub ({})\n", hub.id())), "{text}");
+    assert!(
+        text.contains("bridge") && text.contains("│  └─ board") || text.contains("   └─ board"),
+        "{text}"
+    );
+    assert!(text.contains("1 circuits") && text.contains("B/s up"), "{text}");
+    assert!(picture.graphviz().contains(&format!("n{} -> n{}", bridge.id(), board.id())));
+    assert!(picture.mermaid().contains(&format!("n{}[\"board ({})\"]", board.id(), board.id())));
+    assert!(got.try_recv().is_err());
+    Ok(())
+}
+
+#[test]
+fn nodes_that_come_and_go_are_watched_from_anywhere() -> Outcome {
+    let _calm = calm();
+    let Yard { hub: _hub, bridge, board, desk } = yard();
+    let mut changes = desk.remote("/").changes().wait()?;
+    let listener = tcp::listen_with(&bridge, "127.0.0.1:0", tcp::Options::new().adopt())?;
+    for round in 0..5 {
+        let guest = Node::new("guest");
+        joins(&guest, &listener.address().to_string());
+        let NodeChange::Joined(joined) = changes.recv().timeout(SOON).wait()? else { panic!("{round}") };
+        assert_eq!((&*joined.name, joined.id, joined.via), ("guest", guest.id(), bridge.id()));
+        drop(guest);
+        let NodeChange::Left(left) = changes.recv().timeout(SOON).wait()? else { panic!("{round}") };
+        assert_eq!((&*left.name, left.id), ("guest", joined.id));
+    }
+    drop(board);
+    let NodeChange::Left(left) = changes.recv().timeout(SOON).wait()? else { panic!() };
+    assert_eq!(left.name, "board");
     Ok(())
 }

@@ -112,6 +112,8 @@ pub(crate) struct Cell {
     pub(crate) untaken: bool,
     /// Nobody holds the cell any more; it goes when the circuit is over.
     pub(crate) orphan: bool,
+    /// Its backlog is a list that the node sends of itself.
+    pub(crate) is_list: bool,
     pub(crate) sent: u64,
     /// Of these, so many came when nothing could be written any more.
     pub(crate) unwritten: u64,

@@ -13,7 +13,7 @@ use super::circuit::{Arrival, Circuit, Refusal};
 use super::error::SendCause;
 use super::events::LinkEvent;
 use super::inbox::Inbox;
-use super::node::{NodeInner, Visibility};
+use super::node::{ExportOptions, NodeInner, Visibility};
 use super::sender::{Account, Short};
 use super::spec::Spec;
 use super::sync::{Mutex, MutexGuard, PoisonError};
@@ -74,6 +74,7 @@ pub(crate) struct Hub {
     pub(crate) fanout: Fanout,
     pub(crate) limit: Option<u32>,
     pub(crate) visibility: Visibility,
+    pub(crate) doc: &'static str,
     node: Weak<NodeInner>,
     state: Mutex<State>,
     /// Takes the name back when the end is dropped.
@@ -150,24 +151,10 @@ impl Member {
 }
 
 impl Hub {
-    pub(crate) fn new(
-        name: Arc<str>,
-        spec: Spec,
-        fanout: Fanout,
-        limit: Option<u32>,
-        visibility: Visibility,
-        node: Weak<NodeInner>,
-    ) -> Self {
-        Self {
-            name,
-            spec,
-            fanout,
-            limit,
-            visibility,
-            node,
-            state: Mutex::default(),
-            on_close: Mutex::new(None),
-        }
+    pub(crate) fn new(name: Arc<str>, spec: Spec, options: ExportOptions, node: Weak<NodeInner>) -> Self {
+        let ExportOptions { fanout, limit, visibility, doc } = options;
+        let (state, on_close) = (Mutex::default(), Mutex::new(None));
+        Self { name, spec, fanout, limit, visibility, doc, node, state, on_close }
     }
 
     /// An importer is gone. Called with no lock held.

@@ -106,6 +106,8 @@ pub(crate) struct LinkState {
     pub(crate) unsent: u64,
     budget: Budget,
     pub(crate) circuits: u32,
+    /// Lists that the node sends of itself.
+    pub(crate) lists: u32,
 }
 
 /// What became of a message that was begun.
@@ -237,6 +239,7 @@ impl LinkState {
             let ends = core::mem::take(&mut cell.attached);
             self.refuse_attached(ends);
             self.refuse_attached(cell.inbox.drain_ends());
+            self.lists -= u32::from(cell.is_list);
             self.budget.floors += u64::from(cell.reserved);
             self.budget.pool += u64::from(cell.window.saturating_sub(cell.reserved));
         }
@@ -481,6 +484,7 @@ impl LinkCell {
                 unsent: 0,
                 budget,
                 circuits: config.circuits,
+                lists: 0,
             }),
             reader: TryMutex::new(Reader::new()),
             io,

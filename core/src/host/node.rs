@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::cell::{Cell, CellId};
 use super::circuit::Circuit;
+use super::directory::NodeChange;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
 use super::hub::{Fanout, Hub};
@@ -19,8 +20,9 @@ use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::quiet::Quieting;
+use super::sender::Sender;
 use super::spec::{ExportEnd, Exported};
-use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
+use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryMutex};
 use super::timer;
 use super::tree::Led;
 use super::wait::{Timeout, Wait};
@@ -150,6 +152,10 @@ pub(crate) struct NodeInner {
     pub(crate) strikes: AtomicU64,
     /// It was told to end.
     pub(crate) ending: Mutex<bool>,
+    /// Tells of nodes that come and go, once somebody has asked.
+    pub(crate) changes: Mutex<Option<Arc<Sender<NodeChange>>>>,
+    /// Held by whoever tells of changes; the others leave it to him.
+    pub(crate) telling: TryMutex<()>,
     pub(crate) own: Weak<Self>,
 }
 
@@ -220,6 +226,8 @@ impl Node {
             tree: Mutex::new(Tree::new(identity.name, Limits::default())),
             strikes: AtomicU64::new(0),
             ending: Mutex::new(false),
+            changes: Mutex::new(None),
+            telling: TryMutex::new(()),
             own: Weak::clone(own),
         });
         Ok(Self { handle: Arc::new(Handle { inner, owner: true }) })
@@ -253,45 +261,7 @@ impl Node {
         if !proto::is_export_name(name) || name.is_empty() || name.contains('$') {
             return Err(ExportError::BadName);
         }
-        let spec = E::spec();
-        // Two programs cannot both hold the other end of one conversation.
-        let exclusive = spec.flags.has(OpenFlags::BOTH) && !spec.flags.has(OpenFlags::CALLS);
-        let fanout = if exclusive { Fanout::Exclusive } else { options.fanout };
-        let inner = self.inner();
-        let hub = Arc::new(Hub::new(
-            name.into(),
-            spec,
-            fanout,
-            options.limit,
-            options.visibility,
-            Arc::downgrade(inner),
-        ));
-        let mut tables = inner.lock();
-        if tables.is_shut {
-            return Err(ExportError::Shutdown);
-        }
-        if tables.exports.contains_key(name) {
-            return Err(ExportError::Taken);
-        }
-        if tables.exports.len() >= EXPORTS_MAX {
-            return Err(ExportError::Full);
-        }
-        tables.exports.insert(name.to_string(), Arc::clone(&hub));
-        let waiting = tables.waiting.extract_if(.., |waiting| waiting.offer.name == name);
-        let waiting: Vec<_> = waiting.collect();
-        drop(tables);
-        let (weak, name) = (Arc::downgrade(inner), name.to_string());
-        hub.set_on_close(move || {
-            if let Some(node) = weak.upgrade() {
-                node.lock().exports.remove(&name);
-            }
-        });
-        for waiting in waiting {
-            if let Some(link) = waiting.link.upgrade() {
-                inner.answer(&link, &hub, &waiting.offer);
-            }
-        }
-        Ok(E::exported(Exported { hub }))
+        self.inner().publish(name, options)
     }
 
     /// What happens to this node's links, up, down, and why, and to its exports: who has
@@ -447,7 +417,7 @@ impl Visibility {
         Self::Nodes(ids.into())
     }
 
-    fn shows(&self, origin: Origin) -> bool {
+    pub(crate) fn shows(&self, origin: Origin) -> bool {
         match self {
             Self::Line => origin.relative != Relative::Aside,
             Self::Local => false,
@@ -469,12 +439,21 @@ pub struct ExportOptions {
     pub limit: Option<u32>,
     /// Who may import it.
     pub visibility: Visibility,
+    /// What it is, for people who look for it.
+    pub doc: &'static str,
 }
 
 impl ExportOptions {
     /// With this fan-out.
     pub const fn fanout(fanout: Fanout) -> Self {
-        Self { fanout, limit: None, visibility: Visibility::Line }
+        Self { fanout, limit: None, visibility: Visibility::Line, doc: "" }
+    }
+
+    /// With a word on what it is, for people who look for it.
+    #[must_use]
+    pub const fn doc(mut self, doc: &'static str) -> Self {
+        self.doc = doc;
+        self
     }
 
     /// Visible to these.
@@ -580,6 +559,12 @@ impl NodeInner {
         match self.lead(&link, &offer) {
             Led::Here(origin) => offer.origin = Some(origin),
             Led::Away => return,
+        }
+        if offer.name.starts_with('$')
+            && let Some(origin) = offer.origin
+            && self.answer_system(&link, &offer, origin)
+        {
+            return;
         }
         let mut tables = self.lock();
         if let Some(hub) = tables.exports.get(&offer.name).cloned() {
@@ -727,6 +712,47 @@ impl NodeInner {
         self.lock().links.get(&number).cloned()
     }
 
+    /// Publishes a channel under a name that has been checked.
+    pub(crate) fn publish<E: ExportEnd>(&self, name: &str, options: ExportOptions) -> Result<E, ExportError> {
+        let spec = E::spec();
+        // Two programs cannot both hold the other end of one conversation.
+        let exclusive = spec.flags.has(OpenFlags::BOTH) && !spec.flags.has(OpenFlags::CALLS);
+        let fanout = if exclusive { Fanout::Exclusive } else { options.fanout };
+        let options = ExportOptions { fanout, ..options };
+        let hub = Arc::new(Hub::new(name.into(), spec, options, Weak::clone(&self.own)));
+        let mut tables = self.lock();
+        if tables.is_shut {
+            return Err(ExportError::Shutdown);
+        }
+        if tables.exports.contains_key(name) {
+            return Err(ExportError::Taken);
+        }
+        if tables.exports.len() >= EXPORTS_MAX {
+            return Err(ExportError::Full);
+        }
+        tables.exports.insert(name.to_string(), Arc::clone(&hub));
+        let waiting = tables.waiting.extract_if(.., |waiting| waiting.offer.name == name);
+        let waiting: Vec<_> = waiting.collect();
+        drop(tables);
+        let (weak, name) = (Weak::clone(&self.own), name.to_string());
+        hub.set_on_close(move || {
+            if let Some(node) = weak.upgrade() {
+                node.lock().exports.remove(&name);
+            }
+        });
+        for waiting in waiting {
+            if let Some(link) = waiting.link.upgrade() {
+                self.answer(&link, &hub, &waiting.offer);
+            }
+        }
+        Ok(E::exported(Exported { hub }))
+    }
+
+    /// The exports that there are.
+    pub(crate) fn hubs(&self) -> Vec<Arc<Hub>> {
+        self.lock().exports.values().cloned().collect()
+    }
+
     /// The links that there are.
     pub(crate) fn links(&self) -> Vec<Arc<LinkCell>> {
         self.lock().links.values().cloned().collect()
@@ -766,7 +792,7 @@ impl fmt::Debug for NodeInner {
     }
 }
 
-fn refuse(link: &LinkCell, offer: &Offer, reason: Reason, detail: &'static str) {
+pub(crate) fn refuse(link: &LinkCell, offer: &Offer, reason: Reason, detail: &'static str) {
     let mut state = link.lock();
     state.kill(offer.cell, reason, detail);
     state.remove(offer.cell);

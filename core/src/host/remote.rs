@@ -71,18 +71,6 @@ impl Remote {
     }
 }
 
-/// A node of the tree, as one above it knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NodeInfo {
-    /// Its id, never given to another one while the root lives.
-    pub id: u32,
-    /// The id of its parent.
-    pub via: u32,
-    /// Its name.
-    pub name: String,
-}
-
 impl Node {
     /// A node of the same tree. A path has names of nodes with `/` between: `bridge/board-7` is the
     /// child `board-7` of the child `bridge`. It is looked up from here, then from this node's parent, and
@@ -117,16 +105,6 @@ impl Node {
     /// The ids of the nodes above, from the parent to the root; none at the root.
     pub fn above(&self) -> alloc::vec::Vec<u32> {
         self.inner().tree().above().as_slice().to_vec()
-    }
-
-    /// The nodes below, in the order of their ids: children, their children, and so on.
-    pub fn nodes(&self) -> alloc::vec::Vec<NodeInfo> {
-        let info = |entry: crate::tree::Entry| NodeInfo {
-            id: entry.id,
-            via: entry.via,
-            name: entry.name.as_str().to_string(),
-        };
-        self.inner().tree().nodes().map(info).collect()
     }
 
     /// The path from here to a node below, for [`Node::remote`].

@@ -119,6 +119,14 @@ fn floors(flags: OpenFlags, wanted: &Wanted) -> [u32; 2] {
     ]
 }
 
+impl Passage {
+    /// Bytes that have come from this side and wait for the other one.
+    pub(crate) fn held(&self) -> u64 {
+        let own = self.transit.lock();
+        own.splice.as_ref().map_or(0, |splice| splice.held(self.side).into())
+    }
+}
+
 impl Transit {
     fn new(links: [Weak<LinkCell>; 2], left: CellId, windows: [u32; 2]) -> Arc<Self> {
         Arc::new(Self {

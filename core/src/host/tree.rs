@@ -16,7 +16,7 @@ use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::node::NodeInner;
 use super::peer::Down;
-use super::sync::{self, MutexGuard, Ordering, PoisonError};
+use super::sync::{self, MutexGuard, Ordering, PoisonError, TryLockError};
 use super::wait::Wait;
 use crate::proto::{Fault, Reason, Relation, Route, TreeFrame};
 use crate::tree::{Change, Heard, Lost, NoWay, Origin, Strike, Tree, Way};
@@ -162,7 +162,6 @@ impl NodeInner {
     /// nothing locked.
     pub(crate) fn tell_tree(&self) {
         let mut written = Vec::new();
-        let mut changes = Vec::new();
         {
             let mut tree = self.tree();
             let due: Vec<_> = tree.due_links().collect();
@@ -186,20 +185,33 @@ impl NodeInner {
                     link.neighbour.store(tree.neighbour(number), Ordering::Relaxed);
                 }
             }
-            while let Some(change) = tree.change() {
-                changes.push(change);
-            }
         }
         for link in written {
             link.flush(link.lock());
         }
-        for change in changes {
-            self.events.push(match change {
-                Change::Joined { id, via, name } => {
-                    LinkEvent::NodeJoined { id, via, name: name.as_str().into() }
-                }
-                Change::Left { id, name } => LinkEvent::NodeLeft { id, name: name.as_str().into() },
-            });
+        self.tell_changes();
+    }
+
+    /// Tells those who watch what has changed, in its order.
+    fn tell_changes(&self) {
+        // Whoever is at it looks again when he has left.
+        while self.tree().has_changes() {
+            let turn = match self.telling.try_lock() {
+                Ok(turn) => turn,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            loop {
+                let Some(change) = self.tree().change() else { break };
+                self.tell_change(&change);
+                self.events.push(match change {
+                    Change::Joined { id, via, name } => {
+                        LinkEvent::NodeJoined { id, via, name: name.as_str().into() }
+                    }
+                    Change::Left { id, name } => LinkEvent::NodeLeft { id, name: name.as_str().into() },
+                });
+            }
+            drop(turn);
         }
     }
 

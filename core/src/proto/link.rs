@@ -228,6 +228,11 @@ impl Link {
         if matches!(self.state, LinkState::Hello) { MAX_BEFORE_UP } else { self.config.packet }
     }
 
+    /// Bytes of messages that have come and gone in this session.
+    pub const fn payload(&self) -> (Total, Total) {
+        (self.bytes_in, self.bytes_out)
+    }
+
     /// How many circuits the peer allows us to have open.
     pub const fn circuits(&self) -> u32 {
         self.peer.circuits

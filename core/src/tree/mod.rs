@@ -243,6 +243,11 @@ impl Tree {
         self.changes.pop_front()
     }
 
+    /// Whether somebody has yet to look at a change.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// How many changes were not kept.
     pub const fn changes_lost(&self) -> u64 {
         self.changes_lost
