@@ -154,7 +154,6 @@ impl fmt::Display for Bytes {
 
 /// A picture that is being taken.
 pub struct Picturing {
-    #[expect(clippy::type_complexity, reason = "what a future of several imports is")]
     future: Pin<Box<dyn Future<Output = Result<Picture, Named<ImportError>>> + Send>>,
 }
 
