@@ -240,7 +240,7 @@ fn a_tree_that_joins_another_one_is_numbered_anew() -> Outcome {
     let before = board.id();
     joins(&bridge, &at_hub);
     eventually("it has come again", || (below(&hub) == ["bridge", "bridge/board"]).then_some(()));
-    assert!(parent.is_up());
+    eventually("its parent is the same peer", || parent.is_up().then_some(()));
     eventually("it has another id", || (board.id() != before).then_some(()));
     let second = Node::new("second");
     let (_other, at_other) = adopts("other");

@@ -93,7 +93,10 @@ impl NodeInner {
                 }
             }
             Ok(Heard::Shutdown(grace_ms)) => self.end_in(Duration::from_millis(u64::from(grace_ms))),
-            Err(Strike { out }) => self.struck(link, out),
+            Err(Strike { out }) => {
+                self.strikes.fetch_add(1, Ordering::Relaxed);
+                self.end_struck(link, out);
+            }
         }
         self.tell_tree();
     }
@@ -115,8 +118,9 @@ impl NodeInner {
             Err(NoWay::Dead(reason)) => self.turn_away(link, link.lock(), offer.cell, reason),
             Err(NoWay::Forged) => {
                 let Strike { out } = self.tree().strike(link.number);
+                self.strikes.fetch_add(1, Ordering::Relaxed);
                 self.turn_away(link, link.lock(), offer.cell, Reason::Refused);
-                self.struck(link, out);
+                self.end_struck(link, out);
             }
         }
         Led::Away
@@ -148,8 +152,8 @@ impl NodeInner {
         tree.parent() == Some(link.number) && tree.is_settled()
     }
 
-    fn struck(&self, link: &LinkCell, out: bool) {
-        self.strikes.fetch_add(1, Ordering::Relaxed);
+    /// Ends a link whose peer has claimed too much.
+    fn end_struck(&self, link: &LinkCell, out: bool) {
         if out {
             let mut state = link.lock();
             state.link.fail(Fault::Strikes);

@@ -6,7 +6,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use netchan::Message;
 use netchan::proto::framing::{self, Step};
 use netchan::proto::{
-    Accept, DeadFrame, Fingerprints, Frame, Handle, Hello, LinkKind, Open, OpenFlags, Part, Total, varint,
+    Accept, DeadFrame, Fingerprints, Frame, Handle, Hello, LinkKind, Open, OpenFlags, Part, Total, TreeFrame,
+    varint,
 };
 
 use super::SOON;
@@ -108,12 +109,51 @@ impl Raw {
     }
 
     pub fn bring_up(&mut self) {
+        self.bring_up_as(LinkKind::Peer, false);
+    }
+
+    /// Of this kind, and as a parent or not.
+    pub fn bring_up_as(&mut self, kind: LinkKind, adopts: bool) {
+        let hello = |echo| Hello { kind, adopts, ..hello(echo) };
         self.send(&Frame::Hello(hello(0)));
         let nonce = self.expect("a hello", |frame| match frame {
             Frame::Hello(hello) => Some(hello.nonce),
             _ => None,
         });
         self.send(&Frame::Hello(hello(nonce)));
+    }
+
+    /// A child of the node that listens there: with its id.
+    #[track_caller]
+    pub fn child(address: SocketAddr) -> (Self, u32) {
+        let mut raw = Self::connect(address);
+        raw.bring_up_as(LinkKind::Tree, false);
+        let id = raw.expect("an id", |frame| match frame {
+            Frame::Tree(TreeFrame::Adopt { id, .. }) => Some(*id),
+            _ => None,
+        });
+        (raw, id)
+    }
+
+    /// Asks for so many ids, and gets them.
+    #[track_caller]
+    pub fn allocate(&mut self, count: u32) -> (u32, u32) {
+        self.send(&Frame::Tree(TreeFrame::Allocate(count)));
+        self.expect("a grant", |frame| match frame {
+            Frame::Tree(TreeFrame::Grant { start, count }) => Some((*start, *count)),
+            _ => None,
+        })
+    }
+
+    /// What becomes of an open: why it is refused.
+    #[track_caller]
+    pub fn refused(&mut self, n: u32, open: Open<'_>) -> netchan::Dead {
+        self.send(&Frame::Open(mine(n), open));
+        self.expect("a refusal", |frame| match frame {
+            Frame::Dead(handle, dead) if *handle == mine(n) => Some(dead.dead),
+            Frame::Accept(handle, _) if *handle == mine(n) => panic!("it was accepted"),
+            _ => None,
+        })
     }
 
     /// Sends a frame; whether the other side still takes it.
