@@ -455,3 +455,43 @@ fn nodes_that_come_and_go_are_watched_from_anywhere() -> Outcome {
     assert_eq!(left.name, "board");
     Ok(())
 }
+
+#[test]
+fn a_node_is_known_above_before_it_speaks() -> Outcome {
+    let _calm = calm();
+    let Yard { hub, bridge, board: _board, desk } = yard();
+    let _ticks: Sender<Tick> = desk.export_with("ticks", in_tree())?;
+    let listener = tcp::listen_with(&bridge, "127.0.0.1:0", tcp::Options::new().adopt())?;
+    for round in 0..60 {
+        let guest = Node::new("guest");
+        tcp::join(&guest, listener.address()).timeout(SOON).wait()?;
+        // Its open goes the way that its route went a moment ago.
+        let got = guest.remote("desk").import::<Receiver<Tick>>("ticks").timeout(SOON).wait();
+        assert!(got.is_ok(), "round {round}: {:?}", got.err());
+    }
+    assert_eq!((hub.strikes(), bridge.strikes()), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn an_oversized_reply_wakes_the_caller_across_bridges() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub: _hub, bridge: _bridge } = yard();
+    let mut blobs: Server<u32, Vec<u8>> = board.export_with("blobs", in_tree())?;
+    let serving = common::spawn(move || {
+        while let Ok(request) = blobs.recv().timeout(SOON).wait() {
+            let len = *request as usize;
+            let _ = request.reply(vec![1; len]).wait();
+        }
+    });
+    let client =
+        desk.remote("bridge/board").import::<Client<u32, Vec<u8>>>("blobs").message_limit(1000).wait()?;
+    assert_eq!(client.call(500).timeout(SOON).wait()?.len(), 500);
+    let error = client.call(5000).timeout(SOON).wait().unwrap_err();
+    assert!(error.to_string().contains("longer than the receiver's limit"), "{error}");
+    // It is that call alone.
+    assert_eq!(client.call(900).timeout(SOON).wait()?.len(), 900);
+    drop(board);
+    serving.join();
+    Ok(())
+}
