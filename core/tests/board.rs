@@ -11,7 +11,7 @@ use netchan::message::Shape;
 use netchan::proto::{
     CounterNonce, Dead, Fingerprints, Instant, LineConfig, LinkConfig, Name, Open, OpenFlags, Reason,
 };
-use netchan::testing::{Node as Peer, Outcome, Port, Stage, identity};
+use netchan::testing::{Node as Peer, Outcome, Policy, Port, Stage, identity};
 
 const LINE: LineConfig = LineConfig::uart(115_200, 2, 64, 2);
 /// Bytes that pass in one step, which takes a millisecond.
@@ -24,6 +24,8 @@ struct Desk<'m> {
     now: u64,
     starts: u64,
     to_peer: Vec<u8>,
+    /// The line has taken all that it could.
+    is_full: bool,
 }
 
 impl<'m> Desk<'m> {
@@ -34,6 +36,7 @@ impl<'m> Desk<'m> {
             now: 0,
             starts: 0,
             to_peer: Vec::new(),
+            is_full: false,
         };
         desk.start_peer();
         desk
@@ -52,16 +55,31 @@ impl<'m> Desk<'m> {
     }
 
     fn step(&mut self) {
+        self.turn(false);
+    }
+
+    /// A step in which the board sleeps unless a byte comes, the line takes more, or it has said that it would have
+    /// something to do: whether it was awake.
+    fn doze(&mut self) -> bool {
+        self.turn(true)
+    }
+
+    fn turn(&mut self, may_sleep: bool) -> bool {
         self.now += 1000;
         let now = Instant::from_micros(self.now);
         self.peer.tick(now);
         self.peer.receive(&std::mem::take(&mut self.to_peer));
         self.peer.pump();
         let to_board = self.peer.port.transmit_some(STEP);
+        if may_sleep && !self.is_full && to_board.is_empty() && self.board.deadline(now) > now {
+            return false;
+        }
         self.board.feed(&to_board, now);
         let mut out = [0; STEP];
         let n = self.board.drain(&mut out, now);
         self.to_peer.extend_from_slice(&out[..n]);
+        self.is_full = n == STEP;
+        true
     }
 
     fn pass_ms(&mut self, millis: u64) {
@@ -720,24 +738,15 @@ fn a_main_loop_sees_when_it_may_sleep_and_for_how_long() {
     assert_eq!(desk.take(id), encoded(&1_u32));
     desk.until(|desk| !desk.board.has_unsent());
 
-    // It wakes for a byte, and when it has said it would.
     let (mut turns, mut most) = (0, 0);
     for _ in 0..10_000 {
-        desk.now += 1000;
-        let now = Instant::from_micros(desk.now);
-        desk.peer.tick(now);
-        desk.peer.receive(&std::mem::take(&mut desk.to_peer));
-        desk.peer.pump();
-        let to_board = desk.peer.port.transmit_some(STEP);
-        if to_board.is_empty() && desk.board.deadline(now) > now {
-            continue;
+        let silence =
+            |desk: &Desk<'_>| desk.board.silence(Instant::from_micros(desk.now + 1000)).unwrap().as_millis();
+        let before = silence(&desk);
+        if desk.doze() {
+            turns += 1;
+            most = most.max(before);
         }
-        turns += 1;
-        most = most.max(desk.board.silence(now).unwrap().as_millis());
-        desk.board.feed(&to_board, now);
-        let mut out = [0; STEP];
-        let n = desk.board.drain(&mut out, now);
-        desk.to_peer.extend_from_slice(&out[..n]);
     }
     assert!(desk.board.is_up() && desk.peer.port.is_up(), "nobody was taken for dead");
     assert!(turns < 800, "{turns}: it sleeps nearly all of the time");
@@ -754,6 +763,38 @@ fn a_main_loop_sees_when_it_may_sleep_and_for_how_long() {
     let now = Instant::from_micros(desk.now);
     assert_eq!(desk.board.silence(now), None);
     assert!(desk.board.deadline(now).since(now).as_millis() <= 100);
+}
+
+#[test]
+fn a_board_that_sleeps_asks_again_in_time_for_what_was_refused() {
+    let (node, desk) = desk!(Config::new(LINE).import::<Receiver<u16>>(2).export::<Duplex<u8, u8>>(2));
+    let mut desk = desk.up();
+    desk.peer.policy = Policy::Hold;
+    let mut echo = node.export::<Duplex<u8, u8>>("echo").unwrap();
+    let id = desk.import("echo", OpenFlags::BOTH, pair("duplex", of::<u8>(), of::<u8>()));
+    desk.pass_ms(100);
+    let _levels = node.import::<Receiver<u16>>("levels").unwrap();
+    for round in 1..8 {
+        desk.until(|desk| desk.peer.circuits.len() > round);
+        desk.peer.kill(round, Reason::NoName);
+        let from = desk.now;
+        while desk.peer.circuits.len() == round + 1 {
+            assert!(desk.now < from + 1_030_000, "a second, and the open's way: {round}");
+            desk.doze();
+            // So that signs of life are due at other times, of both.
+            if desk.now == from + 30_000 * round as u64 {
+                desk.peer.send(id, vec![7]);
+            }
+            if let Ok(byte) = echo.try_recv() {
+                echo.try_send(byte).unwrap();
+                desk.step();
+            }
+            desk.peer.take(id);
+        }
+    }
+    // And nothing is asked for all the time, where it is not to be had.
+    let turns = (0..10_000).filter(|_| desk.doze()).count();
+    assert!(turns < 800, "{turns}");
 }
 
 #[test]

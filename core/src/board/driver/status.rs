@@ -53,7 +53,9 @@ impl Driver<'_> {
 impl Circuits<'_> {
     /// When something is to be done, if nothing happens before.
     pub(super) fn next_at(&self) -> Option<Stamp> {
-        [self.arq.deadline(), self.deadline()].into_iter().flatten().reduce(Stamp::min)
+        // What was refused is asked for again. Once it may be, it waits for nothing but room.
+        let open = (!self.open_at.is_over(self.arq.now)).then_some(self.open_at);
+        [self.arq.deadline(), self.deadline(), open].into_iter().flatten().reduce(Stamp::min)
     }
 
     pub(super) fn has_unsent(&self) -> bool {
