@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use netchan::board::{
-    CallError, Client, Config, Duplex, Identity, Latest, Memory, Node, Receiver, RecvError, RunError,
+    CallError, Client, Config, Duplex, Identity, Latest, LineId, Memory, Node, Receiver, RecvError, RunError,
     SendCause, Sender, Server, Timer, Watch,
 };
 use netchan::proto::{CounterNonce, Dead, Instant, LineConfig, Name, Reason};
@@ -471,6 +471,50 @@ fn no_task_sleeps_for_ever_on_a_line_that_comes_and_goes() {
             assert!((0..3).all(|what| after[what] > before[what] + 10), "{seed}: {before:?} {after:?}");
         }
     }
+}
+
+#[test]
+fn who_waits_on_one_line_is_let_in_as_soon_as_the_other_ones_importer_has_left() {
+    const MIDDLE: Config = Config::new(LINE).export::<Receiver<u32>>(2);
+    static NODE: Node<{ MIDDLE.channels() }, { MIDDLE.bytes() }> = Node::new(&MIDDLE);
+    let clock = Clock::manual();
+    let ((first, to_left), (second, to_right)) = (wire_at(&clock), wire_at(&clock));
+    let mut tasks = Tasks::new(&clock);
+    // The second one's task runs before the first one's in each turn: it finds that the channel is not free yet.
+    for line in [LineId::Second, LineId::First] {
+        let uart = if line == LineId::First { first.clone() } else { second.clone() };
+        tasks.spawn(async move {
+            let mut nonces = CounterNonce::new(7, if line == LineId::First { 1 } else { 2 });
+            let identity =
+                Identity { name: &const { Name::literal("middle") }, uid: 7, boot: 1, nonces: &mut nonces };
+            let mut memory = Memory::<{ MIDDLE.line_bytes() }>::new(&MIDDLE);
+            let mut line = match line {
+                LineId::First => NODE.line(&mut memory, identity),
+                LineId::Second => NODE.second_line(&mut memory, identity),
+            };
+            let end = line.run(uart.clone(), uart.clone(), uart.clock()).await;
+            assert_eq!(end, Err(RunError::Read(WireError::Gone)));
+        });
+    }
+    let left = board!(tasks, "left", to_left, Config::new(LINE).import::<Sender<u32>>(2));
+    let right = board!(tasks, "the-right", to_right, Config::new(LINE).import::<Sender<u32>>(2));
+    let mut numbers: Receiver<u32> = NODE.export("numbers").unwrap();
+    let mut sender: Sender<u32> = left.import("numbers").unwrap();
+    tasks.run(sender.send(1)).unwrap();
+    drop(sender);
+    tasks.pass_ms(50);
+    let mut sender: Sender<u32> = right.import("numbers").unwrap();
+    tasks.pass_ms(50);
+    tasks.spawn(async move {
+        sender.send(2).await.unwrap();
+        std::future::pending().await
+    });
+    assert_eq!(tasks.run(numbers.recv()), Ok(1));
+    let from = clock.now();
+    assert_eq!(tasks.run(numbers.recv()), Err(RecvError::Left { dead: None }));
+    assert_eq!(tasks.run(numbers.recv()), Ok(2));
+    let time = clock.now().since(from);
+    assert!(time < Duration::from_millis(20), "{time:?}: not only with the next sign of life");
 }
 
 #[test]

@@ -36,7 +36,7 @@ use super::config::Config;
 use super::ending::Ending;
 use super::lines::Here;
 use super::node::Common;
-use super::wake_end;
+use super::{wake_end, wake_other};
 use crate::proto::time::Stamp;
 use crate::proto::{Arq, Came, Instant, Name, NonceSource, Reason, body};
 use crate::varint::Cursor;
@@ -230,6 +230,7 @@ impl Circuits<'_> {
         for channel in self.channels {
             with(|cs| channel.borrow(cs).lose(self.here, end));
             wake_end(channel);
+            wake_other(channel, self.here);
         }
     }
 }

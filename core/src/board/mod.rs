@@ -108,6 +108,13 @@ use wait::{wake_driver, wake_end};
 #[cfg(not(feature = "async"))]
 const fn wake_end(_: &channel::Shared) {}
 
+#[cfg(all(feature = "async", feature = "two-lines"))]
+use wait::wake_other;
+
+/// With one line there is no other, and without tasks nobody waits.
+#[cfg(not(all(feature = "async", feature = "two-lines")))]
+const fn wake_other(_: &'static channel::Shared, _: lines::Here) {}
+
 /// Without tasks nobody waits.
 #[cfg(not(feature = "async"))]
 const fn wake_driver(_: &channel::Shared) {}

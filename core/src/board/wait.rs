@@ -12,6 +12,8 @@ use critical_section::{CriticalSection, Mutex, with};
 
 use super::channel::Shared;
 use super::error::{RecvError, SendCause, SendError};
+#[cfg(feature = "two-lines")]
+use super::lines::Here;
 use super::sender;
 use crate::message::Message;
 
@@ -56,6 +58,15 @@ pub(super) fn wake_driver(channel: &'static Shared) {
         if let Some(waker) = with(|cs| driver.take(cs)) {
             waker.wake();
         }
+    }
+}
+
+/// The line `here` has done something to the channel: where that has set it free for an importer on the other line, who
+/// waits, the driver there is to let him in.
+#[cfg(feature = "two-lines")]
+pub(super) fn wake_other(channel: &'static Shared, here: Here) {
+    if with(|cs| channel.borrow(cs).is_other(here)) {
+        wake_driver(channel);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::board::circuit::CREDIT;
 use crate::board::ending::Ending;
 use crate::board::lines::Place;
 use crate::board::spec::Spec;
-use crate::board::wake_end;
+use crate::board::{wake_end, wake_other};
 use crate::proto::{
     CONTROL_ACCEPT, CONTROL_ATTACH, CONTROL_DEAD, CONTROL_OPEN, KIND_CONTROL, KIND_DATA, KIND_FIRST,
     KIND_LINK, KIND_MORE, Reason, Total,
@@ -78,6 +78,7 @@ impl Circuits<'_> {
             }
         })?;
         wake_end(channel);
+        wake_other(channel, self.here);
         if withdrawn {
             self.refuse(handle, refusal::DONE)?;
         }

@@ -10,7 +10,7 @@ use crate::board::channel::{Phase, flag};
 use crate::board::circuit::Outgoing;
 use crate::board::lines::Here;
 use crate::board::short::Short;
-use crate::board::wake_end;
+use crate::board::{wake_end, wake_other};
 use crate::proto::{CONTROL_DONE, LINE_PACKET_MIN, Reason, copy};
 
 /// What a record of a short frame takes at most, with its length.
@@ -93,8 +93,9 @@ impl Circuits<'_> {
         let here = self.here;
         while self.arq.room() >= SHORT_MAX && with(|cs| channel.borrow(cs).next_at(here, short)) {
             self.put_frame(short);
-            // It may have been the answer to an importer.
+            // It may have been the answer to an importer, or the last word to one before another line's.
             wake_end(channel);
+            wake_other(channel, here);
         }
         if let Some(imports) = self.imports() {
             (imports.tell)(self, channel, short);
@@ -132,6 +133,12 @@ impl Channel {
     pub(super) fn is_at(&self, here: Here) -> bool {
         let is_free = self.phase.get() == Phase::Idle && !self.has(flag::IMPORT);
         here.has(if is_free { self.next.get().wrapping_sub(1) } else { self.handle.get() })
+    }
+
+    /// Whether it is free for an importer who waits on the other line.
+    #[cfg(all(feature = "async", feature = "two-lines"))]
+    pub(in crate::board) fn is_other(&self, here: Here) -> bool {
+        self.phase.get() == Phase::Idle && self.next.get() > 0 && !self.is_at(here)
     }
 
     #[cfg(not(feature = "two-lines"))]
