@@ -247,8 +247,40 @@ fn an_import_receives_what_the_peer_exports_and_reopens_after_a_restart() {
     desk.until(|_| levels.try_recv() == Ok(7));
     desk.peer.end(id);
     desk.until(|_| levels.try_recv() == Err(RecvError::Closed));
-    assert_eq!(levels.try_recv(), Err(RecvError::Closed), "for ever");
+    assert_eq!(levels.try_recv(), Err(RecvError::Closed), "for this session");
     desk.until(|desk| desk.peer.is_quiet());
+}
+
+#[test]
+fn an_import_whose_exporter_has_ended_goes_on_in_the_next_session() {
+    let (node, desk) = desk!(Config::new(LINE).import::<Receiver<u16>>(2));
+    let mut levels = node.import::<Receiver<u16>>("levels").unwrap();
+    let mut desk = desk.up();
+    for n in 0..3 {
+        desk.until(|desk| desk.offered().is_some());
+        let id = desk.offered().unwrap();
+        desk.peer.send(id, encoded(&n));
+        desk.peer.end(id);
+        desk.until(|_| levels.try_recv() == Ok(n));
+        desk.until(|_| levels.try_recv() == Err(RecvError::Closed));
+        desk.pass_ms(1500);
+        assert_eq!((desk.offered(), desk.peer.circuits.len()), (None, id + 1), "not in this one");
+        assert_eq!(levels.try_recv(), Err(RecvError::Closed));
+        desk.start_peer();
+    }
+    // One that is told in the next session is not told of the next.
+    desk.until(|desk| desk.offered().is_some());
+    let id = desk.offered().unwrap();
+    desk.peer.end(id);
+    desk.pass_ms(100);
+    desk.start_peer();
+    desk.until(|desk| desk.peer.port.is_up());
+    desk.pass_ms(100);
+    assert_eq!(levels.try_recv(), Err(RecvError::Closed));
+    desk.until(|desk| desk.offered().is_some());
+    let id = desk.offered().unwrap();
+    desk.peer.send(id, encoded(&7_u16));
+    desk.until(|_| levels.try_recv() == Ok(7));
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub(super) mod flag {
     pub(crate) const STALE: u32 = 0x8000;
     /// Over for ever.
     pub(crate) const OVER: u32 = 0x1_0000;
-    /// Not again in this session.
+    /// Not again in this session: refused, or ended in order.
     pub(crate) const REFUSED: u32 = 0x2_0000;
     /// But again in a moment: the peer had nothing to offer.
     pub(crate) const AGAIN: u32 = 0x8_0000;
@@ -474,7 +474,15 @@ impl Channel {
         if !in_order && self.is_of_session() {
             return Err(RecvError::Interrupted { dead: self.dead(), taken: self.taken.get() });
         }
-        self.set(flag::OVER);
+        // After an orderly end it goes on in the next session: where that has come before this was told, at once.
+        let over = if !in_order {
+            flag::OVER
+        } else if self.phase.get() == Phase::Idle {
+            0
+        } else {
+            flag::REFUSED
+        };
+        self.set(over);
         Err(self.over())
     }
 

@@ -93,7 +93,7 @@ impl<T: fmt::Debug> core::error::Error for SendError<T> {}
 pub enum RecvError {
     /// Nothing is there now.
     Empty,
-    /// Of an import: the orderly end. For ever.
+    /// Of an import: the orderly end, for as long as the session lasts. In the next one it goes on.
     Closed,
     /// Of an import: no more values will come. For ever.
     Dead(Dead),

@@ -29,8 +29,8 @@ impl<T: Message> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// [`RecvError::Empty`] if none is; how the session or the importer ended, once; and what is for
-    /// ever: [`RecvError::Closed`], [`RecvError::Dead`].
+    /// [`RecvError::Empty`] if none is; how the session or the importer ended, once; what is for this session,
+    /// [`RecvError::Closed`]; and what is for ever, [`RecvError::Dead`].
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
         recv(self.channel)
     }
