@@ -14,6 +14,10 @@ use crate::LogRecord;
 /// Sends records of the crate `log` over the channel `$log`, from wherever they are written, an interrupt too. It never waits:
 /// what has no room, or nobody to go to, is lost, and the next record says how many were.
 ///
+/// **So what is written before somebody imports `$log` never arrives**, the record of the start among it: the line comes up, and the host
+/// imports, some tenths of a second later. It is only counted. What the host is to know of the start, for instance why the board
+/// was reset, belongs into a [`Latest`](super::Latest), which keeps its value for whoever comes.
+///
 /// ```
 /// use netchan::board::{Config, Logger, Node};
 /// use netchan::proto::LineConfig;
@@ -26,7 +30,7 @@ use crate::LogRecord;
 /// LOGGER.start(&NODE, 8)?;
 /// log::set_logger(&LOGGER).expect("the first"); // on a Cortex-M0, which swaps nothing: `set_logger_racy`
 /// log::set_max_level(log::LevelFilter::Info);
-/// log::info!("started");
+/// log::info!("started"); // lost, if nobody has imported `$log` yet
 /// # Ok(())
 /// # }
 /// ```
