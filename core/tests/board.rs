@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use netchan::Message;
 use netchan::board::{
-    CallError, Client, Config, Driver, Duplex, Identity, Latest, Memory, Node, Quiet, Receiver, RecvError,
-    SendCause, Sender, Server, Watch,
+    CallError, Client, Config, Driver, Duplex, ExportError, Identity, Latest, Memory, Node, Quiet, Receiver,
+    RecvError, SendCause, Sender, Server, Watch,
 };
 use netchan::message::Shape;
 use netchan::proto::{
@@ -481,6 +481,22 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     desk.until(|desk| desk.peer.circuits[second].dead == Some(Dead::peer(Reason::Busy)));
     desk.peer.kill(first, Reason::HungUp);
     desk.until(|desk| desk.peer.is_quiet());
+}
+
+#[test]
+fn names_are_the_same_on_both_sides_of_a_line() {
+    let (node, _) = desk!(Config::new(LINE).export::<Sender<u8>>(2).import::<Receiver<u8>>(2));
+    let long = &*"a".repeat(65).leak();
+    for name in ["", "/", "a/", "/a", "a//b", "$", "A", "a b", "a$", "\u{e4}", long] {
+        assert_eq!(node.export::<Sender<u8>>(name).unwrap_err(), ExportError::BadName, "{name}");
+        assert_eq!(node.import::<Receiver<u8>>(name).unwrap_err(), ExportError::BadName, "{name}");
+    }
+    // What is the system's own a program may import.
+    for name in ["$log", "a/$b"] {
+        assert_eq!(node.export::<Sender<u8>>(name).err(), (name != "$log").then_some(ExportError::BadName));
+    }
+    drop(node.import::<Receiver<u8>>("a/$b").unwrap());
+    node.export::<Sender<u8>>("0.9_-z/b").unwrap();
 }
 
 #[test]

@@ -135,7 +135,8 @@ impl core::error::Error for RecvError {}
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes.
+    /// The name cannot be one: parts of `a-z 0-9 . _ -` with `/` between, at most 64 bytes. Those with `$` before a part are the
+    /// system's own: they can be imported, and not exported.
     BadName,
     /// This node has a channel of this name already.
     Taken,

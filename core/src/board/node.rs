@@ -19,7 +19,7 @@ use super::spec::{Bound, End, ExportEnd, Spec};
 #[cfg(feature = "async")]
 use super::wait::Waiter;
 use super::wake_driver;
-use crate::proto::is_export_name;
+use crate::proto::is_channel_name;
 
 /// A node with so many channels, and so many bytes for what waits in them.
 ///
@@ -126,9 +126,6 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         name: &'static str,
         depth: u16,
     ) -> Result<E, ExportError> {
-        if !is_export_name(name) {
-            return Err(ExportError::BadName);
-        }
         self.table().add(name, const { &E::SPEC }, depth, Some((&Imports::ALL, line))).map(E::bound)
     }
 
@@ -185,6 +182,14 @@ impl Table {
         depth: u16,
         imports: Option<(&'static Imports, Here)>,
     ) -> Result<Bound, ExportError> {
+        // A program exports nothing of the system's own, but for its log.
+        #[cfg(feature = "log")]
+        let is_log = name == crate::LogRecord::NAME;
+        #[cfg(not(feature = "log"))]
+        let is_log = false;
+        if !is_channel_name(name, imports.is_some() || is_log) {
+            return Err(ExportError::BadName);
+        }
         let (inbox, outbox) = spec.bytes(depth.max(1));
         with(|cs| {
             let (mut place, mut before) = (None, 0);

@@ -258,7 +258,7 @@ impl Node {
     ///
     /// [`ExportError`].
     pub fn export_with<E: ExportEnd>(&self, name: &str, options: ExportOptions) -> Result<E, ExportError> {
-        if !proto::is_export_name(name) || name.is_empty() || name.contains('$') {
+        if !proto::is_channel_name(name, false) {
             return Err(ExportError::BadName);
         }
         self.inner().publish(name, options)

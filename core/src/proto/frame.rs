@@ -522,26 +522,28 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Whether `name` can be the name of an export: parts of `[a-z0-9._-]` with `/` between,
-/// `$` before a part of the system's own, at most 64 bytes.
-pub(crate) fn is_export_name(name: &str) -> bool {
-    /// What the next byte may be.
-    #[derive(PartialEq)]
-    enum At {
-        Part,
-        AfterDollar,
-        Inside,
-    }
-    let mut at = At::Part;
+/// Whether `name` can be the name of a channel: parts of `[a-z0-9._-]` with `/` between, at most 64 bytes; with `system`
+/// also those that have `$` before a part, which are the system's own.
+pub(crate) fn is_channel_name(name: &str, system: bool) -> bool {
+    let mut before = b'/';
     for byte in name.bytes() {
-        at = match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => At::Inside,
-            b'/' if at == At::Inside => At::Part,
-            b'$' if at == At::Part => At::AfterDollar,
-            _ => return false,
+        let may_be = match byte {
+            b'/' => is_inside(before),
+            b'$' => before == b'/' && system,
+            // Those with `/` are `-` to `9`.
+            _ => matches!(byte, b'-'..=b'9' | b'_' | b'a'..=b'z'),
         };
+        if !may_be {
+            return false;
+        }
+        before = byte;
     }
-    at == At::Inside && name.len() <= NAME_MAX
+    is_inside(before) && name.len() <= NAME_MAX
+}
+
+/// Whether a part of a name may end here.
+const fn is_inside(byte: u8) -> bool {
+    !matches!(byte, b'/' | b'$')
 }
 
 /// Whether a text can be the path to a node: names with `/` between, and one before them where it
@@ -666,7 +668,7 @@ impl<'a> Reader<'a> {
         let (wait_ms, credit) = (self.number(), self.number());
         let (limit, values) = (self.number(), self.number());
         let name = self.text(NAME_MAX);
-        if !name.is_empty() && !is_export_name(name) {
+        if !name.is_empty() && !is_channel_name(name, true) {
             self.fail(FrameError::Text);
         }
         let len = self.byte();
@@ -815,7 +817,7 @@ impl Writer<'_> {
     }
 
     fn open(&mut self, open: &Open<'_>) -> Result<&mut Self, FrameError> {
-        if !open.name.is_empty() && !is_export_name(open.name) {
+        if !open.name.is_empty() && !is_channel_name(open.name, true) {
             return Err(FrameError::Text);
         }
         self.byte(open.flags.get())?
@@ -994,7 +996,10 @@ mod tests {
         let good = ["a", "a/b", "$sys/log", "a/$b", "0.9_-z", "a/b/c"];
         let bad =
             ["", "/", "a/", "/a", "a//b", "$", "a/$", "$$a", "a$", "A", "a b", "\u{e4}", &"a".repeat(65)];
-        assert!(good.iter().all(|name| is_export_name(name)));
-        assert!(!bad.iter().any(|name| is_export_name(name)));
+        for system in [false, true] {
+            let is_good = |name: &&str| is_channel_name(name, system) == (system || !name.contains('$'));
+            assert!(good.iter().all(is_good));
+            assert!(!bad.iter().any(|name| is_channel_name(name, system)));
+        }
     }
 }

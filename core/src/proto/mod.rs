@@ -54,7 +54,7 @@ pub mod varint {
 }
 
 #[cfg(any(feature = "std", feature = "board"))]
-pub(crate) use frame::is_export_name;
+pub(crate) use frame::is_channel_name;
 #[cfg(feature = "std")]
 pub(crate) use frame::is_path;
 
