@@ -8,6 +8,7 @@ use std::time::Duration;
 use netchan::host::transport::{Redial, start_line};
 use netchan::{LinkError, Node, Peer, Reconnect};
 
+use crate::ports::Search;
 use crate::tty::Tty;
 use crate::{OpenError, Options, Port, Reset};
 
@@ -158,28 +159,14 @@ fn dial(
     limit: Duration,
     first: bool,
 ) -> Result<Peer, OpenError> {
-    let board = match port {
-        Port::Path(path) => return dial_path(node, path, options, limit, first),
-        Port::Usb(usb) => {
-            let ports = crate::ports().map_err(|error| OpenError::Io("the ports".into(), error))?;
-            return dial_path(node, &usb.find(ports)?, options, limit, first);
+    let mut search = Search::new(port);
+    for path in port.paths()? {
+        let opened = dial_path(node, &path, options, limit, first);
+        if let Some(result) = search.look(path, opened) {
+            return result;
         }
-        Port::Board(board) => board,
-    };
-    let mut seen = Vec::new();
-    for path in board.candidates() {
-        let what = match dial_path(node, &path, options, limit, first) {
-            Ok(peer) if peer.info().name == board.name => return Ok(peer),
-            Ok(peer) => {
-                peer.close();
-                format!("`{}`", peer.info().name)
-            }
-            Err(OpenError::Link(_, error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        seen.push((path, what));
     }
-    Err(OpenError::NoBoard(board.name.clone(), seen))
+    Err(search.in_vain())
 }
 
 fn dial_path(

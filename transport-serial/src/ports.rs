@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use netchan::Peer;
 use serial2::SerialPort;
 
 use crate::OpenError;
@@ -103,6 +104,59 @@ pub enum Port {
     Usb(Usb),
     /// That at whose other end the board says this name.
     Board(Board),
+}
+
+impl Port {
+    /// Where it may be, one path after the other.
+    pub(crate) fn paths(&self) -> Result<Vec<PathBuf>, OpenError> {
+        match self {
+            Self::Path(path) => Ok(vec![path.clone()]),
+            Self::Usb(usb) => {
+                let ports = ports().map_err(|error| OpenError::Io("the ports".into(), error))?;
+                usb.find(ports).map(|path| vec![path])
+            }
+            Self::Board(board) => Ok(board.candidates()),
+        }
+    }
+}
+
+/// What was found at the paths of a [`Port`], by threads or tasks.
+pub(crate) struct Search<'p> {
+    /// The name of the board that is looked for; without one the first path is the port.
+    name: Option<&'p str>,
+    seen: Vec<(PathBuf, String)>,
+}
+
+impl<'p> Search<'p> {
+    pub(crate) fn new(port: &'p Port) -> Self {
+        let name = if let Port::Board(board) = port { Some(&*board.name) } else { None };
+        Self { name, seen: Vec::new() }
+    }
+
+    /// A path was tried: how the search ends with it, or `None` if it goes on.
+    pub(crate) fn look(
+        &mut self,
+        path: PathBuf,
+        opened: Result<Peer, OpenError>,
+    ) -> Option<Result<Peer, OpenError>> {
+        let Some(name) = self.name else { return Some(opened) };
+        let what = match opened {
+            Ok(peer) if peer.info().name == name => return Some(Ok(peer)),
+            Ok(peer) => {
+                peer.close();
+                format!("`{}`", peer.info().name)
+            }
+            Err(OpenError::Link(_, error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.seen.push((path, what));
+        None
+    }
+
+    /// No path is left.
+    pub(crate) fn in_vain(self) -> OpenError {
+        OpenError::NoBoard(self.name.unwrap_or_default().into(), self.seen)
+    }
 }
 
 impl From<&str> for Port {

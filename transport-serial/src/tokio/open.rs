@@ -12,8 +12,9 @@ use netchan::host::Timeout;
 use netchan::host::transport::{LineDriver, Redial, Up, start_line_task};
 use netchan::{LinkError, Node, Peer, Reconnect};
 
-use super::port::{self, path_of};
+use super::port;
 use crate::open::OPEN_WAIT;
+use crate::ports::Search;
 use crate::{OpenError, Options, Port, Reset};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -147,29 +148,16 @@ async fn dial(
 ) -> Result<Peer, OpenError> {
     // Looking for ports reads files.
     let own = port.clone();
-    let found = spawn_blocking(move || match &own {
-        Port::Board(board) => Ok(board.candidates()),
-        known => path_of(known).map(|path| path.into_iter().collect()),
-    });
+    let found = spawn_blocking(move || own.paths());
     let failed = |error| OpenError::Io("the ports".into(), std::io::Error::other(error));
-    let paths = found.await.map_err(failed)??;
-    let Port::Board(board) = port else {
-        return dial_path(node, &paths[0], options, limit, first).await;
-    };
-    let mut seen = Vec::new();
-    for path in paths {
-        let what = match dial_path(node, &path, options, limit, first).await {
-            Ok(peer) if peer.info().name == board.name => return Ok(peer),
-            Ok(peer) => {
-                peer.close();
-                format!("`{}`", peer.info().name)
-            }
-            Err(OpenError::Link(_, error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        seen.push((path, what));
+    let mut search = Search::new(port);
+    for path in found.await.map_err(failed)?? {
+        let opened = dial_path(node, &path, options, limit, first).await;
+        if let Some(result) = search.look(path, opened) {
+            return result;
+        }
     }
-    Err(OpenError::NoBoard(board.name.clone(), seen))
+    Err(search.in_vain())
 }
 
 async fn dial_path(

@@ -1,7 +1,7 @@
 //! A serial port as a task uses it.
 
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -63,18 +63,6 @@ impl TaskStream for Port {
                 return Poll::Ready(result);
             }
         }
-    }
-}
-
-/// Which port to open: where it is known without looking for it.
-pub(super) fn path_of(port: &crate::Port) -> Result<Option<PathBuf>, OpenError> {
-    match port {
-        crate::Port::Path(path) => Ok(Some(path.clone())),
-        crate::Port::Usb(usb) => {
-            let ports = crate::ports().map_err(|error| OpenError::Io("the ports".into(), error))?;
-            usb.find(ports).map(Some)
-        }
-        crate::Port::Board(_) => Ok(None),
     }
 }
 
