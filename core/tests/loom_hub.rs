@@ -104,6 +104,27 @@ fn a_receiver_hears_of_every_importer() {
 }
 
 #[test]
+fn who_has_a_later_value_of_a_link_finds_the_earlier_one() {
+    check("try_recv of an import, then of an export / both come", 3, || {
+        let (a, b) = link(By::Hand, By::Hand);
+        let mut exported: Receiver<u32> = a.node.export("x").unwrap();
+        let to_exported: Sender<u32> = import(&a, &b, b.peer.import("x"));
+        let later: Sender<u32> = b.node.export("y").unwrap();
+        let mut imported: Receiver<u32> = import(&b, &a, a.peer.import("y"));
+        to_exported.try_send(1).unwrap();
+        later.try_send(2).unwrap();
+        let delivering = spawn(move || {
+            a.deliver();
+            a
+        });
+        if imported.try_recv() == Ok(2) {
+            assert_eq!(exported.try_recv(), Ok(1), "it came before");
+        }
+        drop(delivering.join());
+    });
+}
+
+#[test]
 fn a_broadcast_that_waits_hears_of_a_grant_and_of_a_joiner() {
     check("broadcast that waits / grant, importer joins", 2, || {
         let (center, [(to_b, b), (to_c, c)]) = star();

@@ -63,8 +63,23 @@ pub(crate) enum Signal {
 /// A circuit's place in its hub.
 #[derive(Clone)]
 pub(crate) struct Member {
-    pub(crate) hub: Weak<Hub>,
-    pub(crate) index: usize,
+    hub: Weak<Hub>,
+    index: usize,
+    /// Of an export that receives.
+    ready: Option<Arc<Ready>>,
+}
+
+/// Members that may have something to receive, in the order in which it came.
+///
+/// Apart from the hub's state, for it is added to while the link is locked: whoever has seen what came later, on
+/// another channel of that link, finds this too. Only the wake comes after the lock.
+#[derive(Default)]
+struct Ready(Mutex<VecDeque<usize>>);
+
+impl Ready {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One exported channel.
@@ -77,6 +92,7 @@ pub(crate) struct Hub {
     pub(crate) doc: &'static str,
     node: Weak<NodeInner>,
     state: Mutex<State>,
+    ready: Arc<Ready>,
     /// Takes the name back when the end is dropped.
     on_close: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -87,8 +103,6 @@ struct State {
     /// No place before this one is free, so that ten thousand need not be looked through.
     free_from: usize,
     count: usize,
-    /// Members that may have something to receive, in the order in which it came.
-    ready: VecDeque<usize>,
     recv_waker: Option<Waker>,
     send_waker: Option<Waker>,
     next: usize,
@@ -142,6 +156,13 @@ impl fmt::Debug for Hub {
 }
 
 impl Member {
+    /// It may have something to receive. Called with the link locked.
+    pub(crate) fn is_ready(&self) {
+        if let Some(ready) = &self.ready {
+            ready.lock().push_back(self.index);
+        }
+    }
+
     /// Called with no lock held.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(hub) = self.hub.upgrade() {
@@ -153,8 +174,8 @@ impl Member {
 impl Hub {
     pub(crate) fn new(name: Arc<str>, spec: Spec, options: ExportOptions, node: Weak<NodeInner>) -> Self {
         let ExportOptions { fanout, limit, visibility, doc } = options;
-        let (state, on_close) = (Mutex::default(), Mutex::new(None));
-        Self { name, spec, fanout, limit, visibility, doc, node, state, on_close }
+        let (state, ready, on_close) = (Mutex::default(), Arc::default(), Mutex::new(None));
+        Self { name, spec, fanout, limit, visibility, doc, node, state, ready, on_close }
     }
 
     /// An importer is gone. Called with no lock held.
@@ -234,7 +255,7 @@ impl Hub {
                 if state.closed {
                     return Err(HubArrival::Closed);
                 }
-                let Some(index) = state.ready.pop_front() else {
+                let Some(index) = self.ready.lock().pop_front() else {
                     _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return Err(HubArrival::Nothing);
                 };
@@ -272,7 +293,8 @@ impl Hub {
         let places = state.members.len();
         let mut free = (state.free_from..places).filter(|place| state.members[*place].is_none());
         let index = free.next().unwrap_or(places);
-        let circuit = accept(Member { hub: Arc::downgrade(self), index })?;
+        let ready = self.spec.flags.has(OpenFlags::RECEIVES).then(|| Arc::clone(&self.ready));
+        let circuit = accept(Member { hub: Arc::downgrade(self), index, ready })?;
         let (tx_gone, rx_gone) = (state.tx_gone, state.rx_gone);
         let joined = Arc::clone(&circuit);
         let node = self.node.upgrade();
@@ -323,9 +345,6 @@ impl Hub {
         let mut state = self.lock();
         let mut wakers = [None, None];
         if signal != Signal::Granted {
-            if self.spec.flags.has(OpenFlags::RECEIVES) {
-                state.ready.push_back(index);
-            }
             wakers[0] = state.recv_waker.take();
         }
         if signal != Signal::Received {
@@ -664,7 +683,7 @@ impl Hub {
                 if state.closed {
                     return HubArrival::Closed;
                 }
-                let Some(index) = state.ready.pop_front() else {
+                let Some(index) = self.ready.lock().pop_front() else {
                     _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return HubArrival::Nothing;
                 };
@@ -697,7 +716,7 @@ impl Hub {
             [Some(entry)] => Arc::ptr_eq(&entry.circuit, circuit),
             _ => false,
         };
-        if !only || state.closed || !state.ready.is_empty() {
+        if !only || state.closed || !self.ready.lock().is_empty() {
             return false;
         }
         if !state.recv_waker.as_ref().is_some_and(|other| other.will_wake(waker)) {
@@ -745,12 +764,12 @@ impl Hub {
 
     /// After a batch of a member is taken: look at it again, for its end may be there.
     pub(crate) fn look_again(&self, index: usize) {
-        let mut state = self.lock();
+        let mut ready = self.ready.lock();
         if self.tells_left() {
             // Its end comes before what the next importer has to say.
-            state.ready.push_front(index);
+            ready.push_front(index);
         } else {
-            state.ready.push_back(index);
+            ready.push_back(index);
         }
     }
 

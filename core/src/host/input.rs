@@ -207,7 +207,7 @@ pub(crate) enum Asked {
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
-    pub(crate) hubs: Vec<(Member, Signal)>,
+    hubs: Vec<(Member, Signal)>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) up: Option<PeerInfo>,
     /// Circuits that pass through, and the sides that have something to do.
@@ -226,6 +226,15 @@ impl Effects {
         if !self.transits.iter().rev().take(4).any(is_it) {
             self.transits.push((Arc::clone(transit), side));
         }
+    }
+
+    /// An export is told, if it is one whose circuit this is. That there is something to receive it knows at once.
+    pub(crate) fn tell(&mut self, member: Option<&Member>, signal: Signal) {
+        let Some(member) = member else { return };
+        if signal != Signal::Granted {
+            member.is_ready();
+        }
+        self.hubs.push((member.clone(), signal));
     }
 
     /// Runs them, with no lock held.
@@ -361,11 +370,9 @@ impl Cell {
         if self.recv_waker.is_some() {
             effects.wakers.extend(self.recv_waker.take());
         }
-        if !self.announced
-            && let Some(member) = &self.member
-        {
+        if !self.announced && self.member.is_some() {
             self.announced = true;
-            effects.hubs.push((member.clone(), Signal::Received));
+            effects.tell(self.member.as_ref(), Signal::Received);
         }
     }
 }
@@ -552,7 +559,7 @@ impl LinkState {
         if signal != Signal::Granted {
             effects.wakers.extend(cell.recv_waker.take());
         }
-        effects.hubs.extend(cell.member.clone().map(|member| (member, signal)));
+        effects.tell(cell.member.as_ref(), signal);
     }
 
     fn take_ask(&mut self, handle: Handle, total: Total) {
@@ -584,7 +591,7 @@ impl LinkState {
         cell.confirmed = cell.sent;
         let (over, orphan) = (!cell.receives || cell.rx_gone, cell.orphan);
         cell.wake_all(&mut effects.wakers);
-        effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+        effects.tell(cell.member.as_ref(), Signal::Over);
         if over {
             self.forget(id);
         }
@@ -605,7 +612,7 @@ impl LinkState {
         cell.outbox = None;
         cell.partial = None;
         cell.wake_all(&mut effects.wakers);
-        effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Over)));
+        effects.tell(cell.member.as_ref(), Signal::Over);
         // The queue lives in the cell, so the handle is free at once.
         let orphan = cell.orphan;
         // Their message will not come any more.

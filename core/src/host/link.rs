@@ -547,9 +547,7 @@ impl LinkCell {
                 cell.dead.get_or_insert(dead);
             }
             cell.wake_all(&mut effects.wakers);
-            if let Some(member) = &cell.member {
-                effects.hubs.push((member.clone(), Signal::Over));
-            }
+            effects.tell(cell.member.as_ref(), Signal::Over);
         }
         effects.wakers.append(up_wakers);
         effects.wakers.append(down_wakers);

@@ -272,7 +272,7 @@ impl LinkState {
             if part.last {
                 cell.outbox = None;
                 effects.wakers.extend(cell.send_waker.take());
-                effects.hubs.extend(cell.member.clone().map(|member| (member, Signal::Granted)));
+                effects.tell(cell.member.as_ref(), Signal::Granted);
             }
             self.output.bytes.extend_from_slice(part.head.as_slice());
             if let Some(seed) = self.link.crc_seed() {
