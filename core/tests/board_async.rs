@@ -517,6 +517,106 @@ fn who_waits_on_one_line_is_let_in_as_soon_as_the_other_ones_importer_has_left()
     assert!(time < Duration::from_millis(20), "{time:?}: not only with the next sign of life");
 }
 
+/// What moves the line while it announces a silence.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Run,
+    Poll,
+}
+
+#[test]
+fn a_silence_counts_from_when_it_is_heard_whatever_moves_the_line() {
+    const CONFIG: Config = Config::new(LINE).export::<Sender<u32>>(2);
+    for by in [By::Run, By::Poll] {
+        let clock = Clock::manual();
+        let (left, right) = wire_at(&clock);
+        let mut tasks = Tasks::new(&clock);
+        // Each time a node of its own, for a test that fails is to say which it was.
+        let mut receiver: Receiver<u32> = match by {
+            By::Run => board!(tasks, "run", right, Config::new(LINE).import::<Receiver<u32>>(2)).import("x"),
+            By::Poll => {
+                board!(tasks, "poll", right, Config::new(LINE).import::<Receiver<u32>>(2)).import("x")
+            }
+        }
+        .unwrap();
+        let node: &'static Node<{ CONFIG.channels() }, { CONFIG.bytes() }> =
+            Box::leak(Box::new(Node::new(&CONFIG)));
+        let sender: Sender<u32> = node.export("x").unwrap();
+        let mut nonces = CounterNonce::new(7, 1);
+        let identity =
+            Identity { name: &const { Name::literal("far") }, uid: 7, boot: 1, nonces: &mut nonces };
+        let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+        let mut line = node.line(&mut memory, identity);
+        let mut uart = left.clone();
+        let (mut sent, plug) = (0, left.clone());
+        let time = clock.clone();
+        let program = async {
+            let until = async |millis| Timer::until(&time, time.now() + Duration::from_millis(millis)).await;
+            while sent == 0 {
+                line.poll(&mut uart, time.now()).unwrap();
+                sent += u32::from(sender.try_send(1).is_ok());
+                until(1).await;
+            }
+            for _ in 0..100 {
+                line.poll(&mut uart, time.now()).unwrap();
+                until(1).await;
+            }
+            // The notice is lost at first, and heard a second later.
+            plug.unplug();
+            let from = time.now();
+            let mut plugging = std::pin::pin!(async {
+                until(1000).await;
+                plug.plug_in();
+            });
+            let mut quiet = line.quiet(Duration::from_secs(5));
+            match by {
+                By::Run => {
+                    let mut run = std::pin::pin!(quiet.run(uart.clone(), uart.clone(), time.clone()));
+                    let mut plugged = false;
+                    let both = std::future::poll_fn(|cx| {
+                        plugged = plugged || plugging.as_mut().poll(cx).is_ready();
+                        run.as_mut().poll(cx)
+                    });
+                    both.await.unwrap();
+                }
+                By::Poll => {
+                    let mut plugged = false;
+                    while !quiet.is_heard() {
+                        plugged = plugged || once(plugging.as_mut()).is_ready();
+                        quiet.poll(&mut uart, time.now()).unwrap();
+                        until(1).await;
+                    }
+                }
+            }
+            assert!(time.now().since(from) > Duration::from_millis(950), "it was not heard at once");
+            // A little longer than was said, and less than what lets a session end.
+            until(5000 + 1300).await;
+            uart.read(&mut [0; 1024]);
+            quiet.back(time.now());
+            assert!(line.is_up(), "{by:?}: {:?}", line.ended());
+            while sent == 1 {
+                line.poll(&mut uart, time.now()).unwrap();
+                sent += u32::from(sender.try_send(2).is_ok());
+                until(1).await;
+            }
+            loop {
+                line.poll(&mut uart, time.now()).unwrap();
+                until(1).await;
+            }
+        };
+        let mut program = std::pin::pin!(program);
+        let came = async {
+            assert_eq!(receiver.recv().await, Ok(1));
+            assert_eq!(receiver.recv().await, Ok(2), "{by:?}");
+        };
+        let mut came = std::pin::pin!(came);
+        tasks.run(std::future::poll_fn(|cx| {
+            assert!(program.as_mut().poll(cx).is_pending());
+            came.as_mut().poll(cx)
+        }));
+    }
+}
+
 #[test]
 fn a_task_announces_a_silence_and_leaves() {
     let clock = Clock::manual();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use netchan::board::{
-    Config, Driver, Duplex, Identity, LineId, Memory, Node, Receiver, RecvError, SendCause, Sender,
+    Config, Driver, Duplex, ExportError, Identity, LineId, Memory, Node, Receiver, RecvError, SendCause,
+    Sender,
 };
 use netchan::proto::{CounterNonce, LineConfig, Name};
 use netchan::testing::{Clock, WireEnd, wire_at};
@@ -126,6 +127,40 @@ fn each_export_is_there_over_both_lines_and_each_import_is_of_its_own() {
         heights += u32::from(from_right.try_recv() == Ok(2));
         took >= 200 && told >= 200 && levels > 100 && heights > 100
     });
+}
+
+#[test]
+fn the_imports_of_one_line_take_no_place_on_the_other() {
+    // A board has places for as many circuits as it exports, and one more.
+    let (middle, left, right, mut desk) = boards!(
+        Config::new(LINE)
+            .import::<Receiver<u16>>(2)
+            .import::<Receiver<u16>>(2)
+            .import::<Receiver<u16>>(2)
+            .import::<Receiver<u16>>(2),
+        Config::new(LINE).export::<Sender<u16>>(2).export::<Sender<u16>>(2).export::<Sender<u16>>(2),
+        Config::new(WIDE).export::<Sender<u16>>(2)
+    );
+    let mut from_left = ["a", "b", "c"].map(|name| middle.import::<Receiver<u16>>(name).unwrap());
+    let mut from_right: Receiver<u16> = middle.import_from(LineId::Second, "d", 2).unwrap();
+    let to_middle = ["a", "b", "c"].map(|name| left.export::<Sender<u16>>(name).unwrap());
+    let last: Sender<u16> = right.export("d").unwrap();
+    for (sender, receiver) in to_middle.iter().zip(&mut from_left) {
+        desk.until(|_| sender.try_send(1).is_ok());
+        assert_eq!(desk.recv(receiver), Ok(1));
+    }
+    desk.until(|_| last.try_send(2).is_ok());
+    assert_eq!(desk.recv(&mut from_right), Ok(2));
+    // A place that is free again stays with its line.
+    drop(from_right);
+    let mut again = None;
+    desk.until(|_| {
+        again = middle.import_from::<Receiver<u16>>(LineId::Second, "d", 2).ok();
+        again.is_some()
+    });
+    desk.until(|_| last.try_send(3).is_ok());
+    assert_eq!(desk.recv(again.as_mut().unwrap()), Ok(3));
+    assert_eq!(middle.import::<Receiver<u16>>("e").unwrap_err(), ExportError::Full);
 }
 
 #[test]
