@@ -153,7 +153,7 @@ fn the_end_of_the_stream_does_not_leave_anybody_hanging() -> Outcome {
 fn an_unknown_kind_of_frame_ends_its_link_and_nothing_else() -> Outcome {
     let ground = Ground::new();
     // A kind, a control code and a link frame that do not exist.
-    for frame in [&[0x07][..], &[0x0e, 0x63], &[0x07 << 3]] {
+    for frame in [&[0x07][..], &[0x0e, 0x63], &[0x0d << 3]] {
         let mut raw = Raw::up(ground.address);
         raw.bytes(&packed(frame));
         ground.ends_with(Fault::Frame(FrameError::Kind));
