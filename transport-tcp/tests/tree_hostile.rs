@@ -113,7 +113,6 @@ fn a_child_cannot_speak_for_another_node() {
 fn a_child_cannot_claim_the_routes_of_others() {
     let mut grove = Grove::new();
     let board = grove.id("board");
-    let mut strikes = 0;
     let (mut raw, id) = Raw::child(grove.address);
     let (start, count) = raw.allocate(64);
     assert_eq!(count, 64);
@@ -121,11 +120,10 @@ fn a_child_cannot_claim_the_routes_of_others() {
     assert!(raw.send(&add(start, id)));
     eventually("its own is known", || grove.hub.nodes().iter().any(|info| info.id == start).then_some(()));
     // Another's, the hub's, one that nobody has, its own once more, its own id, and one below a node that is not its own.
-    for frame in
-        [add(board, id), add(1, id), add(start + 64, id), add(start, id), add(id, id), add(start + 1, board)]
-    {
-        raw.send(&frame);
-        strikes += 1;
+    let claims =
+        [add(board, id), add(1, id), add(start + 64, id), add(start, id), add(id, id), add(start + 1, board)];
+    for (frame, strikes) in claims.iter().zip(1..) {
+        raw.send(frame);
         eventually("it is counted", || (grove.hub.strikes() == strikes).then_some(()));
     }
     grove.goes_on();
