@@ -270,7 +270,9 @@ fn a_shutdown_from_above_needs_no_program_below() -> Outcome {
             Err(netchan::ExportError::Shutdown) => Some(()),
             _ => None,
         });
+        assert!(node.is_shut());
     }
+    assert!(!hub.is_shut());
     Ok(())
 }
 
@@ -493,5 +495,33 @@ fn an_oversized_reply_wakes_the_caller_across_bridges() -> Outcome {
     assert_eq!(client.call(900).timeout(SOON).wait()?.len(), 900);
     drop(board);
     serving.join();
+    Ok(())
+}
+
+#[test]
+fn the_last_events_of_a_node_are_the_ends_of_its_links() -> Outcome {
+    let _calm = calm();
+    for round in 0..20 {
+        let (hub, at_hub) = adopts("hub");
+        let children = ["a", "b", "c"].map(Node::new);
+        for child in &children {
+            joins(child, &at_hub);
+        }
+        let watching = hub.clone();
+        let watcher = common::spawn(move || {
+            let mut gone = Vec::new();
+            while let Some(event) = watching.event().wait() {
+                match event {
+                    LinkEvent::Down { .. } => gone.push("a link".to_owned()),
+                    LinkEvent::NodeLeft { name, .. } => gone.push(name),
+                    _ => {}
+                }
+            }
+            gone.sort();
+            gone
+        });
+        hub.shutdown(SOON);
+        assert_eq!(watcher.join(), ["a", "a link", "a link", "a link", "b", "c"], "round {round}");
+    }
     Ok(())
 }

@@ -168,9 +168,11 @@ impl Waiting for NextEvent {
     type Output = Option<LinkEvent>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Before the look, so that the last event does not come between the two.
+        let is_over = self.node.is_over();
         match self.node.events.pop(Some(cx.waker())) {
             Some(event) => Poll::Ready(Some(event)),
-            None if self.node.is_shut() => Poll::Ready(None),
+            None if is_over => Poll::Ready(None),
             None => Poll::Pending,
         }
     }

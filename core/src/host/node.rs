@@ -167,6 +167,8 @@ struct Tables {
     /// Stops what feeds the node with links.
     listeners: Vec<Weak<dyn Fn() + Send + Sync>>,
     is_shut: bool,
+    /// Links that are gone, and whose end is still to be told.
+    untold: u32,
 }
 
 /// An open whose export is not there yet.
@@ -287,8 +289,8 @@ impl Node {
         self.inner().events.pop(None)
     }
 
-    /// Waits for the next event; `None` when the node is shut down, or at the deadline. One
-    /// waiter at a time: a later one takes the place of the one before.
+    /// Waits for the next event; `None` at the deadline, and when the node is shut down and the end of its last
+    /// link was told. One waiter at a time: a later one takes the place of the one before.
     pub fn event(&self) -> Wait<NextEvent> {
         Wait::new(NextEvent::new(Arc::clone(self.inner())))
     }
@@ -347,6 +349,11 @@ impl Node {
     /// the operation half-way stops only the waiting.
     pub fn close(&self, linger: Duration) -> Timeout<Closing> {
         Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger.saturating_add(3 * PARTING))
+    }
+
+    /// Whether it was shut down: by its program, from above in its tree, or because it has lost its parent.
+    pub fn is_shut(&self) -> bool {
+        self.inner().is_shut()
     }
 
     /// A handle that does not keep the node alive.
@@ -544,12 +551,23 @@ impl NodeInner {
         let link = {
             let mut tables = self.lock();
             tables.waiting.retain(|waiting| waiting.link.upgrade().is_some_and(|link| link.number != number));
+            tables.untold += 1;
             tables.links.remove(&number)
         };
         // The last reference may go here, so with no lock held.
         drop(link);
         self.events.push(LinkEvent::Down { link: number, error });
         self.untie(own);
+        self.lock().untold -= 1;
+        if self.is_over() {
+            self.events.close();
+        }
+    }
+
+    /// Whether the node is shut and its last link gone: no event comes any more.
+    pub(crate) fn is_over(&self) -> bool {
+        let tables = self.lock();
+        tables.is_shut && tables.links.is_empty() && tables.untold == 0
     }
 
     /// A peer wants to import: decided with no link locked.
