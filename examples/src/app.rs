@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::demo_board::BoardModel;
 use crate::model::Model;
 use crate::session::{self, Update};
 use crate::story::Story;
-use crate::{plain, view};
+use crate::{plain, signals, view};
 
 /// The screen is drawn at most this often.
 const FRAME: Duration = Duration::from_millis(50);
@@ -106,7 +106,7 @@ impl App {
     ///
     /// A sentence, when something did not happen.
     pub fn run_terminal(&mut self) -> Result<(), String> {
-        let asked_to_end = ask_on_signals().map_err(|error| format!("signals: {error}"))?;
+        let asked_to_end = signals::ask().map_err(|error| format!("signals: {error}"))?;
         let mut terminal = ratatui::try_init().map_err(|error| {
             ratatui::restore();
             format!("the terminal cannot be used ({error}); `--plain` does without")
@@ -240,21 +240,4 @@ impl App {
             ],
         }
     }
-}
-
-/// Signals that end a program set a flag instead, so that the terminal is restored.
-#[cfg(unix)]
-fn ask_on_signals() -> io::Result<Arc<AtomicBool>> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&flag))?;
-    }
-    Ok(flag)
-}
-
-#[cfg(not(unix))]
-fn ask_on_signals() -> io::Result<Arc<AtomicBool>> {
-    Ok(Arc::new(AtomicBool::new(false)))
 }

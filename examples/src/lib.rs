@@ -10,6 +10,7 @@ pub mod plain;
 pub mod process;
 mod restarting;
 pub mod session;
+pub mod signals;
 pub mod station;
 pub mod story;
 mod tick;

@@ -4,7 +4,7 @@
 mod queue;
 
 use netchan::board::{
-    Config, Duplex, ExportError, Latest, Logger, Node, Receiver, SendCause, Sender, Server,
+    Config, Duplex, ExportError, Latest, Logger, Node, Receiver, RecvError, SendCause, Sender, Server,
 };
 use netchan::proto::LineConfig;
 use netchan::{Blob, Message};
@@ -44,6 +44,7 @@ pub const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 96, 4))
     .export::<Duplex<u32, u32>>(4)
     .export::<Sender<Block>>(2)
     .export::<Receiver<Block>>(2)
+    .export::<Receiver<Command>>(2)
     .import::<Receiver<Command>>(2)
     .log(LOG_DEPTH);
 
@@ -64,6 +65,7 @@ pub struct App {
     echo: Duplex<u32, u32>,
     dump: Sender<Block>,
     load: Receiver<Block>,
+    orders: Receiver<Command>,
     command: Receiver<Command>,
     level: u8,
     sampled_ms: u32,
@@ -71,6 +73,9 @@ pub struct App {
     echoed: Option<u32>,
     to_dump: u32,
 }
+
+/// What the log says when whoever gave orders is lost, before the time and the reason.
+pub const LOST_ORDERS: &str = "who gave orders is lost at ";
 
 /// A reading so often, in milliseconds.
 const SAMPLE_MS: u32 = 50;
@@ -94,6 +99,8 @@ impl App {
             echo: NODE.export_with("echo", 4)?,
             dump: NODE.export("dump")?,
             load: NODE.export("load")?,
+            // What it imports comes from its neighbour; what it exports is there for whoever is in the neighbour's tree.
+            orders: NODE.export("orders")?,
             command: NODE.import("command")?,
             level: 0,
             sampled_ms: 0,
@@ -116,19 +123,38 @@ impl App {
             let _ = request.reply(sum);
         }
         while let Ok(command) = self.command.try_recv() {
-            match command {
-                Command::Level(level) => {
-                    log::info!("level {level}, after {}", self.level);
-                    self.level = level;
-                }
-                Command::Dump(blocks) => {
-                    log::info!("{blocks} blocks to send");
-                    self.to_dump = blocks;
-                }
-            }
+            self.obey(command);
         }
+        self.poll_orders(now_ms);
         self.poll_echo();
         self.poll_bulk();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Level(level) => {
+                log::info!("level {level}, after {}", self.level);
+                self.level = level;
+            }
+            Command::Dump(blocks) => {
+                log::info!("{blocks} blocks to send");
+                self.to_dump = blocks;
+            }
+        }
+    }
+
+    fn poll_orders(&mut self, now_ms: u32) {
+        loop {
+            match self.orders.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(RecvError::Left { dead: Some(dead) }) => {
+                    // Whoever it was cannot be told; whoever comes next can.
+                    log::warn!("{LOST_ORDERS}{now_ms} ms: {dead}");
+                }
+                Err(RecvError::Left { dead: None }) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn poll_echo(&mut self) {

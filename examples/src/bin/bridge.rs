@@ -1,0 +1,208 @@
+//! Joins serial boards and TCP hosts into one tree, and says who comes and who goes: `bridge --help`.
+#![expect(clippy::print_stderr, reason = "it talks to its terminal")]
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use netchan::proto::Name;
+use netchan::{LinkEvent, Node, Peer};
+use netchan_examples::process::{READY, end_with_stdin};
+use netchan_examples::{plain, signals};
+use netchan_serial::{self as serial, Board, Port, Usb};
+use netchan_tcp as tcp;
+
+const USAGE: &str = "\
+usage: bridge [OPTIONS]
+
+    --name NAME       what this node is called; else `bridge`
+    --listen ADDRESS  adopts the hosts that join here
+    --join ADDRESS    has the node for parent that listens and adopts there
+    --board BOARD     adopts a board: a port (/dev/ttyACM0, COM3), usb:2E8A:000A, or the name that the board says
+    --baud BITS       of the boards; else 115200
+    --danger-plaintext-network
+                      addresses may be other than loopback, although nothing is encrypted
+    --child           ends with its standard input
+
+`--listen` and `--board` may be given several times. What is not there, or is lost, is tried again for as long as
+this program runs. Whoever is in the tree can reach a board as `bridge/BOARD`.";
+
+/// Between two attempts: the first pause, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+/// So often it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(100);
+/// So long it waits until what was sent is delivered, when it ends.
+const LINGER: Duration = Duration::from_secs(1);
+
+struct Options {
+    name: String,
+    listen: Vec<String>,
+    join: Option<String>,
+    boards: Vec<String>,
+    baud: u32,
+    tcp: tcp::Options,
+    child: bool,
+}
+
+fn main() -> ExitCode {
+    let result = parse(std::env::args().skip(1)).and_then(|options| match options {
+        Some(options) => run(&options),
+        None => {
+            plain::line(USAGE);
+            Ok(())
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bridge: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+    let mut options = Options {
+        name: "bridge".into(),
+        listen: Vec::new(),
+        join: None,
+        boards: Vec::new(),
+        baud: 115_200,
+        tcp: tcp::Options::new(),
+        child: false,
+    };
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value; see --help"));
+        match arg.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--name" => options.name = value()?,
+            "--listen" => options.listen.push(value()?),
+            "--join" => options.join = Some(value()?),
+            "--board" => options.boards.push(value()?),
+            "--baud" => options.baud = value()?.parse().map_err(|error| format!("--baud: {error}"))?,
+            "--danger-plaintext-network" => options.tcp = options.tcp.danger_plaintext_network(),
+            "--child" => options.child = true,
+            other => return Err(format!("unknown option {other}; usage: bridge --help")),
+        }
+    }
+    if options.listen.is_empty() && options.join.is_none() && options.boards.is_empty() {
+        return Err("nothing to join: --listen, --join or --board; usage: bridge --help".into());
+    }
+    Ok(Some(options))
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let asked_to_end = signals::ask().map_err(|error| format!("signals: {error}"))?;
+    let node = Node::with_config(&options.name, netchan::Config::default())
+        .map_err(|error| format!("{}: {error}", options.name))?;
+    for address in &options.listen {
+        let listener = tcp::listen_with(&node, address.as_str(), options.tcp.adopt());
+        let listener = listener.map_err(|error| format!("{address}: {error}"))?;
+        plain::line(&format!("{READY}{}", listener.address()));
+    }
+    let boards = options.boards.iter().map(|board| Ok((board, port(board)?)));
+    for (board, port) in boards.collect::<Result<Vec<_>, String>>()? {
+        let baud = options.baud;
+        keep(&node, format!("board {board}"), move |node| {
+            serial::open(node, port.clone()).baud(baud).adopt().wait().map_err(|error| error.to_string())
+        });
+    }
+    if let Some(address) = options.join.clone() {
+        let tcp = options.tcp.join().live_on();
+        keep(&node, format!("parent {address}"), move |node| {
+            let peer =
+                tcp::connect_with(node, address.as_str(), tcp).wait().map_err(|error| error.to_string())?;
+            plain::line(&format!("below   {}, as node {}", peer.info().name, node.id()));
+            Ok(peer)
+        });
+    }
+    if options.child {
+        end_with_stdin();
+    }
+    let mut names = Names::default();
+    while !node.is_shut() {
+        if asked_to_end.load(Ordering::Relaxed) {
+            node.shutdown(LINGER);
+        }
+        while let Some(event) = node.event().timeout(LOOK).wait() {
+            names.tell(&node, event);
+        }
+    }
+    // Those who left in the end.
+    while let Some(event) = node.event().wait() {
+        names.tell(&node, event);
+    }
+    Ok(())
+}
+
+/// The port that a board is at.
+fn port(board: &str) -> Result<Port, String> {
+    if let Some(usb) = board.strip_prefix("usb:") {
+        let number = |text: &str| u16::from_str_radix(text, 16).ok();
+        let numbers = usb.split_once(':').and_then(|(a, b)| Some((number(a)?, number(b)?)));
+        let (vendor, product) =
+            numbers.ok_or_else(|| format!("--board {board}: like usb:2E8A:000A, in hexadecimal digits"))?;
+        return Ok(Usb::new(vendor, product).into());
+    }
+    // Boards have no capitals in their names, and ports have a slash or capitals.
+    Ok(if Name::new(board).is_ok() { Board::named(board).into() } else { board.into() })
+}
+
+/// Makes a link, and again whenever it is lost. Says once why there is none.
+fn keep(node: &Node, what: String, dial: impl Fn(&Node) -> Result<Peer, String> + Send + 'static) {
+    let node = node.downgrade();
+    thread::spawn(move || {
+        let (mut pause, mut said) = (PAUSES[0], String::new());
+        while let Some(node) = node.upgrade().filter(|node| !node.is_shut()) {
+            match dial(&node) {
+                Ok(peer) => {
+                    (pause, said) = (PAUSES[0], String::new());
+                    peer.down().wait();
+                }
+                Err(error) if error != said && !node.is_shut() => {
+                    plain::line(&format!("waits   {what}: {error}"));
+                    said = error;
+                }
+                Err(_) => {}
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(PAUSES[1]);
+        }
+    });
+}
+
+/// Who is who, also when they are gone.
+#[derive(Default)]
+struct Names {
+    links: HashMap<u64, String>,
+    nodes: HashMap<u32, String>,
+}
+
+impl Names {
+    fn tell(&mut self, node: &Node, event: LinkEvent) {
+        plain::line(&match event {
+            LinkEvent::Up { link, peer } => {
+                let line = format!("up      {}", peer.name);
+                self.links.insert(link, peer.name);
+                line
+            }
+            LinkEvent::Down { link, error } => {
+                let name = self.links.remove(&link).unwrap_or_else(|| "somebody".into());
+                format!("down    {name}: {error}")
+            }
+            LinkEvent::NodeJoined { id, name, .. } => {
+                let path = node.path_of(id).unwrap_or(name);
+                let path = format!("{}/{path}", node.name());
+                let line = format!("joined  {path} (node {id})");
+                self.nodes.insert(id, path);
+                line
+            }
+            LinkEvent::NodeLeft { id, name } => {
+                format!("left    {} (node {id})", self.nodes.remove(&id).unwrap_or(name))
+            }
+            _ => return,
+        });
+    }
+}
