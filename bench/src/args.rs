@@ -109,6 +109,9 @@ pub(crate) fn help() -> String {
             Workload::Channels => "opening 1 000 and 10 000 channels, 10 messages on each",
             Workload::Beside => "the round trip while four bulk channels run, on one core",
             Workload::Wire => "bytes on the connection per 16-byte message",
+            Workload::Hop => {
+                "what one bridge more costs, for round trips, small messages one way and bulk, on one core"
+            }
         };
         text.push_str(&format!("  {:<20} {about}\n", workload.name()));
     }

@@ -112,6 +112,14 @@ const WIRE: &[Column] = &[
     column("stream: back", "stream_back", Show::Median(3)),
 ];
 
+const HOP: &[Column] = &[
+    column("direct", "direct", Show::Median(2)),
+    column("through a bridge", "bridged", Show::Median(2)),
+    column("the hop", "hop", Show::Median(2)),
+    column("hop/raw", "hop", Show::Ratio),
+    column("hop min–max", "hop", Show::Range(2)),
+];
+
 /// All cases in the order of the report.
 pub(crate) const ALL: &[Case] = &[
     Case {
@@ -214,6 +222,36 @@ pub(crate) const ALL: &[Case] = &[
         max_rounds: 1,
         columns: WIRE,
     },
+    Case {
+        id: "hop-rtt",
+        title: "round trip of a 16-byte message through a bridge, three processes on one core, µs",
+        workload: Workload::Hop,
+        pinned: true,
+        channels: 0,
+        weight: 1.0,
+        max_rounds: usize::MAX,
+        columns: HOP,
+    },
+    Case {
+        id: "hop-oneway",
+        title: "16-byte messages one way through a bridge, three processes on one core, ns a message",
+        workload: Workload::Hop,
+        pinned: true,
+        channels: 0,
+        weight: 1.0,
+        max_rounds: usize::MAX,
+        columns: HOP,
+    },
+    Case {
+        id: "hop-bulk",
+        title: "64 KiB messages one way through a bridge, three processes on one core, ms a GB",
+        workload: Workload::Hop,
+        pinned: true,
+        channels: 0,
+        weight: 1.0,
+        max_rounds: usize::MAX,
+        columns: HOP,
+    },
 ];
 
 /// What holds for the whole run.
@@ -238,6 +276,7 @@ impl Case {
             amount: Amount::Millis(millis),
             core: self.pinned.then_some(scale.core),
             channels: self.channels,
+            bridged: false,
             base: 0,
             deadline_s,
         }
@@ -248,6 +287,9 @@ impl Case {
         let job = self.job(peer, scale);
         if self.workload == Workload::Wire {
             return wire(&job);
+        }
+        if self.workload == Workload::Hop {
+            return hop(&job, self.id);
         }
         let Both { client, server } = child::run(&job, Ok)?;
         Ok(match self.workload {
@@ -272,7 +314,7 @@ impl Case {
                     .with("rss_client", rss_client)
                     .with("rss_server", server.need("rss_per_channel")?)
             }
-            Workload::Wire => unreachable!("returned above"),
+            Workload::Wire | Workload::Hop => unreachable!("returned above"),
         })
     }
 }
@@ -285,6 +327,25 @@ fn wire(job: &Job) -> Result<Figures> {
         .with("stream_over", stream.0 - WIDE_LEN)
         .with("stream_back", stream.1)
         .with("single_over", f64::midpoint(single.0, single.1) - WIDE_LEN))
+}
+
+/// What one bridge more costs. All processes share one core, so the time that is added is the bridge's work.
+fn hop(job: &Job, id: &str) -> Result<Figures> {
+    let workload = match id {
+        "hop-rtt" => Workload::Rtt,
+        "hop-oneway" => Workload::Oneway,
+        _ => Workload::Bulk,
+    };
+    let cost = |bridged| -> Result<f64> {
+        let Both { client, .. } = child::run(&Job { workload, bridged, ..job.clone() }, Ok)?;
+        Ok(match workload {
+            Workload::Rtt => client.need("p50_us")?,
+            Workload::Oneway => client.need("seconds")? * 1e9 / client.need("messages")?,
+            _ => client.need("seconds")? * 1e12 / client.need("bytes")?,
+        })
+    };
+    let (direct, bridged) = (cost(false)?, cost(true)?);
+    Ok(Figures::default().with("direct", direct).with("bridged", bridged).with("hop", bridged - direct))
 }
 
 /// Bytes to the server and back, per message.

@@ -36,6 +36,7 @@ enum Line {
 enum Role {
     Server(Job),
     Client(Job, u16),
+    Bridge(Job, u16),
 }
 
 /// Lets the server's client in: says on which port.
@@ -53,7 +54,7 @@ impl Door {
 pub(crate) fn main(role: &str) -> Result<()> {
     let role: Role = serde_json::from_str(role).context("reading the role")?;
     let job = match &role {
-        Role::Server(job) | Role::Client(job, _) => job,
+        Role::Server(job) | Role::Client(job, _) | Role::Bridge(job, _) => job,
     };
     if let Some(core) = job.core {
         machine::pin(core)?;
@@ -65,6 +66,7 @@ pub(crate) fn main(role: &str) -> Result<()> {
     let done = match &role {
         Role::Server(job) => peer.serve(job, Door(())),
         Role::Client(job, port) => peer.connect(job, SocketAddr::from((Ipv4Addr::LOCALHOST, *port))),
+        Role::Bridge(_, port) => peer.bridge(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), Door(())),
     };
     match done {
         Ok(figures) => say(&Line::Figures(figures))?,
@@ -180,6 +182,11 @@ pub(crate) struct Both {
 pub(crate) fn run(job: &Job, route: impl FnOnce(u16) -> Result<u16>) -> Result<Both> {
     let server = Running::start("server", &Role::Server(job.clone()), job.deadline_s)?;
     let port = route(server.port()?)?;
+    let bridge = match job.bridged {
+        true => Some(Running::start("bridge", &Role::Bridge(job.clone(), port), job.deadline_s)?),
+        false => None,
+    };
+    let port = bridge.as_ref().map_or(Ok(port), Running::port)?;
     let client = Running::start("client", &Role::Client(job.clone(), port), job.deadline_s)?;
     let figures = client.figures();
     // A client's failure is often the server's: tell both.

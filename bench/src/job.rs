@@ -31,11 +31,13 @@ pub(crate) enum Workload {
     Beside,
     /// Bytes on the connection per small message. Peers see it as `Rtt` or `Oneway`.
     Wire,
+    /// The same three through one node more. Peers see it as `Rtt`, `Oneway` or `Bulk`.
+    Hop,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Rtt, Self::Oneway, Self::Bulk, Self::Channels, Self::Beside, Self::Wire];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Rtt, Self::Oneway, Self::Bulk, Self::Channels, Self::Beside, Self::Wire, Self::Hop];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -45,6 +47,7 @@ impl Workload {
             Self::Channels => "channels",
             Self::Beside => "beside",
             Self::Wire => "wire",
+            Self::Hop => "hop",
         }
     }
 }
@@ -86,6 +89,8 @@ pub(crate) struct Job {
     pub(crate) core: Option<usize>,
     /// For `Channels`: how many.
     pub(crate) channels: u32,
+    /// Another process stands between the two.
+    pub(crate) bridged: bool,
     /// Added to both fields of every small message; decides their encoded length.
     pub(crate) base: u64,
     /// The process ends itself after this many seconds, whatever happens.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::Args;
 use crate::case::{self, Case, Scale};
+use crate::job::Workload;
 use crate::machine;
 use crate::report::{Report, Row, Section};
 
@@ -73,7 +74,11 @@ fn section(case: &'static Case, args: &Args, scale: Scale) -> Section {
         Row {
             peer,
             rounds: Vec::new(),
-            not_applicable: peer.not_applicable(&job).map(str::to_owned),
+            not_applicable: if case.workload == Workload::Hop && !peer.bridges() {
+                Some("has no bridge".to_owned())
+            } else {
+                peer.not_applicable(&job).map(str::to_owned)
+            },
             note: peer.note(&job),
             failures: Vec::new(),
         }

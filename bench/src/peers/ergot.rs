@@ -67,7 +67,7 @@ impl Peer for Ergot {
 
     fn note(&self, job: &Job) -> Option<&'static str> {
         match job.workload {
-            Workload::Oneway | Workload::Wire => {
+            Workload::Oneway | Workload::Wire | Workload::Hop => {
                 Some("unicast topic, with a window of the bench; without one it loses messages")
             }
             Workload::Bulk | Workload::Beside => {
@@ -330,7 +330,7 @@ async fn connect(job: &Job, server: SocketAddr) -> Result<Figures> {
         Workload::Oneway => client.flood(job).await,
         Workload::Bulk => client.send_blocks(Blocks::start(job)).await,
         Workload::Beside => client.ping_beside(job).await,
-        Workload::Channels | Workload::Wire => unreachable!("not asked of this peer"),
+        Workload::Channels | Workload::Wire | Workload::Hop => unreachable!("not asked of this peer"),
     }
 }
 

@@ -73,7 +73,7 @@ async fn serve(job: &Job, door: Door) -> Result<Figures> {
             }
             echo(&mut wire).await
         }
-        Workload::Channels | Workload::Wire => unreachable!("not asked of this peer"),
+        Workload::Channels | Workload::Wire | Workload::Hop => unreachable!("not asked of this peer"),
     }
 }
 
@@ -88,7 +88,7 @@ async fn connect(job: &Job, server: SocketAddr) -> Result<Figures> {
         Workload::Oneway => flood(job, &mut wire).await,
         Workload::Bulk => send_blocks(Blocks::start(job), &mut wire).await,
         Workload::Beside => ping_beside(job, server, wire).await,
-        Workload::Channels | Workload::Wire => unreachable!("not asked of this peer"),
+        Workload::Channels | Workload::Wire | Workload::Hop => unreachable!("not asked of this peer"),
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use crate::child::Door;
 use crate::job::{Figures, Job};
@@ -61,6 +61,18 @@ pub(crate) trait Peer: Sync {
     fn note(&self, job: &Job) -> Option<&'static str> {
         let _ = job;
         None
+    }
+
+    /// Whether there is a [`Peer::bridge`].
+    fn bridges(&self) -> bool {
+        false
+    }
+
+    /// Stands between the client and the server: listens on loopback, opens the door with the port, and passes on
+    /// what comes until the process ends.
+    fn bridge(&self, server: SocketAddr, door: Door) -> Result<Figures> {
+        let _ = (server, door);
+        bail!("it has no bridge")
     }
 
     /// Listens on loopback, opens the door with the port, does the server's part of the job.

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use netchan::host::{End, Import, Remote};
 use netchan::{Bytes, Config, Duplex, Node, Peer as Link, Receiver, Sender};
 use netchan_tcp as tcp;
 
@@ -50,11 +51,26 @@ impl Peer for Netchan {
         (self.batches && job.workload != Workload::Oneway).then_some(ONLY_ONEWAY)
     }
 
+    fn bridges(&self) -> bool {
+        !self.batches
+    }
+
+    fn bridge(&self, server: SocketAddr, door: Door) -> Result<Figures> {
+        let node = node("bridge")?;
+        tcp::join(&node, server).wait()?;
+        let listener = tcp::listen_with(&node, (Ipv4Addr::LOCALHOST, 0), tcp::Options::new().adopt())?;
+        door.open(listener.address().port())?;
+        loop {
+            thread::park();
+        }
+    }
+
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
         let node = node("server")?;
         let control: Duplex<Msg, Msg> = node.export("control")?;
         let exports = exports(job, &node)?;
-        let listener = tcp::listen(&node, (Ipv4Addr::LOCALHOST, 0))?;
+        // Bridges join; everybody else is a peer, as with a plain `listen`.
+        let listener = tcp::listen_with(&node, (Ipv4Addr::LOCALHOST, 0), tcp::Options::new().adopt())?;
         door.open(listener.address().port())?;
         match job.workload {
             Workload::Rtt => echo(control),
@@ -67,13 +83,18 @@ impl Peer for Netchan {
                 }
                 echo(control)
             }
-            Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+            Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
         }
     }
 
     fn connect(&self, job: &Job, server: SocketAddr) -> Result<Figures> {
         let node = node("client")?;
-        let link = tcp::connect(&node, server).wait()?;
+        let link = if job.bridged {
+            tcp::join(&node, server).wait()?;
+            Far::Node(node.remote("server"))
+        } else {
+            Far::Peer(tcp::connect(&node, server).wait()?)
+        };
         let mut control = link.import::<Duplex<Msg, Msg>>("control").wait()?;
         let figures = match job.workload {
             Workload::Rtt => {
@@ -90,9 +111,24 @@ impl Peer for Netchan {
                 round_trip(&mut control, Msg::end(0))?;
                 figures
             }
-            Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+            Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
         };
         Ok(figures)
+    }
+}
+
+/// Where the exports are.
+enum Far {
+    Peer(Link),
+    Node(Remote),
+}
+
+impl Far {
+    fn import<E: End>(&self, name: &str) -> Import<E> {
+        match self {
+            Self::Peer(peer) => peer.import(name),
+            Self::Node(node) => node.import(name),
+        }
     }
 }
 
@@ -185,7 +221,7 @@ fn swallow_blocks(mut bulk: Receiver<Bytes>) -> Result<BlockTally> {
     Ok(tally)
 }
 
-fn send_bulk(job: &Job, link: &Link, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
+fn send_bulk(job: &Job, link: &Far, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
     let mut bulk = link.import::<Sender<Bytes>>("bulk-0").wait()?;
     let mut blocks = Blocks::start(job);
     while let Some(block) = blocks.next() {
@@ -205,7 +241,7 @@ fn serve_bulk(mut control: Duplex<Msg, Msg>, exports: Vec<Receiver<Bytes>>) -> R
     Ok(tally.finish())
 }
 
-fn open_channels(job: &Job, link: &Link, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
+fn open_channels(job: &Job, link: &Far, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
     round_trip(control, Msg::nth(0, 0))?;
     let mut watch = Many::start(job)?;
     let mut senders = Vec::with_capacity(job.channels as usize);
@@ -249,7 +285,7 @@ fn serve_channels(job: &Job, mut control: Duplex<Msg, Msg>, node: &Node) -> Resu
     Ok(figures)
 }
 
-fn ping_beside(job: &Job, link: &Link, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
+fn ping_beside(job: &Job, link: &Far, control: &mut Duplex<Msg, Msg>) -> Result<Figures> {
     let mut streams = Vec::new();
     for n in 0..BULK_STREAMS {
         streams.push(link.import::<Sender<Bytes>>(&format!("bulk-{n}")).wait()?);

@@ -165,7 +165,7 @@ async fn serve<R: Runtime>(job: &Job, door: Door) -> Result<Figures> {
             drop(tasks);
             figures
         }
-        Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+        Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
     };
     control.halves().0.drain().timeout(PATIENCE).await?;
     node.close(PATIENCE).await;
@@ -219,7 +219,7 @@ async fn client<R: Runtime>(job: &Job, server: SocketAddr, batches: bool) -> Res
             round_trip(&mut control, Msg::end(0)).await?;
             figures
         }
-        Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+        Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
     };
     node.close(PATIENCE).await;
     Ok(figures)

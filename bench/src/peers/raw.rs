@@ -20,6 +20,8 @@ use crate::message::{Flow, Msg, Source, Tally, Trips};
 
 /// What the buffered reader and writer of a busy connection hold.
 const BUFFER: usize = 64 * 1024;
+/// Buffer of a splice: as much as netchan reads at a time.
+const SPLICE: usize = 256 * 1024;
 /// Buffer of one connection among thousands.
 const SMALL_BUFFER: usize = 256;
 /// Connections made before the server must have accepted them: below the usual backlog.
@@ -53,6 +55,26 @@ impl Peer for Raw {
         }
     }
 
+    fn bridges(&self) -> bool {
+        true
+    }
+
+    /// A splice by hand: a thread and a buffer for each direction.
+    fn bridge(&self, server: SocketAddr, door: Door) -> Result<Figures> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding")?;
+        door.open(listener.local_addr()?.port())?;
+        let (client, _) = listener.accept().context("accepting")?;
+        let server = TcpStream::connect(server).context("connecting")?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let back = (server.try_clone()?, client.try_clone()?);
+        thread::spawn(move || splice(back.0, back.1));
+        splice(client, server);
+        loop {
+            thread::park();
+        }
+    }
+
     fn serve(&self, job: &Job, door: Door) -> Result<Figures> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding")?;
         door.open(listener.local_addr()?.port())?;
@@ -66,7 +88,7 @@ impl Peer for Raw {
             }
             Workload::Channels => serve_channels(job, &listener),
             Workload::Beside => serve_beside(&listener),
-            Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+            Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
         }
     }
 
@@ -86,7 +108,17 @@ impl Peer for Raw {
             }
             Workload::Channels => open_channels(job, server),
             Workload::Beside => ping_beside(job, server),
-            Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+            Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
+        }
+    }
+}
+
+/// Passes on what comes until there is no more.
+fn splice(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = vec![0; SPLICE];
+    while let Ok(len @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..len]).is_err() {
+            return;
         }
     }
 }

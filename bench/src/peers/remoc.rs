@@ -143,7 +143,7 @@ async fn serve(job: &Job, door: Door) -> Result<Figures> {
             }
             Figures::default()
         }
-        Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+        Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
     };
     link.linger().await;
     Ok(figures)
@@ -165,7 +165,7 @@ async fn connect(job: &Job, server: SocketAddr) -> Result<Figures> {
         }
         Workload::Channels => open_channels(job, &mut link).await,
         Workload::Beside => ping_beside(job, &mut link).await,
-        Workload::Wire => unreachable!("peers see it as Rtt or Oneway"),
+        Workload::Wire | Workload::Hop => unreachable!("peers see it as another one"),
     }
 }
 

@@ -58,7 +58,7 @@ impl Peer for Zeromq {
             Workload::Oneway => wire.swallow(job),
             Workload::Bulk => Ok(wire.swallow_blocks()?.finish()),
             Workload::Beside => serve_beside(&context, &wire),
-            Workload::Channels | Workload::Wire => unreachable!("served above, or not asked"),
+            Workload::Channels | Workload::Wire | Workload::Hop => unreachable!("served above, or not asked"),
         }
     }
 
@@ -77,7 +77,7 @@ impl Peer for Zeromq {
             Workload::Oneway => wire.flood(job),
             Workload::Bulk => wire.send_blocks(Blocks::start(job)),
             Workload::Beside => ping_beside(job, &context, &wire),
-            Workload::Channels | Workload::Wire => unreachable!("done above, or not asked"),
+            Workload::Channels | Workload::Wire | Workload::Hop => unreachable!("done above, or not asked"),
         }
     }
 }
