@@ -40,6 +40,8 @@ pub(crate) struct Reader {
     is_up: bool,
     /// Another one is likely to follow, so little is read before its head is known.
     expects_large: bool,
+    /// Whoever reads goes on at once, if there is more: what passes through may gather until then.
+    pub(crate) gathers: bool,
     effects: Effects,
 }
 
@@ -62,6 +64,7 @@ impl Reader {
             large: None,
             is_up: false,
             expects_large: false,
+            gathers: false,
             effects: Effects::new(),
         }
     }
@@ -71,6 +74,16 @@ impl Reader {
         let n = stream.read(self.space(), limit)?;
         self.filled(n);
         Ok(n)
+    }
+
+    /// Whether something that passes through has gathered.
+    pub(crate) fn has_gathered(&self) -> bool {
+        !self.effects.transits.is_empty()
+    }
+
+    /// What has gathered goes on.
+    pub(crate) fn pass_on(&mut self, link: &LinkCell) {
+        self.effects.run(link);
     }
 
     /// The large message that is complete; what was read beyond it is in the buffer then.
@@ -354,7 +367,11 @@ impl LinkCell {
         }
         let acked = !state.owes_only_ack();
         self.flush_but_ack(state);
+        // Only what is large is worth a look at whether there is more.
+        let gathered =
+            if reader.gathers && is_large { core::mem::take(&mut effects.transits) } else { Vec::new() };
         effects.run(self);
+        effects.transits = gathered;
         reader.expects_large = is_large;
         if begin_large {
             reader.begin_large();
@@ -426,8 +443,9 @@ impl LinkState {
         let Some((id, cell)) = self.cell_of(handle) else { return };
         if cell.rx_gone {
             if cell.transit.is_some() {
-                let bytes = owned.as_deref().unwrap_or(bytes);
-                return self.take_transit(id, &Event::Data(handle, part, bytes), effects);
+                let owned = owned.map(Arc::new);
+                let bytes = owned.as_deref().map_or(bytes, Vec::as_slice);
+                return self.take_transit(id, &Event::Data(handle, part, bytes), owned.as_ref(), effects);
             }
             // The other half is still in use, and no frame ends this direction alone.
             cell.untaken = true;
@@ -493,7 +511,7 @@ impl LinkState {
             && let Some((id, cell)) = self.cell_of(handle)
             && cell.transit.is_some()
         {
-            return self.take_transit(id, &event, effects);
+            return self.take_transit(id, &event, None, effects);
         }
         let (handle, signal) = match event {
             Event::Up(hello) => {

@@ -18,6 +18,8 @@ use super::sync::{self, Ordering, TryLockError};
 
 /// How long a read may last before its thread looks around.
 const SLICE: Duration = Duration::from_millis(50);
+/// So many reads of large messages that pass through may go on in one write.
+const GATHER_READS: usize = 4;
 /// How long nobody may read after a leader has left.
 const GRACE: Duration = Duration::from_millis(2);
 /// Two flushes closer than this belong to one stream of messages.
@@ -137,9 +139,20 @@ impl LinkCell {
                     continue;
                 }
             };
-            let result = reader.read(&**stream, SLICE);
             let mut acked = true;
-            if !self.digest(result, &mut reader, &mut acked) {
+            reader.gathers = true;
+            let mut goes_on = true;
+            for _ in 0..GATHER_READS {
+                let result = reader.read(&**stream, SLICE);
+                goes_on = self.digest(result, &mut reader, &mut acked);
+                if !goes_on || !reader.has_gathered() || !matches!(stream.readable(Duration::ZERO), Ok(true))
+                {
+                    break;
+                }
+            }
+            reader.gathers = false;
+            reader.pass_on(self);
+            if !goes_on {
                 return;
             }
             if !acked {

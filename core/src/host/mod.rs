@@ -18,6 +18,7 @@ mod bytes_io;
 mod call;
 mod carry;
 mod cell;
+mod chunks;
 mod circuit;
 mod directory;
 mod driver;

@@ -21,6 +21,8 @@ use super::hub::Signal;
 use super::input::Effects;
 use super::link::{LinkCell, LinkState};
 use super::sync::{self, MutexGuard, Ordering};
+use super::transit::PIECES;
+use crate::message::spare;
 use crate::proto::{Head, crc32c_append};
 
 /// Two writes closer than this, with nothing heard in between, are a burst.
@@ -260,9 +262,14 @@ impl LinkState {
         while let Some(part) = self.proto(|link, slots| link.fragment(slots)) {
             let Some((id, cell)) = self.cell_of(part.handle) else { continue };
             if let Some(passage) = cell.transit.clone() {
-                self.put_transit(&passage, &part, effects);
+                // Its bytes come right behind its head, before whatever goes on after it.
+                let at = self.output.bytes.len() + part.head.as_slice().len();
+                for (message, range) in self.put_transit(&passage, &part, effects) {
+                    pieces.push(Piece { at, message, range });
+                }
                 bytes += part.len;
-                if self.output.is_full() || bytes >= self.output.parts_max {
+                let many = (pieces.len() + PIECES) * 2 + 1 >= SLICES;
+                if many || self.output.is_full() || bytes >= self.output.parts_max {
                     break;
                 }
                 continue;
@@ -533,6 +540,12 @@ impl Output {
     }
 
     fn recycle(&mut self, batch: Batch) {
+        for piece in batch.pieces {
+            // Of a message that has passed through, the buffer serves the next one.
+            if let Ok(buffer) = Arc::try_unwrap(piece.message) {
+                spare::keep(buffer);
+            }
+        }
         let mut bytes = batch.bytes;
         bytes.clear();
         self.keep(bytes);

@@ -10,25 +10,28 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use super::cell::{Cell, CellId};
+use super::chunks::Chunks;
 use super::input::{Effects, Offer};
 use super::link::{LinkCell, LinkState};
 use super::node::NodeInner;
 use super::peer::WINDOW_MAX;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::proto::{
-    Blocked, Dead, Event, Fingerprints, Fragment, Handle, Link, Open, OpenFlags, Part, Reason, Rings, Route,
-    Side, Sink, Slots, Splice, Total,
+    Blocked, Dead, Event, Fingerprints, Fragment, Handle, Link, Open, OpenFlags, Reason, Rings, Route, Side,
+    Sink, Slots, Splice, Store, Total, crc32c_append,
 };
 
 /// What a direction may hold at least, in bytes, whatever the length of its messages.
 const WINDOW_MIN: u32 = 4 * 1024;
-/// What a ring is made for at first, in bytes.
-const RING_MIN: usize = 1024;
+/// Parts of this length are not copied, in bytes.
+const LONG: usize = 4 * 1024;
+/// In no more pieces than so many.
+pub(crate) const PIECES: usize = 4;
 
 /// What an opener has asked for beyond what this node would look at for itself.
 #[derive(Debug, Clone)]
@@ -55,7 +58,7 @@ pub(crate) struct Transit {
 struct State {
     /// None until the circuit is opened on the right.
     splice: Option<Splice>,
-    rings: [Vec<u8>; 2],
+    rings: [Chunks; 2],
     cells: [Option<CellId>; 2],
     windows: [u32; 2],
     /// Circuits for channel ends inside messages that come from a side, each to be opened before its
@@ -133,7 +136,7 @@ impl Transit {
             links,
             state: Mutex::new(State {
                 splice: None,
-                rings: [Vec::new(), Vec::new()],
+                rings: [Chunks::default(), Chunks::default()],
                 cells: [Some(left), None],
                 windows,
                 carried: [VecDeque::new(), VecDeque::new()],
@@ -227,21 +230,6 @@ impl State {
         }
         self.splice = Some(splice);
     }
-
-    /// Sees to it that so many more bytes fit that come from `side`; the link has checked that they
-    /// are within what was promised.
-    fn make_room(&mut self, side: Side, more: usize) {
-        let Some(splice) = &mut self.splice else { return };
-        let ring = &mut self.rings[side as usize];
-        let needed = splice.held(side) as usize + more;
-        if needed <= ring.len() {
-            return;
-        }
-        let most = self.windows[side as usize] as usize;
-        let mut longer = vec![0; needed.next_power_of_two().max(RING_MIN).min(most.max(needed))];
-        splice.grow(side, ring, &mut longer);
-        *ring = longer;
-    }
 }
 
 impl NodeInner {
@@ -333,14 +321,19 @@ impl NodeInner {
 }
 
 impl LinkState {
-    /// An event of a circuit that passes through.
-    pub(crate) fn take_transit(&mut self, id: CellId, event: &Event<'_>, effects: &mut Effects) {
+    /// An event of a circuit that passes through. `owned` are its bytes, where they have a buffer of their own.
+    pub(crate) fn take_transit(
+        &mut self,
+        id: CellId,
+        event: &Event<'_>,
+        owned: Option<&Arc<Vec<u8>>>,
+        effects: &mut Effects,
+    ) {
         let Some(passage) = self.cells.get(id).and_then(|cell| cell.transit.clone()) else { return };
         let Passage { transit, side } = *passage;
         let mut own = transit.lock();
-        if let Event::Data(_, part, bytes) = event {
-            // With its length before it, where it begins.
-            own.make_room(side, bytes.len() + if matches!(part, Part::More) { 0 } else { 4 });
+        if let Some(owned) = owned {
+            own.rings[side as usize].offer(Arc::clone(owned));
         }
         let is_dead = match own.parts() {
             Some((splice, mut rings)) => {
@@ -531,26 +524,51 @@ impl LinkState {
         }
     }
 
-    /// Writes a part of a message that passes through into the outgoing buffer.
-    pub(crate) fn put_transit(&mut self, passage: &Passage, part: &Fragment, effects: &mut Effects) {
+    /// Writes a part of a message that passes through: its head into the outgoing buffer, and its bytes behind it, or
+    /// as pieces that go out from where they lie.
+    pub(crate) fn put_transit(
+        &mut self,
+        passage: &Passage,
+        part: &Fragment,
+        effects: &mut Effects,
+    ) -> Vec<(Arc<Vec<u8>>, Range<usize>)> {
         let Passage { transit, side } = passage;
+        let mut pieces = None;
         {
             let mut own = transit.lock();
-            let Some((splice, mut rings)) = own.parts() else { return };
-            let (a, b) = splice.bytes(*side, part, &mut rings);
             let out = &mut self.output.bytes;
             out.extend_from_slice(part.head.as_slice());
-            out.extend_from_slice(a);
-            out.extend_from_slice(b);
-            if let Some(seed) = self.link.crc_seed() {
-                let crc = crate::proto::crc32c_append(!seed, part.head.frame());
-                let crc = crate::proto::crc32c_append(crate::proto::crc32c_append(crc, a), b);
-                self.output.bytes.extend_from_slice(&(!crc).to_le_bytes());
+            let crc = self.link.crc_seed();
+            let store = &mut own.rings[side.other() as usize];
+            if crc.is_none() && part.len >= LONG {
+                pieces = store.take(part.len, PIECES);
             }
-            splice.written(*side, part);
+            if pieces.is_none() {
+                let mut sum = crc.map(|seed| crc32c_append(!seed, part.head.frame()));
+                let mut left = part.len;
+                while left > 0 {
+                    let (a, b) = store.slices(left);
+                    let n = a.len() + b.len();
+                    if n == 0 {
+                        break;
+                    }
+                    out.extend_from_slice(a);
+                    out.extend_from_slice(b);
+                    sum = sum.map(|sum| crc32c_append(crc32c_append(sum, a), b));
+                    store.pop(n);
+                    left -= n;
+                }
+                if let Some(sum) = sum {
+                    out.extend_from_slice(&(!sum).to_le_bytes());
+                }
+            }
+            if let Some(splice) = &mut own.splice {
+                splice.passed(*side, part);
+            }
         }
         self.work_transit(transit, *side, effects);
         effects.pass_on(transit, side.other());
+        pieces.unwrap_or_default()
     }
 
     /// The link is down: the other side of what passed through is to be told.

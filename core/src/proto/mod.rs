@@ -44,7 +44,7 @@ pub use line::{LINE_PACKET_MIN, Line, LineConfig, LineCounts, LineSink, WINDOW_M
 pub use link::{Blocked, Event, Fragment, Link, LinkConfig, LinkState, Start};
 pub use nonce::{CounterNonce, NonceSource};
 pub use reason::{Dead, Place, Reason};
-pub use splice::{Rings, Side, Splice};
+pub use splice::{Ring, Rings, Side, Splice, Store};
 pub use time::Instant;
 pub use total::Total;
 

@@ -2,7 +2,7 @@
 //! wait for the other.
 //!
 //! A splice touches one link at a time, holds no bytes itself and allocates nothing: the
-//! router lends it two rings, each as long as what it has promised to take. Messages go on
+//! router lends it two stores, each with room for what it has promised to take. Messages go on
 //! in the pieces in which they come, without being put together.
 //!
 //! ```text
@@ -19,7 +19,7 @@ use super::{
     Blocked, Dead, Event, Fragment, Handle, Head, Link, Open, OpenFlags, Part, Place, Reason, Sink, Slots,
     Start, Total, crc32c_append,
 };
-use ring::Ring;
+pub use ring::Ring;
 
 mod ring;
 
@@ -49,17 +49,36 @@ impl Side {
     }
 }
 
-/// The room of a splice, lent by the router; empty where no values flow.
-#[derive(Debug)]
+/// Where the bytes of one direction wait, first in, first out. A [`Ring`] is one; a router with an allocator may
+/// have better ones.
+pub trait Store {
+    /// Appends bytes, for which there is room: the link has checked them against what was promised. Up to
+    /// four of them stay together.
+    fn push(&mut self, bytes: &[u8]);
+
+    /// The first `n` bytes, or the first of them, in two pieces: at least one where there are any.
+    fn slices(&self, n: usize) -> (&[u8], &[u8]);
+
+    /// The first `n` bytes are not needed any more; there are as many.
+    fn pop(&mut self, n: usize);
+}
+
+/// The room of a splice, lent by the router.
 pub struct Rings<'a> {
     /// Values that come from the left.
-    pub from_left: &'a mut [u8],
+    pub from_left: &'a mut dyn Store,
     /// Values that come from the right.
-    pub from_right: &'a mut [u8],
+    pub from_right: &'a mut dyn Store,
+}
+
+impl core::fmt::Debug for Rings<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Rings")
+    }
 }
 
 impl Rings<'_> {
-    fn from(&mut self, side: Side) -> &mut [u8] {
+    fn from(&mut self, side: Side) -> &mut dyn Store {
         match side {
             Side::Left => self.from_left,
             Side::Right => self.from_right,
@@ -74,6 +93,9 @@ pub struct Splice {
     ends: [End; 2],
     flows: [Flow; 2],
     windows: [u32; 2],
+    /// What a death says beside its reason.
+    detail: [u8; DETAIL_MAX],
+    detail_len: u8,
 }
 
 mod todo {
@@ -108,7 +130,8 @@ struct End {
 #[derive(Debug, Clone, Default)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 struct Flow {
-    ring: Ring,
+    /// Bytes in the store.
+    held: u32,
     /// Of the message that goes out: bytes not yet written, and those that the link knows of.
     left: u32,
     supplied: u32,
@@ -151,7 +174,13 @@ impl Splice {
         };
         let left = end(left, left_node, Direction::of_acceptor(flags));
         let right = end(right, right_node, Direction::of_opener(flags));
-        Self { ends: [left, right], flows: [Flow::default(), Flow::default()], windows }
+        Self {
+            ends: [left, right],
+            flows: [Flow::default(), Flow::default()],
+            windows,
+            detail: [0; DETAIL_MAX],
+            detail_len: 0,
+        }
     }
 
     /// What the router asks for on the right: as the opener, but with its own window, in bytes.
@@ -180,11 +209,11 @@ impl Splice {
             Event::Data(_, part, bytes) => {
                 let (flow, ring) = (&mut self.flows[here], rings.from(side));
                 match part {
-                    Part::Whole => flow.ring.push(ring, &(bytes.len() as u32).to_le_bytes()),
-                    Part::First(len) => flow.ring.push(ring, &len.to_le_bytes()),
+                    Part::Whole => flow.push(ring, &(bytes.len() as u32).to_le_bytes()),
+                    Part::First(len) => flow.push(ring, &len.to_le_bytes()),
                     Part::More => {}
                 }
-                flow.ring.push(ring, bytes);
+                flow.push(ring, bytes);
                 self.ends[there].todo |= todo::SEND;
             }
             Event::Granted(_) => self.ends[here].todo |= todo::SEND,
@@ -213,10 +242,9 @@ impl Splice {
                 link.drained(slots, handle);
                 self.ends[there].taken = frame.taken;
                 self.lost(side, frame.dead);
-                // The values are discarded; their room carries the text.
-                let from = if rings.from(side).is_empty() { side.other() } else { side };
-                let cut = super::frame::cut(frame.detail, DETAIL_MAX.min(rings.from(from).len()));
-                self.flows[from as usize].ring.push(rings.from(from), cut.as_bytes());
+                let cut = super::frame::cut(frame.detail, DETAIL_MAX);
+                self.detail_len = cut.len() as u8;
+                self.detail[..cut.len()].copy_from_slice(cut.as_bytes());
             }
             Event::Nothing | Event::Up(_) | Event::Tree(_) | Event::Open(..) | Event::Attach(..) => {}
         }
@@ -261,8 +289,7 @@ impl Splice {
         if due & todo::KILL != 0 {
             end.closed = true;
             link.taken(slots, handle, end.taken, false);
-            let from = if self.flows[here].ring.len() > 0 { side } else { side.other() };
-            let (text, _) = self.flows[from as usize].ring.slices(rings.from(from), DETAIL_MAX);
+            let text = &self.detail[..usize::from(self.detail_len)];
             link.refuse(slots, handle, end.dead, core::str::from_utf8(text).unwrap_or_default(), sink);
             return;
         }
@@ -292,22 +319,28 @@ impl Splice {
         }
     }
 
-    /// The bytes of a fragment that the link on `side` asks for, in two pieces.
+    /// The bytes of a fragment that the link on `side` asks for, in two pieces, from a store that gives all of
+    /// them.
     pub fn bytes<'r>(
         &self,
         side: Side,
         fragment: &Fragment,
         rings: &'r mut Rings<'_>,
     ) -> (&'r [u8], &'r [u8]) {
-        let from = side.other();
-        self.flows[from as usize].ring.slices(rings.from(from), fragment.len)
+        rings.from(side.other()).slices(fragment.len)
     }
 
     /// The fragment has been written to the link on `side`: its room is free.
-    pub fn written(&mut self, side: Side, fragment: &Fragment) {
+    pub fn written(&mut self, side: Side, fragment: &Fragment, rings: &mut Rings<'_>) {
+        rings.from(side.other()).pop(fragment.len);
+        self.passed(side, fragment);
+    }
+
+    /// As [`Splice::written`], of bytes that the router has taken out of the store itself.
+    pub fn passed(&mut self, side: Side, fragment: &Fragment) {
         let flow = &mut self.flows[side.other() as usize];
         let len = fragment.len as u32;
-        flow.ring.pop(len);
+        flow.held -= len;
         flow.left -= len;
         flow.supplied -= len;
         flow.freed += len;
@@ -366,11 +399,6 @@ impl Splice {
         link.set_window(slots, self.ends[side as usize].handle, *own);
     }
 
-    /// What comes from `side` gets another ring, longer than the one before: what it holds is copied.
-    pub fn grow(&mut self, side: Side, from: &[u8], to: &mut [u8]) {
-        self.flows[side as usize].ring.relocate(from, to);
-    }
-
     /// Whether the handle on `side` is to be forgotten.
     pub fn is_closed(&self, side: Side) -> bool {
         self.ends[side as usize].closed
@@ -383,7 +411,7 @@ impl Splice {
 
     /// Bytes held of values that come from `side`.
     pub fn held(&self, side: Side) -> u32 {
-        self.flows[side as usize].ring.len()
+        self.flows[side as usize].held
     }
 
     /// Passes on to `side` what the other side has sent, as far as credit goes.
@@ -399,9 +427,9 @@ impl Splice {
         let flow = &mut self.flows[side.other() as usize];
         let ring = rings.from(side.other());
         while flow.left == 0 && flow.hold != Some(flow.values) {
-            let Some(len) = flow.ring.peek_u32(ring) else { break };
+            let Some(len) = flow.peek_len(ring) else { break };
             // One that is here as a whole, and short, goes at once; of others the parts take turns.
-            let whole = flow.ring.len() - LEN_BYTES >= len;
+            let whole = flow.held - LEN_BYTES >= len;
             let begun = if whole {
                 put_whole(link, slots, handle, len, sink)
             } else {
@@ -409,7 +437,7 @@ impl Splice {
             };
             match begun {
                 Ok(Some(head)) => {
-                    flow.ring.pop(LEN_BYTES);
+                    flow.pop(ring, LEN_BYTES);
                     flow.put(head.as_slice(), head.frame(), len, ring, link.crc_seed(), sink);
                     flow.freed += charge(len);
                     flow.values = flow.values.plus(1);
@@ -429,13 +457,13 @@ impl Splice {
                     return;
                 }
             }
-            flow.ring.pop(LEN_BYTES);
+            flow.pop(ring, LEN_BYTES);
             flow.freed += charge(len) - len;
             flow.left = len;
             flow.supplied = if whole { len } else { 0 };
         }
         if flow.left > 0 {
-            let have = flow.ring.len().min(flow.left);
+            let have = flow.held.min(flow.left);
             link.supply(slots, handle, (have - flow.supplied) as usize);
             flow.supplied = have;
         } else if flow.ended && !flow.end_told {
@@ -461,25 +489,58 @@ impl End {
 }
 
 impl Flow {
+    fn push(&mut self, store: &mut dyn Store, bytes: &[u8]) {
+        store.push(bytes);
+        self.held += bytes.len() as u32;
+    }
+
+    fn pop(&mut self, store: &mut dyn Store, n: u32) {
+        store.pop(n as usize);
+        self.held -= n;
+    }
+
+    /// How long the next message is, if there is one.
+    fn peek_len(&self, store: &dyn Store) -> Option<u32> {
+        if self.held < LEN_BYTES {
+            return None;
+        }
+        let (a, b) = store.slices(LEN_BYTES as usize);
+        let mut bytes = [0; LEN_BYTES as usize];
+        for (to, from) in bytes.iter_mut().zip(a.iter().chain(b)) {
+            *to = *from;
+        }
+        Some(u32::from_le_bytes(bytes))
+    }
+
     /// Writes a message that is here as a whole.
     fn put(
         &mut self,
         head: &[u8],
         frame: &[u8],
         len: u32,
-        ring: &[u8],
+        store: &mut dyn Store,
         crc: Option<u32>,
         sink: &mut dyn Sink,
     ) {
-        let (a, b) = self.ring.slices(ring, len as usize);
         sink.put(head);
-        sink.put(a);
-        sink.put(b);
-        if let Some(seed) = crc {
-            let crc = crc32c_append(crc32c_append(crc32c_append(!seed, frame), a), b);
-            sink.put(&(!crc).to_le_bytes());
+        let mut sum = crc.map(|seed| crc32c_append(!seed, frame));
+        let mut left = len;
+        while left > 0 {
+            let (a, b) = store.slices(left as usize);
+            sink.put(a);
+            sink.put(b);
+            sum = sum.map(|sum| crc32c_append(crc32c_append(sum, a), b));
+            let n = (a.len() + b.len()) as u32;
+            debug_assert!(n > 0, "what is held is in the store");
+            if n == 0 {
+                break;
+            }
+            self.pop(store, n);
+            left -= n;
         }
-        self.ring.pop(len);
+        if let Some(sum) = sum {
+            sink.put(&(!sum).to_le_bytes());
+        }
     }
 }
 

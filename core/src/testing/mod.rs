@@ -31,6 +31,8 @@ mod router;
 #[cfg(feature = "testing")]
 pub mod sim;
 #[cfg(feature = "testing")]
+mod store;
+#[cfg(feature = "testing")]
 mod typed;
 #[cfg(feature = "testing")]
 mod wire;
@@ -59,5 +61,7 @@ pub use port::{OneFrame, Port, identity};
 pub use rng::Rng;
 #[cfg(feature = "testing")]
 pub use router::Router;
+#[cfg(feature = "testing")]
+pub use store::Queue;
 #[cfg(feature = "testing")]
 pub use wire::{WireEnd, WireError, wire, wire_at};

@@ -1,10 +1,9 @@
 //! A node between two others: it has no program, and splices every circuit to its other link.
 
 use alloc::collections::BTreeMap;
-use alloc::vec;
 use alloc::vec::Vec;
 
-use super::Port;
+use super::{Port, Queue};
 use crate::proto::{Dead, Event, Handle, Instant, LinkConfig, OpenFlags, Reason, Rings, Side, Splice};
 
 /// A router with two links.
@@ -22,8 +21,8 @@ pub struct Router {
 struct Spliced {
     splice: Splice,
     left: usize,
-    from_left: Vec<u8>,
-    from_right: Vec<u8>,
+    from_left: Queue,
+    from_right: Queue,
 }
 
 impl Spliced {
@@ -101,7 +100,7 @@ impl Router {
         let (splice, mut rings) = spliced.parts();
         let (a, b) = splice.bytes(side, &fragment, &mut rings);
         self.ports[port].data(fragment.head, [a, b]);
-        splice.written(side, &fragment);
+        splice.written(side, &fragment, &mut rings);
         self.work();
         true
     }
@@ -110,7 +109,7 @@ impl Router {
     pub fn held(&self) -> (usize, usize) {
         self.splices.iter().flatten().fold((0, 0), |(held, room), s| {
             let now = s.splice.held(Side::Left) + s.splice.held(Side::Right);
-            (held + now as usize, room + s.from_left.len() + s.from_right.len())
+            (held + now as usize, room + s.from_left.room() + s.from_right.room())
         })
     }
 
@@ -126,9 +125,9 @@ impl Router {
             Event::Open(handle, open) => {
                 let (forth, back) = (open.flags.has(OpenFlags::SENDS), open.flags.has(OpenFlags::RECEIVES));
                 let size = |flows: bool| if flows { self.room } else { 0 };
-                let from_right = vec![0; size(back)];
-                let from_left = vec![0; size(forth)];
-                let windows = [from_left.len() as u32, from_right.len() as u32];
+                let from_right = Queue::new(size(back));
+                let from_left = Queue::new(size(forth));
+                let windows = [from_left.room() as u32, from_right.room() as u32];
                 let onward = Splice::onward(&open, windows[1]);
                 let (link, mut slots, output) = self.ports[1 - port].parts();
                 match link.open(&mut slots, &onward, output) {
