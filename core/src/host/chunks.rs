@@ -12,6 +12,9 @@ const CHUNK: usize = 4 * 1024;
 /// The first of them, in bytes: most circuits never hold more.
 const CHUNK_MIN: usize = 256;
 
+/// Bytes as they lie in a buffer.
+pub(crate) type Lying = (Arc<Vec<u8>>, Range<usize>);
+
 /// First in, first out. What comes as a buffer of its own is passed on as that, and goes out from where it lies.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
@@ -39,7 +42,7 @@ impl Chunks {
     }
 
     /// Takes the first `n` bytes, which are there, out as they lie: at most `most` pieces, or none at all.
-    pub(crate) fn take(&mut self, n: usize, most: usize) -> Option<Vec<(Arc<Vec<u8>>, Range<usize>)>> {
+    pub(crate) fn take(&mut self, n: usize, most: usize) -> Option<Vec<Lying>> {
         let mut pieces = Vec::new();
         let mut left = n;
         for chunk in self.queue.iter().filter(|chunk| !chunk.rest().is_empty()) {

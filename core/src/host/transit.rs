@@ -12,10 +12,9 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
 
 use super::cell::{Cell, CellId};
-use super::chunks::Chunks;
+use super::chunks::{Chunks, Lying};
 use super::input::{Effects, Offer};
 use super::link::{LinkCell, LinkState};
 use super::node::NodeInner;
@@ -531,7 +530,7 @@ impl LinkState {
         passage: &Passage,
         part: &Fragment,
         effects: &mut Effects,
-    ) -> Vec<(Arc<Vec<u8>>, Range<usize>)> {
+    ) -> Vec<Lying> {
         let Passage { transit, side } = passage;
         let mut pieces = None;
         {
