@@ -114,13 +114,15 @@ impl<'a> Cursor<'a> {
         let (mut value, mut shift) = (0, 0);
         loop {
             let byte = self.byte();
-            let is_padded = byte == 0 && shift > 0;
-            self.is_broken |= is_padded || shift == 28 && byte > 0x0f;
             value |= u32::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte < 0x80 || shift > 28 {
+            if byte < 0x80 && shift == 0 {
                 return value;
             }
+            if byte < 0x80 || shift == 28 {
+                self.is_broken |= byte == 0 || shift == 28 && byte > 0x0f;
+                return value;
+            }
+            shift += 7;
         }
     }
 

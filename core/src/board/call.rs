@@ -25,6 +25,23 @@ use crate::proto::{Dead, OpenFlags, Place, Reason, charge, varint};
 const KIND_MESSAGE: u8 = 0;
 const KIND_OTHER: u8 = 1;
 
+/// Puts a number and a kind before what stands in `bytes` behind the place for them, with so many bytes of 0 in between:
+/// all of it is one message, for copying it is done with interrupts off.
+fn headed(bytes: &mut [u8], id: u32, kind: u8, zeros: usize, len: usize) -> &[u8] {
+    let from = CALL_HEAD_MAX - varint::len(id) - 1 - zeros;
+    let at = varint::put(bytes, from, id);
+    // Not by its index: that would link what panics.
+    if let Some(place) = bytes.get_mut(at) {
+        *place = kind;
+    }
+    bytes.get(from..CALL_HEAD_MAX + len).unwrap_or_default()
+}
+
+/// Encodes a message behind the place for its head: its length.
+fn encode<T: Message>(value: &T, bytes: &mut [u8]) -> Result<usize, SendCause> {
+    value.encode(bytes.get_mut(CALL_HEAD_MAX..).unwrap_or_default()).map_err(SendCause::Encode)
+}
+
 /// Answers the calls of a method.
 ///
 /// Dropping it refuses what comes.
@@ -155,9 +172,9 @@ impl<Req, Rep: Message> Request<Req, Rep> {
     /// [`SendError`] with the reply, when it cannot be encoded, or the caller is gone.
     pub fn reply(self, value: Rep) -> Result<(), SendError<Rep>> {
         let reply = &self.reply;
-        let result = scratch::with(const { longest::<Rep>() }, |bytes| match value.encode(bytes) {
-            Ok(len) => reply.send(KIND_MESSAGE, bytes.get(..len).unwrap_or_default()),
-            Err(error) => Err(SendCause::Encode(error)),
+        let result = scratch::with(const { longest::<Rep>() + CALL_HEAD_MAX }, |bytes| {
+            let len = encode(&value, bytes)?;
+            reply.send(KIND_MESSAGE, bytes, len)
         });
         match result {
             Ok(()) => {
@@ -197,17 +214,11 @@ struct Reply {
 }
 
 impl Reply {
-    fn send(&self, kind: u8, body: &[u8]) -> Result<(), SendCause> {
-        let mut head = [0; varint::MAX_LEN + 1];
-        let len = varint::put(&mut head, 0, self.taken.id);
-        // Not by its index: that would link what panics.
-        if let Some(place) = head.get_mut(len) {
-            *place = kind;
-        }
-        let head = head.get(..=len).unwrap_or_default();
+    fn send(&self, kind: u8, bytes: &mut [u8], len: usize) -> Result<(), SendCause> {
+        let message = headed(bytes, self.taken.id, kind, 0, len);
         let is_sent = with(|cs| {
             let kept = (self.taken.circuit, self.longest as u16);
-            self.channel.borrow(cs).reply(cs, kept, head, body)
+            self.channel.borrow(cs).reply(cs, kept, message)
         });
         wake_driver(self.channel);
         // What was kept beyond the reply may be what the next request waits for.
@@ -219,7 +230,9 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         // Where the caller is gone, nobody is left to be told.
-        let _ = self.send(KIND_OTHER, &[Reason::HandlerGone.get()]);
+        let mut bytes = [0; CALL_HEAD_MAX + 1];
+        bytes[CALL_HEAD_MAX] = Reason::HandlerGone.get();
+        let _ = self.send(KIND_OTHER, &mut bytes, 1);
     }
 }
 
@@ -277,11 +290,9 @@ impl<Req: Message, Rep: Message> Client<Req, Rep> {
     ///
     /// [`SendError`] with the request.
     pub fn try_call(&mut self, request: Req) -> Result<CallId, SendError<Req>> {
-        let result = scratch::with(const { longest::<Req>() }, |bytes| match request.encode(bytes) {
-            Ok(len) => {
-                self.put(const { longest::<Rep>() + CALL_HEAD_MAX }, bytes.get(..len).unwrap_or_default())
-            }
-            Err(error) => Err(SendCause::Encode(error)),
+        let result = scratch::with(const { longest::<Req>() + CALL_HEAD_MAX }, |bytes| {
+            let len = encode(&request, bytes)?;
+            self.put(const { longest::<Rep>() + CALL_HEAD_MAX }, bytes, len)
         });
         result.map_err(|cause| SendError { value: request, cause })
     }
@@ -360,27 +371,24 @@ struct Cancel {
 #[cfg(feature = "async")]
 impl Drop for Cancel {
     fn drop(&mut self) {
-        let mut head = [0; varint::MAX_LEN + 1];
-        let len = varint::put(&mut head, 0, self.id.0);
-        head[len] = KIND_OTHER;
+        let mut bytes = [0; CALL_HEAD_MAX];
+        let message = headed(&mut bytes, self.id.0, KIND_OTHER, 0, 0);
         // Without room the server answers for nothing, and the reply is dropped when it comes.
-        let _ = with(|cs| self.channel.borrow(cs).send(cs, head.get(..=len).unwrap_or_default(), &[]));
+        let _ = with(|cs| self.channel.borrow(cs).send(cs, message));
         wake_driver(self.channel);
     }
 }
 
 impl<Req, Rep> Client<Req, Rep> {
-    fn put(&mut self, longest_reply: usize, body: &[u8]) -> Result<CallId, SendCause> {
+    fn put(&mut self, longest_reply: usize, bytes: &mut [u8], len: usize) -> Result<CallId, SendCause> {
         let id = self.last.wrapping_add(1);
-        let mut head = [0; varint::MAX_LEN + 2];
-        // Behind the id the kind and no deadline: two bytes of 0.
-        let len = varint::put(&mut head, 0, id) + 2;
-        let head = head.get(..len).unwrap_or_default();
+        // Behind the kind stands no deadline: a byte of 0.
+        let message = headed(bytes, id, KIND_MESSAGE, 1, len);
         let pending = self.pending;
         with(|cs| {
             let channel = self.channel.borrow(cs);
             let room = (channel.inbox.capacity() / charge(longest_reply as u32)) as usize;
-            if usize::from(pending) >= room { Err(SendCause::Full) } else { channel.send(cs, head, body) }
+            if usize::from(pending) >= room { Err(SendCause::Full) } else { channel.send(cs, message) }
         })?;
         wake_driver(self.channel);
         self.last = id;

@@ -355,8 +355,8 @@ impl Channel {
         self.phase.get() == Phase::Open && !self.has(flag::ENOUGH | flag::OUT_END | flag::THEIRS)
     }
 
-    /// Puts a message into the outbox, `head` before `body`.
-    pub(super) fn send(&self, cs: CriticalSection<'_>, head: &[u8], body: &[u8]) -> Result<(), SendCause> {
+    /// Puts a message into the outbox.
+    pub(super) fn send(&self, cs: CriticalSection<'_>, message: &[u8]) -> Result<(), SendCause> {
         if self.has(flag::UNTOLD_OUT) {
             let (dead, account) = (self.dead(), self.account());
             self.clear(flag::UNTOLD_OUT);
@@ -377,14 +377,14 @@ impl Channel {
         if !self.is_sending() {
             return Err(SendCause::NoImporter);
         }
-        let len = (head.len() + body.len()) as u16;
+        let len = message.len() as u16;
         if len > self.limit.get() {
             return Err(SendCause::TooLarge);
         }
         if !self.has_room(len) {
             return Err(SendCause::Full);
         }
-        self.put(cs, head, body);
+        self.outbox.put_whole(cs, message);
         Ok(())
     }
 
@@ -394,12 +394,8 @@ impl Channel {
         used + charge(len.into()) <= self.outbox.capacity()
     }
 
-    fn put(&self, cs: CriticalSection<'_>, head: &[u8], body: &[u8]) {
-        self.outbox.put_whole(cs, head, body);
-    }
-
     /// Puts the newest value in the place of all that are not being sent.
-    pub(super) fn set_newest(&self, cs: CriticalSection<'_>, body: &[u8]) {
+    pub(super) fn set_newest(&self, cs: CriticalSection<'_>, message: &[u8]) {
         let keep = self.has(flag::SENDING);
         if self.queued() > 0 && !self.has(flag::STALE) {
             self.taken.set(self.taken.get().wrapping_add(1));
@@ -409,7 +405,7 @@ impl Channel {
             _ => self.outbox.clear(),
         }
         self.clear(flag::STALE);
-        self.put(cs, &[], body);
+        self.outbox.put_whole(cs, message);
     }
 
     /// Keeps room for the reply to one request: whether there is any.
@@ -435,12 +431,11 @@ impl Channel {
         &self,
         cs: CriticalSection<'_>,
         (circuit, longest): (u16, u16),
-        head: &[u8],
-        body: &[u8],
+        message: &[u8],
     ) -> bool {
         let is_open = self.unkeep(longest, circuit) && self.phase.get() == Phase::Open;
         if is_open {
-            self.put(cs, head, body);
+            self.outbox.put_whole(cs, message);
         }
         is_open
     }

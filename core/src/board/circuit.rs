@@ -119,14 +119,14 @@ impl Channel {
         Ok(())
     }
 
-    /// A part of a message comes, of so many bytes: whether these are for the program. It is `more` of one, or
-    /// begins one, which is of `total` bytes where this is not all of it.
+    /// A part of a message comes, of so many bytes: whether these are for the program. What it begins, if it is no more
+    /// of one, has `total` bytes.
     pub(super) fn hear_data(
         &self,
         cs: CriticalSection<'_>,
-        more: bool,
-        total: Option<u32>,
-        len: u16,
+        kind: u32,
+        total: u32,
+        len: u32,
     ) -> Result<bool, Ending> {
         if matches!(self.phase.get(), Phase::Killed | Phase::Gone) {
             return Ok(false);
@@ -134,25 +134,22 @@ impl Channel {
         if self.phase.get() != Phase::Open || self.has(flag::IN_END | flag::THEIRS) || !self.receives() {
             return Err(Ending::BROKEN);
         }
-        if !more {
-            let all = match total {
-                Some(total) => total,
-                None => len.into(),
-            };
-            let received = self.received.get().wrapping_add(charge(all));
-            let is_promised = Total::new(self.promised.get()).at_least(Total::new(received));
-            if self.missing.get() > 0 || all > self.longest_in() || !is_promised {
+        if kind != KIND_MORE {
+            if self.missing.get() > 0 || total > self.longest_in() {
+                return Err(Ending::BROKEN);
+            }
+            let received = self.received.get().wrapping_add(charge(total));
+            if !Total::new(self.promised.get()).at_least(Total::new(received)) {
                 return Err(Ending::BROKEN);
             }
             self.received.set(received);
-            self.coming.set(all as u16);
-            self.missing.set(all as u16);
-            self.inbox.begin(cs, all as u16);
+            self.coming.set(total as u16);
+            self.missing.set(total as u16);
+            self.inbox.begin(cs, total as u16);
         }
-        let missing = self.missing.get();
-        let is_part = more || total.is_some();
+        let missing = u32::from(self.missing.get());
         // A first part leaves something for others.
-        if len > missing || is_part && len == 0 || total.is_some() && len == missing {
+        if len > missing || kind != KIND_DATA && len == 0 || kind == KIND_FIRST && len == missing {
             return Err(Ending::BROKEN);
         }
         Ok(true)
@@ -353,11 +350,11 @@ impl Channel {
         Some(Outgoing { offset, len: part })
     }
 
-    /// What was to be written now is written.
-    pub(super) fn data_written(&self, cs: CriticalSection<'_>) {
-        let Some(len) = self.outbox.first(cs) else { return };
+    /// What was to be written now is written: whether more may be due by that.
+    pub(super) fn data_written(&self, cs: CriticalSection<'_>) -> bool {
+        let Some(len) = self.outbox.first(cs) else { return false };
         if self.offset.get() < len {
-            return;
+            return true;
         }
         self.clear(flag::SENDING);
         if self.is_latest() && self.outbox.ready() == 1 {
@@ -366,5 +363,7 @@ impl Channel {
         } else {
             self.outbox.pop(len);
         }
+        // Our END may follow the last one.
+        self.outbox.ready() > 0 || self.has(flag::ENDING | flag::ENOUGH | flag::IN_OVER)
     }
 }

@@ -17,7 +17,7 @@ use crate::proto::charge;
 pub(super) type Byte = Mutex<Cell<u8>>;
 
 /// What stands before each message, in bytes.
-const HEAD_LEN: u16 = 2;
+const HEAD_LEN: usize = 2;
 
 /// A queue of messages. All of it is zero before it is bound to its bytes.
 #[derive(Debug)]
@@ -76,26 +76,25 @@ impl Ring {
     pub(super) fn begin(&self, cs: CriticalSection<'_>, len: u16) {
         let at = self.used.get();
         self.used.set(at + charge(len.into()) as u16);
-        self.write(cs, at, &len.to_le_bytes());
+        let [low, high] = len.to_le_bytes();
+        if let Some((first, second)) = self.head(at.into()) {
+            first.borrow(cs).set(low);
+            second.borrow(cs).set(high);
+        }
     }
 
-    /// Puts a whole message, `head` before `body`, for which the caller knows that there is room.
-    pub(super) fn put_whole(&self, cs: CriticalSection<'_>, head: &[u8], body: &[u8]) {
-        let (mut at, len) = (self.used.get(), (head.len() + body.len()) as u16);
-        self.begin(cs, len);
-        at += HEAD_LEN;
-        if !head.is_empty() {
-            self.write(cs, at, head);
-            at += head.len() as u16;
-        }
-        self.write(cs, at, body);
+    /// Puts a whole message, for which the caller knows that there is room.
+    pub(super) fn put_whole(&self, cs: CriticalSection<'_>, message: &[u8]) {
+        let at = self.used.get();
+        self.begin(cs, message.len() as u16);
+        self.write(cs, usize::from(at) + HEAD_LEN, message);
         self.complete();
     }
 
     /// Puts bytes at this place of the message that has been begun last, of `len` bytes.
     pub(super) fn put(&self, cs: CriticalSection<'_>, len: u16, offset: u16, from: &[u8]) {
-        let at = self.used.get() - charge(len.into()) as u16;
-        self.write(cs, at + HEAD_LEN + offset, from);
+        let at = usize::from(self.used.get()) - charge(len.into()) as usize;
+        self.write(cs, at + HEAD_LEN + usize::from(offset), from);
     }
 
     /// The message that has been begun last is whole.
@@ -114,21 +113,20 @@ impl Ring {
         if self.ready.get() == 0 {
             return None;
         }
-        let mut head = [0; HEAD_LEN as usize];
-        self.copy(cs, 0, &mut head);
-        Some(u16::from_le_bytes(head))
+        let (low, high) = self.head(0)?;
+        Some(u16::from_le_bytes([low.borrow(cs).get(), high.borrow(cs).get()]))
     }
 
     /// Copies from the first message, beginning at `offset`.
     pub(super) fn read(&self, cs: CriticalSection<'_>, offset: u16, out: &mut [u8]) {
-        self.copy(cs, HEAD_LEN + offset, out);
+        self.copy(cs, HEAD_LEN + usize::from(offset), out);
     }
 
     /// Drops the first message, of `len` bytes.
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn pop(&self, len: u16) {
         let taken = charge(len.into()) as u16;
-        self.head.set(self.place(taken));
+        self.head.set(self.place(taken.into()) as u16);
         self.used.set(self.used.get() - taken);
         self.ready.set(self.ready.get() - 1);
     }
@@ -140,59 +138,131 @@ impl Ring {
     }
 
     /// Where the byte is that stands so far behind the first.
-    fn place(&self, offset: u16) -> u16 {
-        let (at, capacity) = (self.head.get() + offset, self.size.get());
+    fn place(&self, offset: usize) -> usize {
+        let (at, capacity) = (usize::from(self.head.get()) + offset, usize::from(self.size.get()));
         if at >= capacity { at - capacity } else { at }
     }
 
+    /// The two bytes that stand before a message.
     #[cfg_attr(not(feature = "std"), inline(never))]
-    fn write(&self, cs: CriticalSection<'_>, offset: u16, from: &[u8]) {
-        let end = self.bytes().get(self.place(offset).into()..).unwrap_or_default();
-        let (first, rest) = from.split_at_checked(end.len()).unwrap_or((from, &[]));
-        put_all(cs, end, first);
-        put_all(cs, self.bytes(), rest);
+    fn head(&self, offset: usize) -> Option<(&'static Byte, &'static Byte)> {
+        let end = self.behind(offset);
+        Some((end.first()?, end.get(1).or_else(|| self.bytes().first())?))
+    }
+
+    /// The bytes from that place up to the end of all.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn behind(&self, offset: usize) -> &'static [Byte] {
+        self.bytes().get(self.place(offset)..).unwrap_or_default()
     }
 
     #[cfg_attr(not(feature = "std"), inline(never))]
-    fn copy(&self, cs: CriticalSection<'_>, offset: u16, out: &mut [u8]) {
-        let end = self.bytes().get(self.place(offset).into()..).unwrap_or_default();
+    fn write(&self, cs: CriticalSection<'_>, offset: usize, from: &[u8]) {
+        let end = self.behind(offset);
+        let (first, rest) = from.split_at_checked(end.len()).unwrap_or((from, &[]));
+        put_all(cs, end, first);
+        if !rest.is_empty() {
+            put_all(cs, self.bytes(), rest);
+        }
+    }
+
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn copy(&self, cs: CriticalSection<'_>, offset: usize, out: &mut [u8]) {
+        let end = self.behind(offset);
         let (first, rest) = out.split_at_mut_checked(end.len().min(out.len())).unwrap_or_default();
         get_all(cs, first, end);
-        get_all(cs, rest, self.bytes());
+        if !rest.is_empty() {
+            get_all(cs, rest, self.bytes());
+        }
     }
 }
 
-// Copying is most of what is done with interrupts off. So four bytes are named at a time, which the compiler moves as one
-// word where a processor has such at any address; and the rest is not given to the usual copy, which costs 400 bytes.
+// Copying is most of what is done with interrupts off. So sixteen bytes are named at a time, which the compiler moves as four
+// words where a processor has such at any address; and the rest is not given to the usual copy, which costs 400 bytes.
 
 /// Puts all of `from`.
 #[cfg_attr(not(feature = "std"), inline(never))]
-fn put_all(cs: CriticalSection<'_>, to: &[Byte], from: &[u8]) {
-    let (words, last) = from.as_chunks::<4>();
-    for (word, [a, b, c, d]) in words.iter().zip(to.as_chunks().0) {
-        let [e, f, g, h] = *word;
-        a.borrow(cs).set(e);
-        b.borrow(cs).set(f);
-        c.borrow(cs).set(g);
-        d.borrow(cs).set(h);
+fn put_all(cs: CriticalSection<'_>, mut to: &[Byte], from: &[u8]) {
+    let set = |place: &Byte, byte| place.borrow(cs).set(byte);
+    let (words, last) = from.as_chunks::<16>();
+    for word in words {
+        let Some(([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p], rest)) = to.split_first_chunk() else {
+            return;
+        };
+        to = rest;
+        // All of them are read before the first is written, for the compiler cannot know that they are apart.
+        let it = *word;
+        set(a, it[0]);
+        set(b, it[1]);
+        set(c, it[2]);
+        set(d, it[3]);
+        set(e, it[4]);
+        set(f, it[5]);
+        set(g, it[6]);
+        set(h, it[7]);
+        set(i, it[8]);
+        set(j, it[9]);
+        set(k, it[10]);
+        set(l, it[11]);
+        set(m, it[12]);
+        set(n, it[13]);
+        set(o, it[14]);
+        set(p, it[15]);
     }
-    let rest = to.get(from.len() & !3..).unwrap_or_default();
-    for (to, from) in rest.iter().zip(last) {
-        to.borrow(cs).set(*from);
+    let (words, last) = last.as_chunks::<4>();
+    for word in words {
+        let Some(([a, b, c, d], rest)) = to.split_first_chunk() else { return };
+        to = rest;
+        let it = *word;
+        set(a, it[0]);
+        set(b, it[1]);
+        set(c, it[2]);
+        set(d, it[3]);
+    }
+    for (to, from) in to.iter().zip(last) {
+        set(to, *from);
     }
 }
 
 /// Fills all of `to`.
 #[cfg_attr(not(feature = "std"), inline(never))]
-fn get_all(cs: CriticalSection<'_>, to: &mut [u8], from: &[Byte]) {
-    let get = |byte: &Byte| byte.borrow(cs).get();
-    let rest = from.get(to.len() & !3..).unwrap_or_default();
-    let (words, last) = to.as_chunks_mut();
-    for (to, [a, b, c, d]) in words.iter_mut().zip(from.as_chunks().0) {
-        *to = [get(a), get(b), get(c), get(d)];
+fn get_all(cs: CriticalSection<'_>, to: &mut [u8], mut from: &[Byte]) {
+    let get = |place: &Byte| place.borrow(cs).get();
+    let (words, last) = to.as_chunks_mut::<16>();
+    for word in words {
+        let Some(([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p], rest)) = from.split_first_chunk() else {
+            return;
+        };
+        from = rest;
+        *word = [
+            get(a),
+            get(b),
+            get(c),
+            get(d),
+            get(e),
+            get(f),
+            get(g),
+            get(h),
+            get(i),
+            get(j),
+            get(k),
+            get(l),
+            get(m),
+            get(n),
+            get(o),
+            get(p),
+        ];
     }
-    for (to, from) in last.iter_mut().zip(rest.iter().chain(&[])) {
-        *to = get(from);
+    let (words, last) = last.as_chunks_mut::<4>();
+    for word in words {
+        let Some(([a, b, c, d], rest)) = from.split_first_chunk() else { return };
+        from = rest;
+        *word = [get(a), get(b), get(c), get(d)];
+    }
+    // As cells, for else this would be the usual copy.
+    let last = Cell::from_mut(last).as_slice_of_cells();
+    for (to, from) in last.iter().zip(from) {
+        to.set(get(from));
     }
 }
 
@@ -209,9 +279,8 @@ mod tests {
         let message: [u8; 37] = core::array::from_fn(|at| at as u8 + 1);
         for turn in 0..37 * 41 {
             let len = turn % 38;
-            let (head, body) = message[..len].split_at(len / 5);
             critical_section::with(|cs| {
-                ring.put_whole(cs, head, body);
+                ring.put_whole(cs, &message[..len]);
                 let first = ring.first(cs).expect("it was put whole");
                 let mut out = [0; 37];
                 ring.read(cs, 0, &mut out[..len]);

@@ -74,7 +74,7 @@ pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Result<()
 }
 
 fn put(channel: &'static Shared, bytes: &[u8]) -> Result<(), SendCause> {
-    let sent = with(|cs| channel.borrow(cs).send(cs, &[], bytes));
+    let sent = with(|cs| channel.borrow(cs).send(cs, bytes));
     // Also where the end was told of a loss: its import may be opened again now.
     if !matches!(sent, Err(SendCause::Full | SendCause::NoImporter)) {
         wake_driver(channel);

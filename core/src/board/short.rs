@@ -3,7 +3,10 @@
 use crate::proto::{CONTROL_DEAD, KIND_CONTROL, KIND_LINK, Reason, varint};
 
 /// A frame, with room for the longest without texts: a DEAD. Before it there is place for its record's length.
+///
+/// It is aligned as the rest is that is set to zero on a board, so that one of the usual functions for it is linked less.
 #[derive(Debug)]
+#[repr(C, align(8))]
 pub(super) struct Short {
     bytes: [u8; LEN_MAX + Self::MAX_LEN],
     len: usize,
@@ -32,7 +35,8 @@ impl Short {
         let [first, second, ..] = &mut self.bytes;
         *first = len as u8 | 0x80;
         *second = if long { (len >> 7) as u8 } else { len as u8 };
-        self.bytes.get(usize::from(!long)..self.len).unwrap_or_default()
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        if long { bytes } else { bytes.get(1..).unwrap_or_default() }
     }
 
     /// A frame of the link itself.

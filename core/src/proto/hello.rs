@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::crc::{crc32c, crc32c_append};
 use super::frame::FrameError;
+use super::put::put;
 
 /// The version of the protocol that this code speaks.
 pub const PROTOCOL_VERSION: u8 = 1;
@@ -227,7 +228,10 @@ impl<'a> Hello<'a> {
     /// With this name instead of its own.
     #[cfg_attr(feature = "board", inline)]
     pub(crate) fn write_named(&self, name: &[u8], out: &mut [u8]) -> Result<usize, FrameError> {
-        let fixed = out.first_chunk_mut::<FIXED_LEN>().ok_or(FrameError::Truncated)?;
+        let len = FIXED_LEN + name.len();
+        let (hello, rest) = out.split_at_mut_checked(len).ok_or(FrameError::Truncated)?;
+        let crc = rest.first_chunk_mut::<CRC_LEN>().ok_or(FrameError::Truncated)?;
+        let (fixed, mut room) = hello.split_first_chunk_mut::<FIXED_LEN>().ok_or(FrameError::Truncated)?;
         fixed[..4].copy_from_slice(&MAGIC);
         fixed[4] = self.oldest;
         fixed[5] = self.newest;
@@ -257,11 +261,9 @@ impl<'a> Hello<'a> {
             out.copy_from_slice(&word.to_le_bytes());
         }
         fixed[FIXED_LEN - 1] = name.len() as u8;
-        let mut at = FIXED_LEN;
-        append(out, &mut at, name);
-        let crc = crc32c(CRC_SEED, out.get(..at).ok_or(FrameError::Truncated)?);
-        append(out, &mut at, &crc.to_le_bytes());
-        if at <= out.len() { Ok(at) } else { Err(FrameError::Truncated) }
+        put(&mut room, name);
+        *crc = crc32c(CRC_SEED, hello).to_le_bytes();
+        Ok(len + CRC_LEN)
     }
 }
 
@@ -323,21 +325,4 @@ const fn u64_at<const AT: usize>(bytes: &[u8; FIXED_LEN]) -> u64 {
         bytes[AT + 6],
         bytes[AT + 7],
     ])
-}
-
-/// Copies byte by byte. The usual copy costs a board 400 bytes of code, if it needs it for nothing else.
-pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
-    for (to, from) in to.iter_mut().zip(from.iter().chain(&[])) {
-        *to = *from;
-    }
-}
-
-/// Puts bytes at a place that moves on, also where there is no room for them.
-#[cfg_attr(not(feature = "std"), inline(never))]
-fn append(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
-    let end = *at + bytes.len();
-    if let Some(room) = out.get_mut(*at..end) {
-        copy(room, bytes);
-    }
-    *at = end;
 }

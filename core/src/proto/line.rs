@@ -107,10 +107,12 @@ impl Line {
             if let Some(frame) = self.next_record(rx)? {
                 return Ok(Some(&rx[frame]));
             }
-            let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
-            *input = rest;
-            self.counts.byte(byte);
-            let came = self.arq.take(byte, rx);
+            if input.is_empty() {
+                return Ok(None);
+            }
+            let before = *input;
+            let came = self.arq.take(input, rx);
+            before[..before.len() - input.len()].iter().for_each(|&byte| self.counts.byte(byte));
             if came != Came::Nothing {
                 self.begin_quiet();
             }

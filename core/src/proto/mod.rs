@@ -26,6 +26,7 @@ mod life;
 mod line;
 mod link;
 mod nonce;
+mod put;
 mod reason;
 mod splice;
 pub(crate) mod time;
@@ -67,6 +68,7 @@ pub(crate) use {
         KIND_CONTROL, KIND_CREDIT, KIND_DATA, KIND_FIRST, KIND_LINK, KIND_MORE, KIND_TAKEN, LINK_ACK,
         LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG, LINK_QUIET,
     },
-    hello::{Brief, copy, session_number},
+    hello::{Brief, session_number},
     line::arq::{Arq, Came, HELLO_AT, body, seed},
+    put::put,
 };

@@ -93,15 +93,16 @@ impl Circuits<'_> {
     }
 
     fn hear_data(&mut self, handle: u32, kind: u32, r: &mut Cursor<'_>) -> Result<(), Ending> {
-        let total = if kind == KIND_FIRST { Some(r.number()) } else { None };
+        let first = if kind == KIND_FIRST { r.number() } else { 0 };
         if r.is_broken {
             return Err(Ending::BROKEN);
         }
         let mut rest = r.rest;
         self.link.bytes_in = self.link.bytes_in.wrapping_add(rest.len() as u32);
         let Some(channel) = self.find(handle) else { return Ok(()) };
-        let len = rest.len() as u16;
-        if !with(|cs| channel.borrow(cs).hear_data(cs, kind == KIND_MORE, total, len))? {
+        let len = rest.len() as u32;
+        let total = if kind == KIND_FIRST { first } else { len };
+        if !with(|cs| channel.borrow(cs).hear_data(cs, kind, total, len))? {
             return Ok(());
         }
         loop {

@@ -2,13 +2,12 @@
 
 use critical_section::with;
 
-use super::tell::put;
 use super::{Circuits, Heard};
 use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::ending::Ending;
 use crate::board::lines::Place;
 use crate::board::short::Short;
-use crate::proto::{CONTROL_ACCEPT, CONTROL_DEAD, CONTROL_DONE, CONTROL_OPEN, Reason, Total};
+use crate::proto::{CONTROL_ACCEPT, CONTROL_DEAD, CONTROL_DONE, CONTROL_OPEN, Reason, Total, put};
 
 /// How long the peer waits for an export that an import of ours names, in milliseconds.
 const WAIT_MS: u32 = 30_000;
@@ -27,10 +26,6 @@ impl Imports {
 }
 
 impl Circuits<'_> {
-    pub(super) fn imports(&self) -> Option<&'static Imports> {
-        with(|cs| self.common.imports.borrow(cs).get())
-    }
-
     /// Opens the circuit of an import, if it is to be.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn open(&mut self, channel: &'static Shared, head: &mut Short) {

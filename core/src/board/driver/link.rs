@@ -177,19 +177,24 @@ impl Circuits<'_> {
             self.say_hello();
             return false;
         }
-        let link = &mut self.link;
-        if link.bytes_in.wrapping_sub(link.bytes_in_told) >= ACK_EVERY {
+        let link = &self.link;
+        let is_ack = link.bytes_in.wrapping_sub(link.bytes_in_told) >= ACK_EVERY;
+        if is_ack {
             short.link(LINK_ACK);
             short.number(link.bytes_in);
-            if self.put_frame(short) {
-                self.link.bytes_in_told = self.link.bytes_in;
-            }
         } else if link.is_pong_due {
             short.link(LINK_PONG);
-            self.link.is_pong_due = !self.put_frame(short);
         } else if self.beat_at().is_over(self.arq.now) {
             short.link(LINK_BEAT);
-            self.put_frame(short);
+        } else {
+            return true;
+        }
+        if self.put_frame(short) {
+            if is_ack {
+                self.link.bytes_in_told = self.link.bytes_in;
+            } else {
+                self.link.is_pong_due = false;
+            }
         }
         true
     }

@@ -11,7 +11,7 @@ use crate::board::circuit::Outgoing;
 use crate::board::lines::Here;
 use crate::board::short::Short;
 use crate::board::{wake_end, wake_other};
-use crate::proto::{CONTROL_DONE, LINE_PACKET_MIN, Reason, copy};
+use crate::proto::{CONTROL_DONE, LINE_PACKET_MIN, Reason, put};
 
 /// What a record of a short frame takes at most, with its length.
 const SHORT_MAX: usize = Short::MAX_LEN + 1;
@@ -90,20 +90,26 @@ impl Circuits<'_> {
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn tell_channel(&mut self, channel: &'static Shared, short: &mut Short) -> bool {
         // Where it is is asked each time: when one circuit is over the next one may be the other line's.
-        let here = self.here;
-        while self.arq.room() >= SHORT_MAX && with(|cs| channel.borrow(cs).next_at(here, short)) {
-            self.put_frame(short);
-            // It may have been the answer to an importer, or the last word to one before another line's.
-            wake_end(channel);
-            wake_other(channel, here);
-        }
-        if let Some(imports) = self.imports() {
-            (imports.tell)(self, channel, short);
+        let (here, common) = (self.here, self.common);
+        while self.arq.room() >= SHORT_MAX {
+            let (is_due, imports) =
+                with(|cs| (channel.borrow(cs).next_at(here, short), common.imports.borrow(cs).get()));
+            if is_due {
+                self.put_frame(short);
+                // It may have been the answer to an importer, or the last word to one before another line's.
+                wake_end(channel);
+                wake_other(channel, here);
+                continue;
+            }
+            if let Some(imports) = imports {
+                (imports.tell)(self, channel, short);
+            }
+            break;
         }
         self.send(channel, short)
     }
 
-    /// Writes a message, or a part of one: whether there was any.
+    /// Writes a message, or a part of one: whether more may follow.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn send(&mut self, channel: &'static Shared, short: &mut Short) -> bool {
         let room = self.arq.room().saturating_sub(HEAD_MAX.into()) as u16;
@@ -117,9 +123,9 @@ impl Circuits<'_> {
             with(|cs| channel.borrow(cs).outbox.read(cs, offset, chunk));
             offset += chunk.len() as u16;
         }
-        with(|cs| channel.borrow(cs).data_written(cs));
+        let more = with(|cs| channel.borrow(cs).data_written(cs));
         wake_end(channel);
-        true
+        more
     }
 }
 
@@ -144,14 +150,5 @@ impl Channel {
     #[cfg(not(feature = "two-lines"))]
     pub(super) const fn is_at(&self, _: Here) -> bool {
         true
-    }
-}
-
-/// Puts bytes at the start of the room, which is the rest then.
-#[cfg_attr(not(feature = "std"), inline(never))]
-pub(super) fn put(room: &mut &mut [u8], bytes: &[u8]) {
-    if let Some((place, rest)) = core::mem::take(room).split_at_mut_checked(bytes.len()) {
-        copy(place, bytes);
-        *room = rest;
     }
 }

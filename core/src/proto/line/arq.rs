@@ -25,7 +25,7 @@ pub(crate) const fn seed(session: u32, is_higher: bool) -> u32 {
     if is_higher { session } else { !session }
 }
 
-/// What a byte has completed.
+/// What bytes have completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Came {
     /// Nothing, or nothing that concerns anybody but the other half.
@@ -165,10 +165,11 @@ impl Arq {
         self.session.receiver.miss();
     }
 
-    /// Takes a byte. After [`Came::Hello`] and [`Came::Data`] the body stands in `rx` until the next.
+    /// Takes bytes until they complete something, or there are none. After [`Came::Hello`] and [`Came::Data`] the
+    /// body stands in `rx` until the next.
     #[cfg_attr(not(feature = "std"), inline(never))]
-    pub(crate) fn take(&mut self, byte: u8, rx: &mut [u8]) -> Came {
-        match self.decoder.feed(byte, rx) {
+    pub(crate) fn take(&mut self, input: &mut &[u8], rx: &mut [u8]) -> Came {
+        match self.decoder.feed(input, rx) {
             Fed::More | Fed::Nothing => Came::Nothing,
             Fed::Packet(len) => self.hear(rx.get(..len).unwrap_or_default()),
             Fed::Broken => Came::Broken(0),
@@ -237,6 +238,7 @@ impl Arq {
     }
 
     /// Length of the longest record that [`Arq::record`] would take.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) const fn room(&self) -> usize {
         if self.session.is_confirmed { self.session.sender.room(&self.config) } else { 0 }
     }
@@ -245,39 +247,35 @@ impl Arq {
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn record(&mut self, len: usize, tx: &mut [u8]) -> Option<usize> {
         // A hello that is still being written is spoilt by this, when nobody needs it any more.
-        if self.session.is_confirmed { self.session.sender.record(&self.config, len, tx) } else { None }
+        (len <= self.room()).then(|| self.session.sender.record(&self.config, len, tx))
     }
 
     /// Writes what is to be sent into `out`: how many bytes. It says so of each packet that was sent before.
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn drain(&mut self, tx: &mut [u8], out: &mut [u8], again: &mut impl FnMut()) -> usize {
         let mut n = 0;
-        for byte in out {
+        while let Some(first) = out.get_mut(n) {
             if self.session.writing.encoder.is_done() && !self.pick(tx) {
                 break;
             }
-            *byte = self.next(tx, again);
-            n += 1;
+            let session = &mut self.session;
+            session.last_out = self.now;
+            let writing = &mut session.writing;
+            if writing.lead {
+                writing.lead = false;
+                *first = 0;
+                n += 1;
+                continue;
+            }
+            n += writing.encoder.fill(tx, out.get_mut(n..).unwrap_or_default());
+            if writing.encoder.is_done() && writing.kind == Kind::Data {
+                if writing.again {
+                    again();
+                }
+                session.sender.written(writing.again, self.now);
+            }
         }
         n
-    }
-
-    /// The next byte of the packet that is being written.
-    fn next(&mut self, tx: &[u8], again: &mut impl FnMut()) -> u8 {
-        let session = &mut self.session;
-        session.last_out = self.now;
-        let writing = &mut session.writing;
-        if core::mem::take(&mut writing.lead) {
-            return 0;
-        }
-        let byte = writing.encoder.next(tx);
-        if writing.encoder.is_done() && writing.kind == Kind::Data {
-            if writing.again {
-                again();
-            }
-            session.sender.written(writing.again, self.now);
-        }
-        byte
     }
 
     /// Begins what is to be sent first: what the peer's sender waits for, then packets, which
@@ -309,7 +307,7 @@ impl Arq {
             seed = numbers.seed(session.seed);
         }
         let end = from + len + EMPTY_LEN;
-        let packet = tx.get_mut(from..end).unwrap_or_default();
+        let packet = tx.get_mut(from..).and_then(|slot| slot.get_mut(..len + EMPTY_LEN)).unwrap_or_default();
         packet::seal(seed, Head::new(kind, numbers), packet);
         session.writing.kind = kind;
         session.writing.encoder = Encoder::new(from as u16, end as u16);
