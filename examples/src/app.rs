@@ -163,7 +163,7 @@ impl App {
                         " q quit   +/- sample faster or slower   k kill the station (it comes back)"
                     }
                     (Some(_), Some(_)) => {
-                        " q quit   +/- sample faster or slower   k kill the station   r reset the board"
+                        " q quit   +/- sample faster or slower   k kill the station   r reset the board   b kill its bridge"
                     }
                 };
                 terminal
@@ -202,6 +202,11 @@ impl App {
             KeyCode::Char('r') => {
                 if let Some(story) = &mut self.story {
                     story.reset_board(&mut self.model)?;
+                }
+            }
+            KeyCode::Char('b') => {
+                if let Some(story) = &mut self.story {
+                    story.kill_bridge(&mut self.model)?;
                 }
             }
             _ => {}

@@ -141,6 +141,7 @@ impl Drop for StationProcess {
     }
 }
 
-fn beside_this(name: &str) -> io::Result<PathBuf> {
+/// A program that was built with this one.
+pub(crate) fn beside_this(name: &str) -> io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }

@@ -225,6 +225,16 @@ impl Story {
         Ok(board.reset(its)?.map(|text| model.say(&text)))
     }
 
+    /// Kills the board's bridge now, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub fn kill_bridge(&mut self, model: &mut Model) -> Result<Option<String>, String> {
+        let (Some(board), Some(its)) = (&mut self.board, &mut model.board) else { return Ok(None) };
+        Ok(board.kill_bridge(its)?.map(|text| model.say(&text)))
+    }
+
     fn step_board(&mut self, model: &mut Model) -> Result<Option<String>, String> {
         let (Some(board), Some(its)) = (&mut self.board, &mut model.board) else { return Ok(None) };
         Ok(board.step(its, self.part == Part::Done)?.map(|text| model.say(&text)))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant as Clock};
 use netchan::board::{Identity, Memory};
 use netchan::proto::{CounterNonce, Instant, Name};
 use netchan::{Client, Dead, LinkEvent, LogRecord, Node, Place, Reason, Receiver, RecvError, Sender, Watch};
-use netchan_firmware_app::{App, Block, CONFIG, Command as Order, NODE, Pair, Reading, block};
+use netchan_firmware_app::{App, Block, CONFIG, Command as Order, Lost, NODE, Pair, Reading, block};
 use netchan_tcp as tcp;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, kill_process};
@@ -248,6 +248,47 @@ fn it_waits_for_its_parent_and_joins_again_when_that_comes_back() -> Result {
         root.shutdown(Duration::ZERO);
     }
     assert!(seen[0] < seen[1], "the board was up all the while");
+    Ok(())
+}
+
+#[test]
+fn a_killed_bridge_is_told_to_both_sides_and_the_next_one_goes_on() -> Result {
+    let board = Board::start()?;
+    let root = Node::new("root");
+    let listener = tcp::listen_with(&root, "127.0.0.1:0", tcp::Options::new().adopt())?;
+    let address = listener.address().to_string();
+    let mut last = 0;
+    for round in 0..3 {
+        let bridge = Bridge::start(&["--join", &address, "--board", &board.port])?;
+        let (mut came, mut gone) = (Vec::new(), Vec::new());
+        while came.len() < 2 {
+            let event = root.event().timeout(LIMIT).wait().ok_or("they never come")?;
+            if let LinkEvent::NodeJoined { id, .. } = event {
+                came.push((id, root.path_of(id)));
+            }
+        }
+        assert!(came[0].1 == Some("bridge".into()) && came[1].1 == Some("bridge/board".into()), "{came:?}");
+        let there = root.remote("bridge/board");
+        if round > 0 {
+            // The board's own word: why it has lost the one before, once.
+            let mut lost: Watch<Lost> = there.import("lost").wait()?;
+            let lost = lost.changed().timeout(LIMIT).wait()?;
+            assert!(lost.at_ms > last && !lost.why.as_str().is_empty(), "{lost:?}");
+        }
+        let _orders: Sender<Order> = there.import("orders").wait()?;
+        let mut reading: Watch<Reading> = there.import("reading").wait()?;
+        last = reading.changed().timeout(LIMIT).wait()?.uptime_ms;
+        drop(bridge);
+        assert_eq!(end_of(&mut reading), RecvError::Dead(Dead::here(Reason::LinkLost)));
+        while gone.len() < 2 {
+            let event = root.event().timeout(LIMIT).wait().ok_or("they never go")?;
+            if let LinkEvent::NodeLeft { id, .. } = event {
+                gone.push(id);
+            }
+        }
+        gone.sort_unstable();
+        assert_eq!(gone, [came[0].0, came[1].0]);
+    }
     Ok(())
 }
 

@@ -36,6 +36,7 @@ prints! {
     comeback:
         "tick 1" "tick 2" "tick 3" "a gap after 3: dead: the node shut down (says the peer)"
         "tick 4" "tick 5" "tick 6" "the end";
+    tree: "tick 1" "node 2 was the bridge, and so: dead: the node shut down (says node 2)";
     some_values: "tick 1" "tick 2" "tick 3" "channel `ticks`: not sent: nobody has imported the channel";
     account:
         "channel `ticks`: not drained: 3 values in doubt, 0 unsent, the deadline passed"

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -103,19 +104,22 @@ fn run(options: &Options) -> Result<(), String> {
         plain::line(&format!("{READY}{}", listener.address()));
     }
     let boards = options.boards.iter().map(|board| Ok((board, port(board)?)));
-    for (board, port) in boards.collect::<Result<Vec<_>, String>>()? {
-        let baud = options.baud;
-        keep(&node, format!("board {board}"), move |node| {
-            serial::open(node, port.clone()).baud(baud).adopt().wait().map_err(|error| error.to_string())
-        });
-    }
+    let boards = boards.collect::<Result<Vec<_>, String>>()?;
     if let Some(address) = options.join.clone() {
         let tcp = options.tcp.join().live_on();
-        keep(&node, format!("parent {address}"), move |node| {
+        let tried = keep(&node, format!("parent {address}"), move |node| {
             let peer =
                 tcp::connect_with(node, address.as_str(), tcp).wait().map_err(|error| error.to_string())?;
             plain::line(&format!("below   {}, as node {}", peer.info().name, node.id()));
             Ok(peer)
+        });
+        // Those who are adopted before would be given other numbers, and so have to come again.
+        let _ = tried.recv();
+    }
+    for (board, port) in boards {
+        let baud = options.baud;
+        keep(&node, format!("board {board}"), move |node| {
+            serial::open(node, port.clone()).baud(baud).adopt().wait().map_err(|error| error.to_string())
         });
     }
     if options.child {
@@ -150,13 +154,20 @@ fn port(board: &str) -> Result<Port, String> {
     Ok(if Name::new(board).is_ok() { Board::named(board).into() } else { board.into() })
 }
 
-/// Makes a link, and again whenever it is lost. Says once why there is none.
-fn keep(node: &Node, what: String, dial: impl Fn(&Node) -> Result<Peer, String> + Send + 'static) {
+/// Makes a link, and again whenever it is lost. Says once why there is none. What it returns tells when it was tried.
+fn keep(
+    node: &Node,
+    what: String,
+    dial: impl Fn(&Node) -> Result<Peer, String> + Send + 'static,
+) -> mpsc::Receiver<()> {
     let node = node.downgrade();
+    let (tried, is_tried) = mpsc::channel();
     thread::spawn(move || {
         let (mut pause, mut said) = (PAUSES[0], String::new());
         while let Some(node) = node.upgrade().filter(|node| !node.is_shut()) {
-            match dial(&node) {
+            let peer = dial(&node);
+            let _ = tried.send(());
+            match peer {
                 Ok(peer) => {
                     (pause, said) = (PAUSES[0], String::new());
                     peer.down().wait();
@@ -171,6 +182,7 @@ fn keep(node: &Node, what: String, dial: impl Fn(&Node) -> Result<Peer, String> 
             pause = (pause * 2).min(PAUSES[1]);
         }
     });
+    is_tried
 }
 
 /// Who is who, also when they are gone.

@@ -1,6 +1,6 @@
 //! The whole story on one machine: a station in a process of its own, a dashboard that shows
-//! it, the station killed, noticed dead, started again; and a board at a serial line, which is told what to do, asked, and
-//! reset: `demo [--plain] [--firmware KERNEL | --process PROGRAM]`. `cargo xtask demo` builds the board's
+//! it, the station killed, noticed dead, started again; and a board behind a bridge, which is told what to do, asked, and
+//! reset, and whose bridge is killed and started again: `demo [--plain] [--firmware KERNEL | --process PROGRAM]`. `cargo xtask demo` builds the board's
 //! program, and says which.
 #![expect(clippy::print_stderr, reason = "it talks to its terminal")]
 
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use netchan_examples::app::{self, App};
-use netchan_examples::demo_board::{self, BoardProcess, BoardStory};
+use netchan_examples::demo_board::{BoardProcess, BoardStory, BridgeProcess, Tree};
 use netchan_examples::plain;
 use netchan_examples::process::StationProcess;
 use netchan_examples::story::Story;
@@ -42,22 +42,31 @@ fn run() -> Result<(), String> {
     plain::line("over TCP, calls its method, sees it die, and comes back when it does.");
     if board.is_some() {
         plain::line(
-            "The same dashboard imports a board's channels over a serial line, commands it, calls its method, and",
+            "The same dashboard imports a board's channels through a bridge, which has the board at its serial line,",
         );
-        plain::line("goes on when it is reset in the middle of a transfer.");
+        plain::line(
+            "commands it, calls its method, and goes on when it is reset in the middle of a transfer, and when the",
+        );
+        plain::line("bridge is killed.");
     }
     plain::line("");
     let station = StationProcess::start("127.0.0.1:0")?;
     plain::line(&format!("station {} listens at {}", station.id(), station.address()));
     let address = station.address().to_owned();
     let mut app = App::new(&address);
-    if let Some(board) = &board {
+    let mut behind = None;
+    if let Some(board) = board {
         plain::line(&format!("the board is {}", board.about()));
-        let port = board.port().to_owned();
-        app = app.with_board(|updates| demo_board::start(port, updates));
+        let tree = Tree::listen()?;
+        let parent = tree.address();
+        let bridge = BridgeProcess::start(parent, board.port())?;
+        plain::line(&format!("bridge {} joins the dashboard's tree at {parent}", bridge.id()));
+        app = app.with_board(|updates| tree.start(updates));
+        behind = Some((board, bridge, parent));
     }
     let mut app = app.with_story(|updates| {
-        let board = board.map(|board| BoardStory::new(board, updates.clone()));
+        let board =
+            behind.map(|(board, bridge, parent)| BoardStory::new(board, bridge, parent, updates.clone()));
         Story::new(station, updates).with_board(board)
     });
     let result = if plain { app.run_plain(Duration::MAX) } else { app.run_terminal() };

@@ -42,8 +42,8 @@ pub struct BoardModel {
     pub command: Option<Sender<Command>>,
     /// Calls its method.
     pub client: Option<Client<Pair, u32>>,
-    /// When it was reset, where that is known.
-    pub reset: Option<Instant>,
+    /// What was done to it or to its bridge, and when.
+    pub struck: Option<(&'static str, Instant)>,
 }
 
 impl BoardModel {
@@ -58,23 +58,27 @@ impl BoardModel {
             sessions: 0,
             command: None,
             client: None,
-            reset: None,
+            struck: None,
         }
     }
 
     /// Takes an update in; yields a text where something is worth one.
     pub fn apply(&mut self, update: &BoardUpdate) -> Option<String> {
         Some(match update {
-            BoardUpdate::Up { name, command } => {
-                self.name.clone_from(name);
-                self.command = command.try_clone().ok();
+            BoardUpdate::Joined(who) => format!("tree: {who} has joined"),
+            BoardUpdate::Left { name, at } => {
+                format!("tree: {name} is gone{}", self.since(*at))
+            }
+            BoardUpdate::Up { path, orders, method } => {
+                self.name.clone_from(path);
+                self.command = orders.try_clone().ok();
+                self.client = Some(method.clone());
+                if self.sessions > 0 {
+                    return None;
+                }
                 self.sessions = 1;
                 self.link = BoardLink::Up;
-                format!("board up: {name} says hello over its serial line")
-            }
-            BoardUpdate::Method(client) => {
-                self.client = Some(client.clone());
-                return None;
+                format!("board up: {path} answers through its bridge")
             }
             BoardUpdate::Failed(error) => {
                 self.link = BoardLink::Failed(error.clone());
@@ -90,7 +94,7 @@ impl BoardModel {
                 self.link = BoardLink::Up;
                 self.sessions += 1;
                 self.blocks = 0;
-                let since = self.since_reset(*at);
+                let since = self.since(*at);
                 format!("board up: a new session began, its program is {} old{since}", millis(uptime))
             }
             BoardUpdate::Log(record) => {
@@ -100,13 +104,18 @@ impl BoardModel {
                 self.blocks += 1;
                 return None;
             }
-            BoardUpdate::Told { channel, dead, taken, at } => {
+            BoardUpdate::Lost(lost) => format!(
+                "board: it lost us when it was {} old: {}",
+                millis(Duration::from_millis(lost.at_ms.into())),
+                lost.why.as_str()
+            ),
+            BoardUpdate::Told { channel, dead, words, taken, at } => {
                 self.client = None;
                 if matches!(self.link, BoardLink::Up) {
                     self.link = BoardLink::Dead(*dead, *at);
                 }
-                let since = self.since_reset(*at);
-                format!("board: `{channel}` interrupted after {taken} values: {dead}{since}")
+                let since = self.since(*at);
+                format!("board: `{channel}` ended after {taken} values: {words}{since}")
             }
             BoardUpdate::Sum(Ok(sum), took) => {
                 format!("board's method answered: {sum}, after {}", millis(*took))
@@ -126,9 +135,9 @@ impl BoardModel {
         }
     }
 
-    fn since_reset(&self, at: Instant) -> String {
-        self.reset.map_or_else(String::new, |reset| {
-            format!("; {} after the reset", millis(at.saturating_duration_since(reset)))
+    fn since(&self, at: Instant) -> String {
+        self.struck.map_or_else(String::new, |(what, then)| {
+            format!("; {} after the {what}", millis(at.saturating_duration_since(then)))
         })
     }
 }

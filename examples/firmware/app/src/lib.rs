@@ -3,11 +3,13 @@
 
 mod queue;
 
+use core::fmt::Write;
+
 use netchan::board::{
     Config, Duplex, ExportError, Latest, Logger, Node, Receiver, RecvError, SendCause, Sender, Server,
 };
 use netchan::proto::LineConfig;
-use netchan::{Blob, Message};
+use netchan::{Blob, Message, Text};
 use serde::{Deserialize, Serialize};
 
 pub use queue::Queue;
@@ -34,6 +36,15 @@ pub enum Command {
     Dump(u32),
 }
 
+/// How whoever gave orders was lost. They cannot be told; whoever comes next can.
+#[derive(Serialize, Deserialize, Message, Debug, Clone, Copy)]
+pub struct Lost {
+    /// When the board was told, in milliseconds since its start.
+    pub at_ms: u32,
+    /// Why.
+    pub why: Text<48>,
+}
+
 /// A part of a bulk transfer, longer than a packet.
 pub type Block = Blob<128>;
 
@@ -45,6 +56,7 @@ pub const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 96, 4))
     .export::<Sender<Block>>(2)
     .export::<Receiver<Block>>(2)
     .export::<Receiver<Command>>(2)
+    .export::<Latest<Lost>>(1)
     .import::<Receiver<Command>>(2)
     .log(LOG_DEPTH);
 
@@ -66,6 +78,7 @@ pub struct App {
     dump: Sender<Block>,
     load: Receiver<Block>,
     orders: Receiver<Command>,
+    lost: Latest<Lost>,
     command: Receiver<Command>,
     level: u8,
     sampled_ms: u32,
@@ -73,9 +86,6 @@ pub struct App {
     echoed: Option<u32>,
     to_dump: u32,
 }
-
-/// What the log says when whoever gave orders is lost, before the time and the reason.
-pub const LOST_ORDERS: &str = "who gave orders is lost at ";
 
 /// A reading so often, in milliseconds.
 const SAMPLE_MS: u32 = 50;
@@ -101,6 +111,7 @@ impl App {
             load: NODE.export("load")?,
             // What it imports comes from its neighbour; what it exports is there for whoever is in the neighbour's tree.
             orders: NODE.export("orders")?,
+            lost: NODE.export("lost")?,
             command: NODE.import("command")?,
             level: 0,
             sampled_ms: 0,
@@ -148,8 +159,10 @@ impl App {
             match self.orders.try_recv() {
                 Ok(command) => self.obey(command),
                 Err(RecvError::Left { dead: Some(dead) }) => {
-                    // Whoever it was cannot be told; whoever comes next can.
-                    log::warn!("{LOST_ORDERS}{now_ms} ms: {dead}");
+                    let mut lost = Lost { at_ms: now_ms, why: Text::new() };
+                    // No reason is as long as that.
+                    let _ = write!(lost.why, "{}", dead.reason);
+                    let _ = self.lost.set(&lost);
                 }
                 Err(RecvError::Left { dead: None }) => {}
                 Err(_) => return,
