@@ -3,12 +3,9 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::cable::Cable;
 use common::{SOON, Task, Tick, calm, eventually, spawn, tick};
 use netchan::host::Visibility;
 use netchan::{
@@ -16,60 +13,6 @@ use netchan::{
     Reason, Receiver, RecvError, SendCause, Sender, Server,
 };
 use netchan_tcp as tcp;
-
-/// A cable between a child and its parent, which can be cut, and can be stopped without being cut.
-#[derive(Clone)]
-struct Cable {
-    sockets: Arc<Mutex<Vec<TcpStream>>>,
-    is_stopped: Arc<AtomicBool>,
-}
-
-impl Cable {
-    /// To the parent at this address: where its child is to connect.
-    fn new(parent: SocketAddr) -> (Self, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let at = listener.local_addr().expect("it is bound");
-        let cable = Self { sockets: Arc::default(), is_stopped: Arc::default() };
-        let own = cable.clone();
-        std::thread::spawn(move || {
-            let Ok((child, _)) = listener.accept() else { return };
-            let parent = TcpStream::connect(parent).expect("the parent listens");
-            for socket in [&child, &parent] {
-                socket.set_nodelay(true).expect("a socket");
-                own.sockets.lock().expect("nobody panics").push(socket.try_clone().expect("a descriptor"));
-            }
-            let back = (parent.try_clone().expect("a descriptor"), child.try_clone().expect("a descriptor"));
-            let stopped = Arc::clone(&own.is_stopped);
-            std::thread::spawn(move || pass(back.0, back.1, &stopped));
-            pass(child, parent, &own.is_stopped);
-        });
-        (cable, at)
-    }
-
-    fn cut(&self) {
-        for socket in self.sockets.lock().expect("nobody panics").iter() {
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn stop(&self) {
-        self.is_stopped.store(true, Ordering::SeqCst);
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, is_stopped: &AtomicBool) {
-    let mut bytes = [0; 16 * 1024];
-    while let Ok(n) = from.read(&mut bytes) {
-        // What comes after that is swallowed, as by a machine that has lost its power.
-        if n == 0 || !is_stopped.load(Ordering::SeqCst) && to.write_all(&bytes[..n]).is_err() {
-            break;
-        }
-    }
-    // Nor does anybody hear of an end.
-    if !is_stopped.load(Ordering::SeqCst) {
-        let _ = to.shutdown(Shutdown::Both);
-    }
-}
 
 /// ```text
 /// root - a - a1 - a11

@@ -27,6 +27,8 @@ use crate::proto::{
 
 /// What a direction may hold at least, in bytes, whatever the length of its messages.
 const WINDOW_MIN: u32 = 4 * 1024;
+/// So often one link's work may lead to work on the other one.
+const TURNS: usize = 4;
 /// Parts of this length are not copied, in bytes.
 const LONG: usize = 4 * 1024;
 /// In no more pieces than so many.
@@ -163,7 +165,9 @@ impl Transit {
     /// Does on one link what the other one's events call for, and the other way round, until nothing is
     /// left to do. Called with nothing locked.
     pub(crate) fn work(self: &Arc<Self>, mut side: Side) {
-        loop {
+        // What goes on gives credit back, and an end may follow. What stays to be done after that waits for
+        // room on its link, which then goes on by itself (`kept_transits`), or for an event.
+        for _ in 0..TURNS {
             let Some(link) = self.links[side as usize].upgrade() else { return };
             let mut effects = Effects::new();
             let mut state = link.lock();

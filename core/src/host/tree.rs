@@ -55,6 +55,7 @@ impl NodeInner {
         if let Err(reason) = refused {
             link.leave(reason);
         }
+        self.number_links();
         self.tell_tree();
         if link.is_down() {
             // It was before it was known here.
@@ -68,6 +69,7 @@ impl NodeInner {
         if lost == Lost::Nothing {
             return;
         }
+        self.number_links();
         self.tell_tree();
         if lost == Lost::Parent && link.ends_node {
             self.end_in(self.config.linger);
@@ -77,6 +79,9 @@ impl NodeInner {
     /// A frame of the tree has come. Called with nothing locked.
     pub(crate) fn heard_of_tree(&self, link: &LinkCell, frame: &TreeFrame<'_>) {
         let heard = self.tree().hear(link.number, frame);
+        if matches!(frame, TreeFrame::Adopt { .. } | TreeFrame::Grant { .. }) {
+            self.number_links();
+        }
         match heard {
             Ok(Heard::Nothing) => {}
             Ok(Heard::Settled) => {
@@ -162,6 +167,16 @@ impl NodeInner {
         }
     }
 
+    /// The links know the ids of the nodes at their other ends.
+    fn number_links(&self) {
+        let tree = self.tree();
+        for number in tree.children().map(|(number, _)| number).chain(tree.parent()) {
+            if let Some(link) = self.link(number) {
+                link.neighbour.store(tree.neighbour(number), Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Says to each link what is to be said, and tells those who watch what has changed. Called with
     /// nothing locked.
     pub(crate) fn tell_tree(&self) {
@@ -179,15 +194,8 @@ impl NodeInner {
                 {
                     tree.written(number);
                 }
-                link.neighbour.store(tree.neighbour(number), Ordering::Relaxed);
                 drop(state);
                 written.push(link);
-            }
-            let ids: Vec<_> = tree.children().map(|(number, _)| number).chain(tree.parent()).collect();
-            for number in ids {
-                if let Some(link) = self.link(number) {
-                    link.neighbour.store(tree.neighbour(number), Ordering::Relaxed);
-                }
             }
         }
         for link in written {

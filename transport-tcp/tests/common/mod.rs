@@ -1,6 +1,7 @@
 //! What the tests against mistakes and hostile peers share.
 #![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
 
+pub mod cable;
 pub mod raw;
 
 use std::net::SocketAddr;
