@@ -155,7 +155,8 @@ impl Board {
         let kernel = format!("{TARGET_DIR}/{target}/release/{example}");
         let qemu = format!("{qemu} {machine} {quiet} -qmp unix:{socket},server=on,wait=off -kernel {kernel}");
         let ram = format!("--ram {at} {len} {STACK_MAX}");
-        let desk = format!("{TARGET_DIR}/debug/{DESK} --faulty {SEED} {endurance} --seed {SEED} {ram}");
+        let desk =
+            format!("{TARGET_DIR}/debug/{DESK} --faulty {SEED} {endurance} --pair --seed {SEED} {ram}");
         Cmd::new(&format!("{desk} --qmp {socket} {qemu}"))
     }
 

@@ -215,7 +215,7 @@ fn spawn(program: &[String]) -> Result<Process, String> {
 }
 
 /// The board's monitor, as soon as it is there.
-fn monitor(socket: &str) -> Result<Qmp, String> {
+pub(crate) fn monitor(socket: &str) -> Result<Qmp, String> {
     let start = Clock::now();
     loop {
         match Qmp::connect(socket) {

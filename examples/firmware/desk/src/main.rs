@@ -7,6 +7,7 @@
 
 mod board;
 mod endure;
+mod pair;
 mod qmp;
 mod stack;
 mod story;
@@ -24,6 +25,7 @@ netchan-firmware-desk [OPTIONS] PROGRAM ARGS...
     --faulty SEED       a second time over a line that loses, alters and delays bytes
     --resets N          then reset it N times, each at another byte
     --stops N SECONDS   and stop it N times for so long, which needs --qmp
+    --pair              then two of them behind one bridge, of which one stands still, which needs --qmp
     --seed SEED         of what happens when; else the time
     --ram AT LEN MOST   its memory, and how many bytes of stack it may use; needs --qmp";
 
@@ -34,6 +36,7 @@ struct Options {
     faulty: Option<u64>,
     resets: u32,
     stops: (u32, Duration),
+    pair: bool,
     seed: Option<u64>,
     ram: Option<Ram>,
     program: Vec<String>,
@@ -65,6 +68,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
             "--faulty" => options.faulty = Some(number()?),
             "--resets" => options.resets = number()? as u32,
             "--stops" => options.stops = (number()? as u32, Duration::from_secs(number()?)),
+            "--pair" => options.pair = true,
             "--seed" => options.seed = Some(number()?),
             "--ram" => {
                 let [at, len, most] = [number()?, number()?, number()?].map(|number| number as u32);
@@ -95,10 +99,17 @@ fn run(options: &Options) -> Result<(), String> {
     if stops > 0 {
         endure::stops(&mut board, stops, length, seed)?;
     }
-    let Some(ram) = options.ram else { return Ok(()) };
-    // The stack is painted anew by every reset.
-    board.reset()?;
-    board.up()?;
-    story::visit(&mut board)?;
-    ram.check(&mut board)
+    if let Some(ram) = options.ram {
+        // The stack is painted anew by every reset.
+        board.reset()?;
+        board.up()?;
+        story::visit(&mut board)?;
+        ram.check(&mut board)?;
+    }
+    drop(board);
+    match (options.pair, &options.qmp) {
+        (false, _) => Ok(()),
+        (true, Some(socket)) => pair::run(&options.program, socket),
+        (true, None) => Err("--pair stops a board, which needs --qmp".into()),
+    }
 }
