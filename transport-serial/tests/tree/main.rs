@@ -223,6 +223,34 @@ fn a_board_is_told_who_has_left_behind_the_bridge() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn a_pulled_plug_behind_a_bridge_is_told_to_both_far_ends_and_all_goes_on() -> Outcome {
+    let yard = Yard::new([("board", Cable::new())]);
+    let (cable, _) = &yard.lines[0];
+    let told = Dead { reason: Reason::LinkLost, at: Place::Node(yard.bridge.id()) };
+    let mut id = knows(&yard.hub, "bridge/board");
+    for round in 0..3 {
+        let there = yard.desk.remote("bridge/board");
+        let mut load = there.import::<Sender<Block>>("load").timeout(SOON).wait()?;
+        let mut dump = there.import::<Receiver<Block>>("dump").timeout(SOON).wait()?;
+        load.send(block(7)).timeout(SOON).wait()?;
+        load.drain().timeout(SOON).wait()?;
+        cable.unplug(0);
+        let error = std::iter::from_fn(|| Some(dump.recv().timeout(SOON).wait())).find_map(Result::err);
+        assert_eq!(error, Some(RecvError::Dead(told)), "{round}");
+        assert_eq!(
+            load.send(block(8)).timeout(SOON).wait().map_err(|e| e.cause()),
+            Err(SendCause::Dead(told))
+        );
+        cable.plug(0);
+        // The board's end has no plug: it is told by the next hello.
+        let left = eventually("the board is told", || yard.boards[0].left().get(round).copied());
+        assert!(left.is_some_and(|dead| dead.at == Place::Here), "{left:?}");
+        id = eventually("it is back", || Some(knows(&yard.hub, "bridge/board")).filter(|next| *next > id));
+    }
+    Ok(())
+}
+
 /// How a board stands still, or those who talk to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stall {
