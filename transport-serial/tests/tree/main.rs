@@ -35,8 +35,43 @@ struct Yard {
     lines: Vec<(Cable, Peer)>,
 }
 
+/// Opens the bridge's end of a line.
+type Opener = fn(&Node, &Cable) -> Peer;
+
+/// Threads drive the link.
+fn threads(bridge: &Node, cable: &Cable) -> Peer {
+    let how = options().dead_time(DEAD_TIME).adopt();
+    let opening = serial::open(bridge, cable.port(0)).options(how).timeout(SOON);
+    opening.reconnect(quick()).wait().expect("the board answers")
+}
+
+/// Tasks drive the link, of one thread for all of them.
+#[cfg(feature = "tokio")]
+fn tasks(bridge: &Node, cable: &Cable) -> Peer {
+    use std::sync::LazyLock;
+    use tokio::runtime::{Builder, Runtime};
+
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts")
+    });
+    let how = options().dead_time(DEAD_TIME).adopt();
+    let opening = serial::tokio::open(bridge, cable.port(0)).options(how).timeout(SOON);
+    RUNTIME.block_on(async { opening.reconnect(quick()).await.expect("the board answers") })
+}
+
+/// All that there are.
+const OPENERS: &[Opener] = &[
+    threads,
+    #[cfg(feature = "tokio")]
+    tasks,
+];
+
 impl Yard {
     fn new<const N: usize>(lines: [(&str, Cable); N]) -> Self {
+        Self::with(threads, lines)
+    }
+
+    fn with<const N: usize>(open: Opener, lines: [(&str, Cable); N]) -> Self {
         let small = Config::default().memory_per_link(BUDGET, BUDGET).dead_time(DEAD_TIME);
         let (hub, desk) = (Node::new("hub"), Node::new("desk"));
         let bridge = Node::with_config("bridge", small).expect("a good name");
@@ -45,9 +80,8 @@ impl Yard {
         let (mut boards, mut kept) = (Vec::new(), Vec::new());
         for (name, cable) in lines {
             boards.push(Board::boot(name, cable.port(1)));
-            let how = options().dead_time(DEAD_TIME).adopt();
-            let opening = serial::open(&bridge, cable.port(0)).options(how).timeout(SOON);
-            kept.push((cable, opening.reconnect(quick()).wait().expect("the board answers")));
+            let peer = open(&bridge, &cable);
+            kept.push((cable, peer));
             knows(&hub, &format!("bridge/{name}"));
         }
         Self { hub, bridge, desk, boards, lines: kept }
@@ -145,14 +179,18 @@ fn all_passes(yard: &Yard) -> Outcome {
 
 #[test]
 fn everything_passes_a_bridge_to_a_board() -> Outcome {
-    all_passes(&Yard::new([("board", Cable::new())]))
+    for open in OPENERS {
+        all_passes(&Yard::with(*open, [("board", Cable::new())]))?;
+    }
+    Ok(())
 }
 
 #[test]
 fn a_bad_line_behind_a_bridge_delivers_everything_once_in_order_unaltered() -> Outcome {
     let rounds = if std::env::var_os("NETCHAN_LONG").is_some() { 50 } else { 3 };
     for seed in 1..=rounds {
-        let yard = Yard::new([("board", Cable::disturbed(bad(), seed))]);
+        let open = OPENERS[seed as usize % OPENERS.len()];
+        let yard = Yard::with(open, [("board", Cable::disturbed(bad(), seed))]);
         all_passes(&yard).map_err(|error| format!("seed {seed}: {error}"))?;
         let line = yard.lines[0].0.line();
         let faults: u64 = line.wires.iter().map(|wire| wire.happened.faults()).sum();
@@ -163,7 +201,13 @@ fn a_bad_line_behind_a_bridge_delivers_everything_once_in_order_unaltered() -> O
 
 #[test]
 fn a_board_that_is_reset_in_mid_stream_is_told_to_all_with_the_bridges_id() -> Outcome {
-    let mut yard = Yard::new([("board", Cable::new())]);
+    for open in OPENERS {
+        resets_are_told(&mut Yard::with(*open, [("board", Cable::new())]))?;
+    }
+    Ok(())
+}
+
+fn resets_are_told(yard: &mut Yard) -> Outcome {
     let (desk, hub, bridge) = (&yard.desk, &yard.hub, yard.bridge.id());
     let mut id = knows(hub, "bridge/board");
     for round in 0..5 {
@@ -288,9 +332,10 @@ fn passes(taken: &AtomicU32, blocks: u32) -> Duration {
 fn a_board_that_stands_still_does_not_hold_up_another_one() -> Outcome {
     // One of each length.
     const BLOCKS: u32 = 296;
-    for stall in [Stall::Takes, Stall::Frozen, Stall::Desk] {
+    let stalls = [Stall::Takes, Stall::Frozen, Stall::Desk];
+    for (stall, open) in stalls.into_iter().flat_map(|stall| OPENERS.iter().map(move |open| (stall, *open))) {
         let line = || Cable::new().baud(921_600);
-        let yard = Yard::new([("quick", line()), ("stalled", line())]);
+        let yard = Yard::with(open, [("quick", line()), ("stalled", line())]);
         let stalled = &yard.boards[1];
         let taken = take_all(yard.desk.remote("bridge/quick").import("dump").wait()?);
         let there = yard.desk.remote("bridge/stalled");
