@@ -1,6 +1,6 @@
 //! A circuit over two links, told as stories of two nodes and the router between them.
 
-use netchan::proto::{Dead, OpenFlags, Place, Reason};
+use netchan::proto::{Dead, OpenFlags, Place, Reason, Total};
 use netchan::testing::{Chain, Outcome, Policy, Stage};
 
 const FLAGS: [OpenFlags; 3] = [OpenFlags::SENDS, OpenFlags::RECEIVES, OpenFlags::BOTH];
@@ -107,6 +107,47 @@ fn large_messages_cross_in_pieces_and_packets_of_another_size() {
     chain.run();
     chain.b.take(0);
     chain.run();
+    chain.assert_quiet();
+}
+
+/// A message that is here as a whole and longer than what may gather on the next link, as on a slow line,
+/// once waited for room that there never is.
+#[test]
+fn a_message_longer_than_what_may_gather_on_a_link_goes_on_in_parts() {
+    for full_at in [64, 240, 500] {
+        let mut chain = Chain::up();
+        (chain.b.window, chain.b.limit) = (4000, 3000);
+        (chain.r.room, chain.r.full_at) = (4000, full_at);
+        chain.a.open("x", OpenFlags::SENDS).unwrap();
+        chain.run();
+        for len in [0, 1, full_at - 30, full_at, 3000] {
+            chain.a.send(0, vec![7; len]);
+            chain.run();
+            assert_eq!(chain.b.take(0), Outcome::Value(vec![7; len]), "{len} of {full_at}");
+            chain.run();
+        }
+    }
+}
+
+/// The end once overtook it, and the message was lost with the link.
+#[test]
+fn the_end_waits_behind_a_message_that_is_held_back() {
+    let mut chain = open(OpenFlags::SENDS);
+    chain.r.hold(Some(Total::new(1)));
+    for n in 0..3 {
+        chain.a.send(0, vec![n]);
+    }
+    chain.a.end(0);
+    chain.run();
+    assert_eq!(chain.b.take(0), Outcome::Value(vec![0]));
+    assert_eq!(chain.b.take(0), Outcome::Empty);
+    chain.r.hold(None);
+    chain.run();
+    assert_eq!(chain.b.take(0), Outcome::Value(vec![1]));
+    assert_eq!(chain.b.take(0), Outcome::Value(vec![2]));
+    assert_eq!(chain.b.take(0), Outcome::Closed);
+    chain.run();
+    assert!(chain.a.circuits[0].done);
     chain.assert_quiet();
 }
 

@@ -428,8 +428,9 @@ impl Splice {
         let ring = rings.from(side.other());
         while flow.left == 0 && flow.hold != Some(flow.values) {
             let Some(len) = flow.peek_len(ring) else { break };
-            // One that is here as a whole, and short, goes at once; of others the parts take turns.
-            let whole = flow.held - LEN_BYTES >= len;
+            // One that is here as a whole, and short, goes at once; of others the parts take turns. So does one
+            // that there is no room for: on a slow line there may never be so much.
+            let whole = flow.held - LEN_BYTES >= len && (len == 0 || fits_whole(len, sink));
             let begun = if whole {
                 put_whole(link, slots, handle, len, sink)
             } else {
@@ -466,7 +467,8 @@ impl Splice {
             let have = flow.held.min(flow.left);
             link.supply(slots, handle, (have - flow.supplied) as usize);
             flow.supplied = have;
-        } else if flow.ended && !flow.end_told {
+        } else if flow.ended && !flow.end_told && flow.held == 0 {
+            // Not before a message that is held back.
             flow.end_told = true;
             link.end(slots, handle);
         }
@@ -544,6 +546,11 @@ impl Flow {
     }
 }
 
+/// Whether a message of that length, if it goes straight, has room.
+fn fits_whole(len: u32, sink: &dyn Sink) -> bool {
+    sink.room() >= Head::MAX_LEN + len.min(SMALL_MAX) as usize + CRC_LEN
+}
+
 /// Begins a message that is here as a whole. With a head it is to be written at once, for which
 /// there is room then.
 fn put_whole(
@@ -553,8 +560,7 @@ fn put_whole(
     len: u32,
     sink: &dyn Sink,
 ) -> Result<Option<Head>, Blocked> {
-    let most = (len as usize).min(SMALL_MAX as usize);
-    if sink.room() < Head::MAX_LEN + most + CRC_LEN {
+    if !fits_whole(len, sink) {
         return Err(Blocked::NoRoom);
     }
     Ok(match link.start(slots, handle, len as usize)? {

@@ -56,7 +56,7 @@ pub use node::{Node, Policy};
 #[cfg(feature = "testing")]
 pub use pair::Pair;
 #[cfg(feature = "testing")]
-pub use port::{OneFrame, Port, identity};
+pub use port::{Limited, OneFrame, Port, identity};
 #[cfg(feature = "testing")]
 pub use rng::Rng;
 #[cfg(feature = "testing")]

@@ -254,3 +254,27 @@ impl Sink for OneFrame<'_> {
         self.out.extend_from_slice(bytes);
     }
 }
+
+/// A sink in which no more than so many bytes gather.
+#[derive(Debug)]
+pub struct Limited<'a> {
+    out: &'a mut Vec<u8>,
+    full_at: usize,
+}
+
+impl<'a> Limited<'a> {
+    /// Appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>, full_at: usize) -> Self {
+        Self { out, full_at }
+    }
+}
+
+impl Sink for Limited<'_> {
+    fn room(&self) -> usize {
+        self.full_at.saturating_sub(self.out.len())
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+}

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Port, Queue};
-use crate::proto::{Dead, Event, Handle, Instant, LinkConfig, OpenFlags, Reason, Rings, Side, Splice};
+use crate::proto::{Dead, Event, Handle, Instant, LinkConfig, OpenFlags, Reason, Rings, Side, Splice, Total};
 
 /// A router with two links.
 #[derive(Debug, Clone, Hash)]
@@ -13,6 +13,8 @@ pub struct Router {
     pub ports: [Port; 2],
     /// Bytes of room per direction of each splice.
     pub room: usize,
+    /// Bytes of messages that gather on a link before they wait.
+    pub full_at: usize,
     splices: Vec<Option<Spliced>>,
     at: [BTreeMap<Handle, (usize, Side)>; 2],
 }
@@ -42,6 +44,7 @@ impl Router {
         Self {
             ports: nonces.map(|nonce| Port::new(config, nonce, now)),
             room: 64,
+            full_at: usize::MAX,
             splices: Vec::new(),
             at: [BTreeMap::new(), BTreeMap::new()],
         }
@@ -103,6 +106,13 @@ impl Router {
         splice.written(side, &fragment, &mut rings);
         self.work();
         true
+    }
+
+    /// The message of this number among those of each opener does not begin on the far side.
+    pub fn hold(&mut self, message: Option<Total>) {
+        for spliced in self.splices.iter_mut().flatten() {
+            spliced.splice.hold(Side::Left, message);
+        }
     }
 
     /// Bytes held for all circuits, and the room promised for them.
@@ -189,7 +199,8 @@ impl Router {
                 }
                 let (splice, mut rings) = spliced.parts();
                 let (link, mut slots, output) = self.ports[port].parts();
-                splice.work(side, link, &mut slots, &mut rings, output);
+                let mut sink = super::Limited::new(output, self.full_at);
+                splice.work(side, link, &mut slots, &mut rings, &mut sink);
                 self.forget_closed(index);
             }
         }
