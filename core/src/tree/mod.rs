@@ -100,6 +100,8 @@ struct Child {
     wants: u32,
     grant_due: Option<(u32, u32)>,
     shutdown_due: Option<u32>,
+    /// There was no room for a route of its.
+    left_out: bool,
     strikes: u8,
 }
 
@@ -279,6 +281,7 @@ impl Tree {
             wants: 0,
             grant_due: None,
             shutdown_due: None,
+            left_out: false,
             strikes: 0,
         });
         self.serve();
@@ -430,11 +433,13 @@ impl Tree {
         let below = via == child.id || self.routes.get(via).is_some_and(|entry| entry.link == link);
         if !theirs || !below {
             // Below a node that there was no room for, it is not known either.
-            let unknown = theirs && self.ids.owns(link, via) && self.is_full();
+            let unknown = theirs && child.left_out && self.ids.owns(link, via);
             return if unknown { Ok(Heard::Nothing) } else { Err(self.strike(link)) };
         }
         if self.room() > 0 {
             self.insert(Entry { id, via, link, name });
+        } else if let Some(child) = self.child_mut(link) {
+            child.left_out = true;
         }
         Ok(Heard::Nothing)
     }
@@ -493,10 +498,6 @@ impl Tree {
     /// How many more nodes below may be known.
     fn room(&self) -> usize {
         self.limits.nodes.saturating_sub(self.routes.len())
-    }
-
-    fn is_full(&self) -> bool {
-        self.room() == 0 || self.routes.len() >= self.limits.nodes
     }
 
     fn insert(&mut self, entry: Entry) {

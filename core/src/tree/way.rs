@@ -108,6 +108,10 @@ impl Tree {
         if let Some(child) = self.child(link) {
             let id = route.map_or(child.id, |route| route.from);
             let known = id == child.id || self.routes.get(id).is_some_and(|entry| entry.link == link);
+            if !known && child.left_out && self.ids.owns(link, id) {
+                // It is nobody's fault that it is not known here.
+                return Err(NoWay::Dead(Reason::NoResources));
+            }
             // One that was taken in a moment ago, and waits for its id, speaks for itself.
             if !known || child.leaf && route.is_some() {
                 return Err(NoWay::Forged);

@@ -1,0 +1,43 @@
+//! Stories of one node's tree: what it makes of what its neighbours say.
+
+use netchan::proto::{Name, Reason, Route, TreeFrame};
+use netchan::tree::{Limits, NoWay, Tree, Way};
+
+fn name(name: &str) -> Name {
+    Name::new(name).unwrap()
+}
+
+fn add(id: u32, via: u32) -> TreeFrame<'static> {
+    TreeFrame::AddRoute { id, via, name: "x" }
+}
+
+/// A root with room for so many nodes, with a child behind link 7 that has the id 2 and the ids from 3 on.
+fn root(nodes: usize) -> Tree {
+    let mut tree = Tree::new(name("root"), Limits { nodes, ..Limits::default() });
+    tree.adopt(7, name("child"), false).unwrap();
+    tree.written(7);
+    tree.hear(7, &TreeFrame::Allocate(64)).unwrap();
+    assert_eq!(tree.due(7), Some(TreeFrame::Grant { start: 3, count: 64 }));
+    tree.written(7);
+    tree
+}
+
+/// A node that its parent had no room for once looked like a forger, and cost its way up its link.
+#[test]
+fn whose_route_was_left_out_is_told_so_and_costs_no_strike() {
+    let mut tree = root(2);
+    tree.hear(7, &add(3, 2)).unwrap();
+    // No room: neither for this one nor for what is below it.
+    tree.hear(7, &add(4, 2)).unwrap();
+    tree.hear(7, &add(5, 4)).unwrap();
+    let route = |from| Route { from, hops: 1, to: 1, path: "" };
+    assert!(matches!(tree.way(Some(7), Some(&route(3))), Ok(Way::Here(_))));
+    for from in [4, 5] {
+        assert_eq!(tree.way(Some(7), Some(&route(from))), Err(NoWay::Dead(Reason::NoResources)));
+    }
+    // Others are not its to claim, as ever.
+    assert_eq!(tree.way(Some(7), Some(&route(99))), Err(NoWay::Forged));
+    // What comes below it when there is room again is still no claim.
+    tree.hear(7, &TreeFrame::DelRoute(3)).unwrap();
+    tree.hear(7, &add(6, 4)).unwrap();
+}
