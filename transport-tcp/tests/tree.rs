@@ -525,3 +525,44 @@ fn the_last_events_of_a_node_are_the_ends_of_its_links() -> Outcome {
     }
     Ok(())
 }
+
+/// What is said with a refusal once found no room at a bridge that held no values yet.
+#[test]
+fn a_refusal_over_bridges_says_which_type_is_exported() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub: _hub, bridge: _bridge } = yard();
+    let _ticks: Sender<Tick> = board.export_with("ticks", in_tree())?;
+    let differs = desk.remote("bridge/board").import::<Receiver<u64>>("ticks").wait().unwrap_err();
+    let ImportError::TypeDiffers { exported, .. } = &*differs else { panic!("{differs}") };
+    assert!(exported.contains("Tick"), "{exported}");
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize, Message, Debug)]
+struct Maybe {
+    n: u64,
+    answers: Option<Sender<u64>>,
+}
+
+/// The end once overtook a message that waited at a bridge for the ends inside it; and where a short message
+/// went before it in the same burst, it waited for ever.
+#[test]
+fn ends_in_messages_behind_others_and_before_the_end_pass_bridges() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub: _hub, bridge: _bridge } = yard();
+    let mut asked: Receiver<Maybe> = board.export_with("ask", in_tree())?;
+    for round in 0..30 {
+        let mut ask = desk.remote("bridge/board").import::<Sender<Maybe>>("ask").wait()?;
+        let (answers, mut got) = channel(4);
+        ask.send(Maybe { n: 0, answers: None }).timeout(SOON).wait()?;
+        ask.send(Maybe { n: 1, answers: Some(answers) }).timeout(SOON).wait()?;
+        drop(ask);
+        assert_eq!(asked.recv().timeout(SOON).wait().map_err(|e| format!("round {round}: {e}"))?.n, 0);
+        let Maybe { n, answers } =
+            asked.recv().timeout(SOON).wait().map_err(|e| format!("round {round}: {e}"))?;
+        assert_eq!(n, 1);
+        answers.expect("it was sent").send(round).timeout(SOON).wait()?;
+        assert_eq!(got.recv().timeout(SOON).wait()?, round);
+    }
+    Ok(())
+}

@@ -65,8 +65,8 @@ struct State {
     /// Circuits for channel ends inside messages that come from a side, each to be opened before its
     /// message.
     carried: [VecDeque<Carried>; 2],
-    /// The opener has gone before it was opened on the right.
-    cancelled: bool,
+    /// The opener has gone before it was opened on the right, and why.
+    cancelled: Option<Dead>,
 }
 
 /// A circuit for a channel end inside a message.
@@ -141,7 +141,7 @@ impl Transit {
                 cells: [Some(left), None],
                 windows,
                 carried: [VecDeque::new(), VecDeque::new()],
-                cancelled: false,
+                cancelled: None,
             }),
         })
     }
@@ -187,8 +187,8 @@ impl State {
     fn opened(&mut self, state: &mut LinkState, id: CellId, flags: OpenFlags, left: Handle, nodes: [u32; 2]) {
         let Some(right) = state.cells.get(id).and_then(|cell| cell.handle) else { return };
         let mut splice = Splice::new(flags, (left, nodes[0]), (right, nodes[1]), self.windows);
-        if self.cancelled {
-            splice.lost(Side::Left, Dead::here(Reason::Cancelled));
+        if let Some(dead) = self.cancelled {
+            splice.lost(Side::Left, dead);
         }
         self.splice = Some(splice);
         self.cells[Side::Right as usize] = Some(id);
@@ -206,6 +206,12 @@ impl State {
         if let Some(splice) = &mut self.splice {
             splice.hold(side, next);
         }
+    }
+
+    /// Whether the next message to `side` is one that circuits are to be opened for.
+    fn is_turn(&self, side: Side) -> bool {
+        let next = self.carried[side.other() as usize].front().map(|next| next.at);
+        next.is_some() && next == self.splice.as_ref().and_then(|splice| splice.gone_on(side.other()))
     }
 
     /// Ids of the nodes on the way of what comes from the other side and goes to `side`.
@@ -228,8 +234,8 @@ impl State {
     fn orphan(&mut self, flags: OpenFlags, left: Handle) {
         let mut splice = Splice::new(flags, (left, 0), (Handle::new(0), 0), self.windows);
         splice.lost(Side::Right, Dead::here(Reason::NotTaken));
-        if self.cancelled {
-            splice.lost(Side::Left, Dead::here(Reason::Cancelled));
+        if let Some(dead) = self.cancelled {
+            splice.lost(Side::Left, dead);
         }
         self.splice = Some(splice);
     }
@@ -348,11 +354,11 @@ impl LinkState {
             }
             None => {
                 // Nothing but the opener's death comes before an answer.
-                if let Event::Dead(handle, _) = *event {
-                    own.cancelled = true;
+                if let Event::Dead(handle, frame) = *event {
+                    own.cancelled = Some(frame.dead);
                     self.proto(|link, slots| link.drained(slots, handle));
                 }
-                own.cancelled
+                own.cancelled.is_some()
             }
         };
         if is_dead {
@@ -461,21 +467,33 @@ impl LinkState {
             // Both sides hear of it.
             splice.give_up(Dead::here(Reason::NoResources));
         }
-        if !own.carried[side.other() as usize].is_empty() {
-            let nodes = own.nodes(transit, side);
-            self.open_carried(&mut own, side, nodes);
-            own.hold_next(side.other());
-        }
-        let Some((splice, mut rings)) = own.parts() else { return false };
-        self.proto_out(|link, slots, out| {
-            let mut sink = Limited { out, full_at };
-            splice.work(side, link, slots, &mut rings, &mut sink);
-            if splice.has_work(side) && link.has_control() {
-                // Values may wait for our own answer to be written, and no event tells of that.
-                link.control(slots, sink.out);
-                splice.work(side, link, slots, &mut rings, &mut sink);
+        let from = side.other() as usize;
+        let mut once_more = true;
+        loop {
+            let carried = own.carried[from].len();
+            if carried > 0 {
+                let nodes = own.nodes(transit, side);
+                self.open_carried(&mut own, side, nodes);
+                own.hold_next(side.other());
             }
-        });
+            let Some((splice, mut rings)) = own.parts() else { return false };
+            self.proto_out(|link, slots, out| {
+                let mut sink = Limited { out, full_at };
+                splice.work(side, link, slots, &mut rings, &mut sink);
+                if splice.has_work(side) && link.has_control() {
+                    // Values may wait for our own answer to be written, and no event tells of that.
+                    link.control(slots, sink.out);
+                    splice.work(side, link, slots, &mut rings, &mut sink);
+                }
+            });
+            // What has gone on or was written may have been what the next one waits for that carries ends.
+            let opened = own.carried[from].len() < carried;
+            if !own.is_turn(side) || !opened && !core::mem::take(&mut once_more) {
+                break;
+            }
+            self.proto_out(|link, slots, out| link.control(slots, out));
+        }
+        let Some((splice, _)) = own.parts() else { return false };
         let (closed, eager) = (splice.is_closed(side), splice.is_eager(side));
         let again = splice.has_work(side.other());
         if !closed && splice.has_work(side) && self.output.is_full() {
@@ -581,7 +599,7 @@ impl LinkState {
             own.cells[passage.side as usize] = None;
             match &mut own.splice {
                 Some(splice) => splice.lost(passage.side, dead),
-                None => own.cancelled = true,
+                None => own.cancelled = Some(dead),
             }
             own.drop_carried(effects);
             drop(own);
