@@ -5,11 +5,16 @@
 
 use std::time::Instant;
 
-use netchan::testing::sim::{Guard, LineGuard, LineReport, run, run_corruption, run_line};
+use netchan::testing::sim::{
+    Guard, LineGuard, LineReport, TreeGuard, TreeReport, run, run_corruption, run_line, run_tree, trace_tree,
+};
 
 fn main() {
     let lines = std::env::args().any(|arg| arg == "--lines");
-    let mut args = std::env::args().skip(1).filter(|arg| arg != "--lines");
+    let tree = std::env::args().any(|arg| arg == "--tree");
+    let trace = std::env::args().any(|arg| arg == "--trace");
+    let flag = |arg: &String| ["--lines", "--tree", "--trace"].contains(&arg.as_str());
+    let mut args = std::env::args().skip(1).filter(|arg| !flag(arg));
     let (mut count, mut start, mut errors) = (10_000u64, 0u64, 0u64);
     while let Some(arg) = args.next() {
         let value = args.next().and_then(|value| value.parse().ok());
@@ -25,6 +30,9 @@ fn main() {
         let report = run_corruption(start, errors);
         let seconds = began.elapsed().as_secs_f64();
         return println!("seed {start}, {seconds:.1} s: {report:?}");
+    }
+    if tree {
+        return run_trees(start, count, trace);
     }
     if lines {
         return run_lines(start, count);
@@ -42,6 +50,18 @@ fn main() {
     let seconds = began.elapsed().as_secs_f64();
     println!("{count} seeds from {start} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
     println!("{opened} circuits, {sent} values sent, {taken} taken, {frames} frames, {lost} sessions lost");
+}
+
+fn run_trees(start: u64, count: u64, trace: bool) {
+    let began = Instant::now();
+    let mut sum = TreeReport::default();
+    for seed in start..start.saturating_add(count) {
+        let _guard = TreeGuard(seed);
+        sum += if trace { trace_tree(seed) } else { run_tree(seed) };
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{count} seeds from {start} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
+    println!("{sum:?}");
 }
 
 fn run_lines(start: u64, count: u64) {

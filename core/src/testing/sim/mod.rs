@@ -9,12 +9,15 @@ mod ledger;
 mod line;
 mod lossy;
 mod programs;
+mod tree;
 mod world;
 
 use core::hash::Hasher;
 
 use super::{Faults, Rng};
 use world::World;
+
+pub use tree::{TreeGuard, TreeReport, run_tree, trace_tree};
 
 /// What a run was like. Two runs of one seed give equal reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
