@@ -10,11 +10,14 @@ use crate::proto::{Blocked, Dead, Fingerprints, Fragment, Link as Proto, Open, R
 use crate::testing::{Limited, Port};
 use crate::tree::LinkNumber;
 
+/// So often one link's work may lead to work on the other one, as on hosts.
+const TURNS: usize = 4;
+
 impl Node {
     /// Does on one link what the other one's events call for, and the other way round, until nothing is
     /// left to do.
     pub(super) fn work(&mut self, id: u32, mut side: Side, ledger: &mut Ledger) {
-        loop {
+        for _ in 0..TURNS {
             let Some(own) = self.core.transits.get(&id) else { return };
             let number = own.links[side as usize];
             let Some(at) = self.at(number) else { return };
@@ -147,6 +150,7 @@ impl Core {
             return;
         }
         own.windows[side as usize] += more;
+        own.set_room(side);
         let window = own.windows[side as usize];
         if let Some(splice) = &mut own.splice {
             let (link, mut slots, _) = port.parts();
@@ -230,7 +234,7 @@ impl Core {
         let (a, b) = splice.bytes(side, part, &mut rings);
         assert_eq!(a.len() + b.len(), part.len, "a part of which not all is there");
         port.data(part.head, [a, b]);
-        splice.written(side, part);
+        splice.written(side, part, &mut rings);
         self.work_transit(port, rest, ledger, id, side);
         self.pass_on(id, side.other());
     }
@@ -304,6 +308,7 @@ fn reserve_for_accept(own: &mut Transit, rest: &mut Rest, side: Side) -> bool {
     let fits = rest.reserve(more);
     if fits {
         own.windows[side as usize] += more;
+        own.set_room(side);
         if let Some(splice) = &mut own.splice {
             splice.promise(side, window + more);
         }

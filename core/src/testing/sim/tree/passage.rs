@@ -59,14 +59,6 @@ impl Core {
     ) {
         let own = self.transits.get_mut(&id).expect("a link names transits that there are");
         ledger.say(|| alloc::format!("node {}: {} {side:?} {event:?}", self.index, own.fingerprint));
-        if let Event::Data(_, part, bytes) = event {
-            // With its length before it, where it begins.
-            own.make_room(side, bytes.len() + if matches!(part, crate::proto::Part::More) { 0 } else { 4 });
-        }
-        if let Event::Dead(_, frame) = event {
-            // What it says takes the room of the values, which are given up.
-            own.make_text_room(side, frame.detail.len());
-        }
         let (link, mut slots, _) = port.parts();
         let mut has_work = false;
         let is_dead = match own.parts() {

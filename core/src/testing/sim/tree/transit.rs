@@ -1,14 +1,10 @@
 //! A circuit that passes through a node, driven as the host's nodes do it.
 
 use alloc::collections::VecDeque;
-use alloc::vec;
-use alloc::vec::Vec;
 
 use crate::proto::{Dead, Handle, Link as Proto, Open, OpenFlags, Reason, Rings, Side, Splice, Total};
+use crate::testing::Queue;
 use crate::tree::LinkNumber;
-
-/// What a ring is made for at first, in bytes.
-const RING_MIN: usize = 64;
 
 /// What an opener has asked for.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +47,7 @@ pub(super) struct Transit {
     pub(super) links: [LinkNumber; 2],
     /// None until the circuit is opened on the right.
     pub(super) splice: Option<Splice>,
-    pub(super) rings: [Vec<u8>; 2],
+    pub(super) rings: [Queue; 2],
     /// Whether it has a place on each link, and what is reserved for it there.
     pub(super) cells: [bool; 2],
     pub(super) windows: [u32; 2],
@@ -66,7 +62,7 @@ impl Transit {
         Self {
             links,
             splice: None,
-            rings: [Vec::new(), Vec::new()],
+            rings: windows.map(|window| Queue::new(window as usize)),
             cells: [true, false],
             windows,
             carried: [VecDeque::new(), VecDeque::new()],
@@ -114,31 +110,9 @@ impl Transit {
         next.is_some() && next == self.splice.as_ref().and_then(|splice| splice.gone_on(side.other()))
     }
 
-    /// Sees to it that so many more bytes fit that come from `side`: never more than was promised.
-    pub(super) fn make_room(&mut self, side: Side, more: usize) {
-        let Some(splice) = &mut self.splice else { return };
-        let ring = &mut self.rings[side as usize];
-        let needed = splice.held(side) as usize + more;
-        let most = self.windows[side as usize] as usize;
-        assert!(needed <= most, "a router holds {needed} bytes of the {most} that it has promised");
-        if needed <= ring.len() {
-            return;
-        }
-        let mut longer = vec![0; needed.next_power_of_two().max(RING_MIN).min(most)];
-        splice.grow(side, ring, &mut longer);
-        *ring = longer;
-    }
-
-    /// Sees to it that the text of a death fits.
-    pub(super) fn make_text_room(&mut self, side: Side, len: usize) {
-        let ring = &mut self.rings[side as usize];
-        if ring.len() < len
-            && let Some(splice) = &mut self.splice
-        {
-            let mut longer = vec![0; len.max(splice.held(side) as usize)];
-            splice.grow(side, ring, &mut longer);
-            *ring = longer;
-        }
+    /// What may come from `side` from now on.
+    pub(super) fn set_room(&mut self, side: Side) {
+        self.rings[side as usize].set_room(self.windows[side as usize] as usize);
     }
 
     /// Whether nobody knows it any more.
