@@ -1,7 +1,6 @@
 //! What a host keeps for one circuit beside the protocol's accounts: the bytes, and who
 //! waits for them.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -71,7 +70,7 @@ pub(crate) struct Cell {
     pub(crate) send_waker: Option<Waker>,
     pub(crate) member: Option<Member>,
     /// It passes through this node. Nobody here receives, so `rx_gone` is set as well.
-    pub(crate) transit: Option<Box<Passage>>,
+    pub(crate) transit: Option<Passage>,
     /// The member has been told that something is there.
     pub(crate) announced: bool,
     /// The peer's values have ended in order.
@@ -187,9 +186,7 @@ impl Cells {
 
     /// Those that pass through this node.
     pub(crate) fn transits(&self) -> Vec<(CellId, Passage)> {
-        let of = |(id, cell): (CellId, &Option<Cell>)| {
-            Some((id, Passage::clone(cell.as_ref()?.transit.as_ref()?)))
-        };
+        let of = |(id, cell): (CellId, &Option<Cell>)| Some((id, cell.as_ref()?.transit.clone()?));
         self.list.iter().enumerate().filter_map(of).collect()
     }
 

@@ -412,7 +412,12 @@ impl LinkState {
         let handle = framing::small(input)?;
         let (id, cell) = self.cell_of(handle)?;
         if cell.rx_gone || cell.is_latest || !cell.attached.is_empty() {
-            return None;
+            if cell.transit.is_none() {
+                return None;
+            }
+            let used = self.proto(|link, slots| link.handle_run(slots, handle, input))?;
+            self.take_transit_run(id, &input[..used], effects);
+            return Some(used);
         }
         let used = self.proto(|link, slots| link.handle_run(slots, handle, input))?;
         let cell = self.cells.get(id)?;

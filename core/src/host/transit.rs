@@ -6,7 +6,6 @@
 //! ring what it has credit and room for. So no link waits for the other one, and what a link may
 //! send is bounded by what this node has promised it.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
@@ -149,7 +148,7 @@ impl Transit {
     /// For one of its sides.
     fn cell(self: &Arc<Self>, side: Side, window: u32) -> Cell {
         Cell {
-            transit: Some(Box::new(Passage { transit: Arc::clone(self), side })),
+            transit: Some(Passage { transit: Arc::clone(self), side }),
             reserved: window,
             window,
             window_max: WINDOW_MAX.max(window),
@@ -339,7 +338,7 @@ impl LinkState {
         effects: &mut Effects,
     ) {
         let Some(passage) = self.cells.get(id).and_then(|cell| cell.transit.clone()) else { return };
-        let Passage { transit, side } = *passage;
+        let Passage { transit, side } = passage;
         let mut own = transit.lock();
         if let Some(owned) = owned {
             own.rings[side as usize].offer(Arc::clone(owned));
@@ -365,6 +364,19 @@ impl LinkState {
             own.cells[side as usize] = None;
             self.remove(id);
             own.drop_carried(effects);
+        }
+        drop(own);
+        effects.pass_on(&transit, side.other());
+    }
+
+    /// Short messages of a circuit that passes through, one behind the other as they came.
+    pub(crate) fn take_transit_run(&mut self, id: CellId, run: &[u8], effects: &mut Effects) {
+        let Some(Passage { transit, side }) = self.cells.get(id).and_then(|cell| cell.transit.clone()) else {
+            return;
+        };
+        let mut own = transit.lock();
+        if let Some((splice, mut rings)) = own.parts() {
+            splice.on_run(side, run, &mut rings);
         }
         drop(own);
         effects.pass_on(&transit, side.other());

@@ -25,6 +25,9 @@ mod ring;
 
 /// What a ring keeps before each message: its length.
 const LEN_BYTES: u32 = 4;
+/// Longest message with a length of one byte before it, in bytes.
+#[cfg(feature = "std")]
+const SHORT_MAX: usize = 0x7e;
 /// Longest text of a death that is passed on, in bytes.
 const DETAIL_MAX: usize = 64;
 
@@ -248,6 +251,29 @@ impl Splice {
             }
             Event::Nothing | Event::Up(_) | Event::Tree(_) | Event::Open(..) | Event::Attach(..) => {}
         }
+    }
+
+    /// Takes whole short messages that have come one behind the other, each with a byte of length and a byte
+    /// of head before it, as [`Event::Data`] would bring them one by one.
+    #[cfg(feature = "std")]
+    pub(crate) fn on_run(&mut self, side: Side, run: &[u8], rings: &mut Rings<'_>) {
+        let (flow, store) = (&mut self.flows[side as usize], rings.from(side));
+        let mut rest = run;
+        while let [len, _, behind @ ..] = rest {
+            let Some((message, next)) = behind.split_at_checked(usize::from(len.saturating_sub(1))) else {
+                break;
+            };
+            // With its length before it, in one piece.
+            let mut bytes = [0; LEN_BYTES as usize + SHORT_MAX];
+            let Some(room) = bytes.get_mut(LEN_BYTES as usize..LEN_BYTES as usize + message.len()) else {
+                break;
+            };
+            room.copy_from_slice(message);
+            bytes[..LEN_BYTES as usize].copy_from_slice(&(message.len() as u32).to_le_bytes());
+            flow.push(store, &bytes[..LEN_BYTES as usize + message.len()]);
+            rest = next;
+        }
+        self.ends[side.other() as usize].todo |= todo::SEND;
     }
 
     /// The link on `side` is down, or will not have the circuit: the other side is told.
