@@ -412,9 +412,7 @@ impl LinkState {
         let handle = framing::small(input)?;
         let (id, cell) = self.cell_of(handle)?;
         if cell.rx_gone || cell.is_latest || !cell.attached.is_empty() {
-            if cell.transit.is_none() {
-                return None;
-            }
+            cell.transit.as_ref()?;
             let used = self.proto(|link, slots| link.handle_run(slots, handle, input))?;
             self.take_transit_run(id, &input[..used], effects);
             return Some(used);
