@@ -524,9 +524,11 @@ impl LinkCell {
         // Nobody locks the link for them any more.
         state.close_lanes();
         let error = self.io.stream().explain(error);
-        // After our goodbye the stream's end is what we asked for.
+        // After our goodbye the stream's end is what we asked for, and so is that the peer begins anew, as boards do at once.
         let error = match (error, state.parting()) {
-            (LinkError::Closed | LinkError::Io(_), Some(reason)) => LinkError::Local(reason),
+            (LinkError::Closed | LinkError::Io(_) | LinkError::Fault(Fault::Restarted(_)), Some(reason)) => {
+                LinkError::Local(reason)
+            }
             _ => error,
         };
         state.down = Some(error);

@@ -19,7 +19,8 @@ use netchan::host::ReadWrite;
 use netchan::host::transport::{LinkOptions, Tie, start_blocking};
 use netchan::testing::Faults;
 use netchan::{
-    CallError, Client, Config, Dead, Node, Peer, Place, Reason, Receiver, RecvError, SendCause, Sender, Watch,
+    CallError, Client, Config, Dead, LinkEvent, Node, Peer, Place, Reason, Receiver, RecvError, SendCause,
+    Sender, Watch,
 };
 use netchan_serial as serial;
 
@@ -221,6 +222,7 @@ fn resets_are_told(yard: &mut Yard) -> Outcome {
         // Calls and blocks are under way for which there is no answer any more.
         yard.boards[0].takes(false);
         let calling = spawn(move || double.call(1).timeout(SOON).wait());
+        load.send(block(0)).timeout(SOON).wait()?;
         let loading = spawn(move || {
             let error = (0..).find_map(|n| load.send(block(n)).timeout(SOON).wait().err());
             (error.map(|error| error.cause()), load.account())
@@ -282,15 +284,36 @@ fn a_pulled_plug_behind_a_bridge_is_told_to_both_far_ends_and_all_goes_on() -> O
         cable.unplug(0);
         let error = std::iter::from_fn(|| Some(dump.recv().timeout(SOON).wait())).find_map(Result::err);
         assert_eq!(error, Some(RecvError::Dead(told)), "{round}");
-        assert_eq!(
-            load.send(block(8)).timeout(SOON).wait().map_err(|e| e.cause()),
-            Err(SendCause::Dead(told))
-        );
+        // Each end is told by itself.
+        let error = (0..).find_map(|n| load.send(block(n)).timeout(SOON).wait().err());
+        assert_eq!(error.map(|error| error.cause()), Some(SendCause::Dead(told)), "{round}");
         cable.plug(0);
         // The board's end has no plug: it is told by the next hello.
         let left = eventually("the board is told", || yard.boards[0].left().get(round).copied());
         assert!(left.is_some_and(|dead| dead.at == Place::Here), "{left:?}");
         id = eventually("it is back", || Some(knows(&yard.hub, "bridge/board")).filter(|next| *next > id));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bridge_that_leaves_says_so_whatever_its_boards_do_then() -> Outcome {
+    for (round, open) in OPENERS.iter().cycle().take(30).enumerate() {
+        let yard = Yard::with(*open, [("board", Cable::new())]);
+        let mut dump =
+            yard.desk.remote("bridge/board").import::<Receiver<Block>>("dump").timeout(SOON).wait()?;
+        number(&dump.recv().timeout(SOON).wait()?);
+        yard.bridge.shutdown(Duration::from_millis(100));
+        let error = std::iter::from_fn(|| Some(dump.recv().timeout(SOON).wait())).find_map(Result::err);
+        // A board begins anew when it hears the goodbye, which is no reset of the link.
+        assert!(
+            matches!(error, Some(RecvError::Dead(dead)) if dead.reason == Reason::Shutdown),
+            "{round}: {error:?}"
+        );
+        while let Some(event) = yard.bridge.event().wait() {
+            let LinkEvent::Down { error, .. } = event else { continue };
+            assert_eq!(error.dead().reason, Reason::Shutdown, "{round}: {error}");
+        }
     }
     Ok(())
 }
