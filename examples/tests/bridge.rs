@@ -165,6 +165,18 @@ impl Bridge {
     }
 }
 
+/// Adopts at an address at which somebody has listened a moment ago.
+fn listen(node: &Node, address: &str) -> Result<tcp::Listener> {
+    let start = Clock::now();
+    loop {
+        match tcp::listen_with(node, address, tcp::Options::new().adopt()) {
+            Ok(listener) => return Ok(listener),
+            Err(error) if start.elapsed() > LIMIT => return Err(error.into()),
+            Err(_) => std::thread::park_timeout(Duration::from_millis(5)),
+        }
+    }
+}
+
 /// How a stream ends, after the values that are still under way.
 fn end_of(watch: &mut Watch<Reading>) -> RecvError {
     loop {
@@ -214,7 +226,8 @@ fn a_host_that_joins_reaches_the_board() -> Result {
 
     // Ctrl-C: everybody is told that it is an end in order.
     let last = bridge.interrupt()?;
-    assert!(matches!(end_of(&mut reading), RecvError::Dead(dead) if dead.reason == Reason::Shutdown));
+    let end = end_of(&mut reading);
+    assert!(matches!(end, RecvError::Dead(dead) if dead.reason == Reason::Shutdown), "{end}");
     for line in ["left    bridge/board (node 4)", "left    bridge/host (node 3)"] {
         assert!(last.iter().any(|said| said == line), "{last:?}");
     }
@@ -231,7 +244,7 @@ fn it_waits_for_its_parent_and_joins_again_when_that_comes_back() -> Result {
     let mut seen = Vec::new();
     for _ in 0..2 {
         let root = Node::new("root");
-        let _listener = tcp::listen_with(&root, address.as_str(), tcp::Options::new().adopt())?;
+        let _listener = listen(&root, &address)?;
         assert_eq!(bridge.says("below   ")?, "root, as node 2");
         // The board is taken off and adopted again where the bridge has got another place.
         let path = loop {
@@ -288,6 +301,41 @@ fn a_killed_bridge_is_told_to_both_sides_and_the_next_one_goes_on() -> Result {
         }
         gone.sort_unstable();
         assert_eq!(gone, [came[0].0, came[1].0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn two_boards_of_one_name_are_told_apart_by_their_ids() -> Result {
+    let boards = [Board::start()?, Board::start()?];
+    let bridge = Bridge::start(&["--listen", "127.0.0.1:0", "--board", &boards[0].port])?;
+    let address = bridge.says("listening at ")?;
+    assert_eq!(bridge.says("joined  ")?, "bridge/board (node 2)");
+    let host = Node::new("host");
+    tcp::join(&host, address.as_str()).wait()?;
+    assert_eq!(bridge.says("joined  ")?, "bridge/host (node 3)");
+    // A bridge below the bridge brings another board of that name, and that is no matter.
+    let other = Bridge::start(&["--name", "other", "--join", &address, "--board", &boards[1].port])?;
+    let path = |line: String| line.split(' ').next().map(str::to_owned);
+    assert_eq!(path(bridge.says("joined  ")?).as_deref(), Some("bridge/other"));
+    assert_eq!(path(bridge.says("joined  ")?).as_deref(), Some("bridge/other/board"));
+    for board in ["bridge/board", "bridge/other/board"] {
+        let sum: Client<Pair, u32> = host.remote(board).import("sum").wait()?;
+        assert_eq!(sum.call(Pair(1, 2)).timeout(LIMIT).wait()?, 3);
+    }
+    drop((other, bridge));
+
+    let ports = ["--board", &boards[0].port, "--board", &boards[1].port];
+    let bridge = Bridge::start(&[&["--listen", "127.0.0.1:0"][..], &ports].concat())?;
+    let address = bridge.says("listening at ")?;
+    let joined = [bridge.says("joined  ")?, bridge.says("joined  ")?];
+    let also = "bridge/board (node 3); so is node 2 called, which only its id leads to now";
+    assert_eq!(joined, ["bridge/board (node 2)", also]);
+    let host = Node::new("host");
+    tcp::join(&host, address.as_str()).wait()?;
+    for id in [2, 3] {
+        let sum: Client<Pair, u32> = host.remote_id(id).import("sum").wait()?;
+        assert_eq!(sum.call(Pair(id, 2)).timeout(LIMIT).wait()?, id + 2);
     }
     Ok(())
 }

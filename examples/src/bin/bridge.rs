@@ -207,7 +207,10 @@ impl Names {
             LinkEvent::NodeJoined { id, name, .. } => {
                 let path = node.path_of(id).unwrap_or(name);
                 let path = format!("{}/{path}", node.name());
-                let line = format!("joined  {path} (node {id})");
+                let mut line = format!("joined  {path} (node {id})");
+                if let Some((other, _)) = self.nodes.iter().find(|(_, other)| **other == path) {
+                    line += &format!("; so is node {other} called, which only its id leads to now");
+                }
                 self.nodes.insert(id, path);
                 line
             }
