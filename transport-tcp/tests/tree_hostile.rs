@@ -398,6 +398,8 @@ fn a_bridge_without_room_says_so_with_its_name_and_is_not_used_up() {
     grove.goes_on();
     drop(raw);
     // It is given back.
+    let passing = |node: &Node| node.links().iter().map(|link| link.passing).sum::<u32>();
+    eventually("its circuits are gone", || (passing(&grove.hub) == 2).then_some(()));
     let (mut raw, id) = Raw::child(grove.address);
     raw.open(0, Open { route: route(id, board), ..open });
 }
@@ -442,4 +444,57 @@ fn random_frames_of_a_child_end_its_link_only() {
         });
         grove.goes_on();
     }
+}
+
+#[test]
+fn a_child_that_asks_and_does_not_read_is_answered_in_bits_alone() {
+    let mut grove = Grove::new();
+    let (mut raw, id) = Raw::child(grove.address);
+    // Refusals carry the bridge's name: as many as are written to somebody who reads none of them.
+    let nowhere = Open { route: route(id, 4_000_000), ..receives::<Tick>("ticks", 100) };
+    let mut open = common::raw::packet(&Frame::Open(mine(0), nowhere));
+    open.extend(common::raw::packet(&Frame::Done(mine(0), Total::ZERO)));
+    let flood: Vec<u8> = open.iter().copied().cycle().take(open.len() * 400).collect();
+    raw.stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a socket");
+    for _ in 0..2000 {
+        let waiting: u64 = grove.hub.links().iter().map(|link| link.waiting).sum();
+        assert!(waiting < 2 << 20, "{waiting} bytes wait for somebody who does not read");
+        // In the end it is taken for what it is, or nothing more of it is read.
+        if !raw.bytes(&flood) {
+            break;
+        }
+    }
+    grove.goes_on();
+}
+
+#[test]
+fn circuits_for_a_message_that_never_comes_are_few() {
+    let mut grove = Grove::new();
+    let (mut raw, id) = Raw::child(grove.address);
+    let (mut sink, sink_id) = Raw::child(grove.address);
+    raw.send(&Frame::Open(mine(0), Open { route: route(id, sink_id), ..sends::<Tick>("sink") }));
+    let handle = sink.opened();
+    sink.send(&Frame::Accept(handle, Accept { which: 0, credit: 4096, limit: 1024 }));
+    raw.expect("an accept", |frame| matches!(frame, Frame::Accept(..)).then_some(()));
+    // Each is given up before its message, and makes room for the next one.
+    let end = Open { name: "", ..receives::<Tick>("", 100) };
+    let mut ended = false;
+    for n in 0..100 {
+        raw.send(&Frame::Attach(mine(0), mine(1), n, end));
+        raw.send(&Frame::Dead(
+            mine(1),
+            DeadFrame { dead: Dead::here(Reason::Cancelled), taken: Total::ZERO, detail: "" },
+        ));
+        let dead = raw.expect("an end of one of them", |frame| match frame {
+            Frame::Done(ended, _) if *ended == mine(1) => Some(false),
+            Frame::Dead(ended, dead) if *ended == mine(0) => Some(dead.dead.reason == Reason::NoResources),
+            _ => None,
+        });
+        if dead {
+            ended = true;
+            break;
+        }
+    }
+    assert!(ended, "the carrier is given up");
+    grove.goes_on();
 }

@@ -232,9 +232,9 @@ impl NodeInner {
     /// Answers an open of one of the system's own names, if it is one.
     pub(crate) fn answer_system(&self, link: &Arc<LinkCell>, offer: &Offer, origin: Origin) -> bool {
         match &*offer.name {
-            NODES => self.send_list(link, offer, &self.list_nodes()),
-            EXPORTS => self.send_list(link, offer, &self.list_exports(origin)),
-            LINKS => self.send_list(link, offer, &self.list_links()),
+            NODES => self.send_list(link, offer, || self.list_nodes()),
+            EXPORTS => self.send_list(link, offer, || self.list_exports(origin)),
+            LINKS => self.send_list(link, offer, || self.list_links()),
             CHANGES => {
                 self.watch_changes();
                 return false;
@@ -245,7 +245,7 @@ impl NodeInner {
     }
 
     /// A list goes its way: the link sends it as credit comes, and forgets it.
-    fn send_list<T: Message>(&self, link: &Arc<LinkCell>, offer: &Offer, list: &[T]) {
+    fn send_list<T: Message>(&self, link: &Arc<LinkCell>, offer: &Offer, list: impl FnOnce() -> Vec<T>) {
         if offer.flags != OpenFlags::RECEIVES {
             return refuse(link, offer, Reason::WrongDirection, "");
         }
@@ -256,12 +256,17 @@ impl NodeInner {
             let mut bytes = Vec::new();
             value.encode_to(&mut bytes).ok().map(|()| bytes)
         };
+        if link.lock().lists >= LISTS_MAX {
+            return refuse(link, offer, Reason::Busy, "");
+        }
+        // Looks at other links, so before this one is locked.
+        let list = list();
         let mut state = link.lock();
         let waits = |cell: &mut Cell| cell.handle.filter(|_| cell.dead.is_none());
         let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
             return state.remove(offer.cell);
         };
-        if state.lists >= LISTS_MAX {
+        if state.lists >= LISTS_MAX || state.output.is_flooded() {
             drop(state);
             return refuse(link, offer, Reason::Busy, "");
         }

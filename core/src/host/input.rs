@@ -569,7 +569,7 @@ impl LinkState {
             Event::Done(handle) => return self.take_done(handle, effects),
             Event::Dead(handle, dead) => return self.take_dead(handle, &dead, effects),
             Event::Attach(carrier, handle, ordinal, open) => {
-                return self.take_attach(carrier, handle, ordinal, &open);
+                return self.take_attach(carrier, handle, ordinal, &open, effects);
             }
             _ => return,
         };
@@ -646,11 +646,18 @@ impl LinkState {
         }
     }
 
-    fn take_attach(&mut self, carrier: Handle, handle: Handle, ordinal: u32, open: &Open<'_>) {
+    fn take_attach(
+        &mut self,
+        carrier: Handle,
+        handle: Handle,
+        ordinal: u32,
+        open: &Open<'_>,
+        effects: &mut Effects,
+    ) {
         let cell = self.offered(handle);
         if let Some(passage) = self.cell_of(carrier).and_then(|(_, cell)| cell.transit.clone()) {
             let at = self.proto(|link, slots| link.values_in(slots, carrier));
-            return self.attach_transit(&passage, at, (cell, handle), ordinal, open);
+            return self.attach_transit(&passage, at, (cell, handle), ordinal, open, effects);
         }
         let fingerprint = open.fingerprints.as_slice().first().copied().unwrap_or_default();
         let attached = Attached { ordinal, cell, flags: open.flags, fingerprint };

@@ -1,7 +1,7 @@
 //! A picture of a tree: who is below whom, what passes, and what waits.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,13 +13,17 @@ use core::task::{Context, Poll};
 use std::time::Instant;
 
 use super::directory::{LinkInfo, NODES, NodeInfo};
-use super::error::ImportError;
+use super::error::{ImportError, RecvError};
 use super::named::Named;
 use super::node::Node;
 use super::receiver::Receiver;
 use super::sync;
 use super::wait::{Wait, Waiting};
-use crate::proto::Dead;
+
+/// How long a node may take to tell of its links.
+const PATIENCE: core::time::Duration = core::time::Duration::from_secs(2);
+/// Most entries of a list.
+const ENTRIES_MAX: usize = 64 * 1024;
 
 /// A tree as it was at a moment; from [`Node::picture`].
 #[derive(Debug, Clone)]
@@ -188,10 +192,13 @@ async fn take(node: Node) -> Result<Picture, Named<ImportError>> {
     let mut nodes = if node.above().is_empty() {
         node.inner().list_nodes()
     } else {
-        all(&mut node.remote("/").nodes().await?).await.unwrap_or_default()
+        all(&mut node.remote("/").nodes().await?, sync::now() + PATIENCE).await.unwrap_or_default()
     };
     // The root is first, whatever its id.
     nodes.sort_by_key(|info| (info.via != 0, info.id));
+    // A node that says so twice is there once.
+    let mut seen = BTreeSet::new();
+    nodes.retain(|info| seen.insert(info.id));
     let taken = sync::now();
     let mut links = BTreeMap::new();
     for info in &nodes {
@@ -199,9 +206,9 @@ async fn take(node: Node) -> Result<Picture, Named<ImportError>> {
             links.insert(info.id, node.links());
             continue;
         }
-        let asked = node.remote_id(info.id).links().timeout(core::time::Duration::from_secs(2));
-        if let Ok(mut list) = asked.await
-            && let Ok(list) = all(&mut list).await
+        let until = sync::now() + PATIENCE;
+        if let Ok(mut list) = node.remote_id(info.id).links().timeout(PATIENCE).await
+            && let Ok(list) = all(&mut list, until).await
         {
             links.insert(info.id, list);
         }
@@ -209,10 +216,15 @@ async fn take(node: Node) -> Result<Picture, Named<ImportError>> {
     Ok(Picture { nodes, links, taken, rates: BTreeMap::new() })
 }
 
-async fn all<T: crate::Message + Send>(list: &mut Receiver<T>) -> Result<Vec<T>, Dead> {
+/// The whole list, if it comes in time and is no longer than a list may be.
+async fn all<T: crate::Message + Send>(list: &mut Receiver<T>, until: Instant) -> Result<Vec<T>, RecvError> {
     let mut all = Vec::new();
-    while let Some(item) = list.next().await {
-        all.push(item?);
+    loop {
+        match list.recv().timeout(until.saturating_duration_since(sync::now())).await {
+            Ok(_) if all.len() >= ENTRIES_MAX => return Err(RecvError::Deadline),
+            Ok(item) => all.push(item),
+            Err(RecvError::Closed) => return Ok(all),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(all)
 }

@@ -12,6 +12,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::carry::ENDS_MAX;
 use super::cell::{Cell, CellId};
 use super::chunks::{Chunks, Lying};
 use super::input::{Effects, Offer};
@@ -26,6 +27,8 @@ use crate::proto::{
 
 /// What a direction may hold at least, in bytes, whatever the length of its messages.
 const WINDOW_MIN: u32 = 4 * 1024;
+/// No circuit that passes through has more than one of so many shares of a link's memory from the beginning.
+const SHARES: u64 = 8;
 /// So often one link's work may lead to work on the other one.
 const TURNS: usize = 4;
 /// Parts of this length are not copied, in bytes.
@@ -259,7 +262,7 @@ impl NodeInner {
             let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
                 return state.remove(offer.cell);
             };
-            if !state.reserve(from_left) {
+            if from_left > self.most_of_one() || !state.reserve(from_left) {
                 return self.turn_away(left, state, offer.cell, Reason::NoResources);
             }
             if let Some(cell) = state.cells.get(offer.cell) {
@@ -271,9 +274,15 @@ impl NodeInner {
             let mut state = right.lock();
             // A death of the opener that comes from now on finds the splice.
             let mut own = transit.lock();
-            if state.down.is_some() {
+            if let Some(dead) = own.cancelled {
+                // Its node may be gone by now, and its route with it: nobody is asked in its name.
+                Err(dead.reason)
+            } else if state.down.is_some() {
                 Err(Reason::NoRoute)
-            } else if !state.reserve(from_right) {
+            } else if state.output.is_flooded()
+                || from_right > self.most_of_one()
+                || !state.reserve(from_right)
+            {
                 Err(Reason::NoResources)
             } else {
                 let open = Open {
@@ -305,8 +314,20 @@ impl NodeInner {
         };
         match opened {
             Ok(()) => transit.work(Side::Right),
-            Err(reason) => self.turn_away(left, left.lock(), offer.cell, reason),
+            Err(reason) => {
+                let state = left.lock();
+                // One that was given up meanwhile has no cell any more, and its number may be another's.
+                let is_there = transit.lock().cells[Side::Left as usize].is_some();
+                if is_there {
+                    self.turn_away(left, state, offer.cell, reason);
+                }
+            }
         }
+    }
+
+    /// How much of a link's memory one circuit that passes through may have from the beginning, in bytes.
+    fn most_of_one(&self) -> u32 {
+        u32::try_from(self.config.reserve_per_link / SHARES).unwrap_or(u32::MAX)
     }
 
     /// Refuses an open, and says which node it is that refuses it.
@@ -317,7 +338,10 @@ impl NodeInner {
         cell: CellId,
         reason: Reason,
     ) {
-        if let Some(handle) = state.cells.get(cell).and_then(|cell| cell.handle) {
+        if state.output.is_flooded() {
+            // A peer that only asks and does not read is answered in state bits alone.
+            state.kill(cell, reason, "");
+        } else if let Some(handle) = state.cells.get(cell).and_then(|cell| cell.handle) {
             let name = self.identity.name;
             state.proto_out(|link, slots, out| {
                 link.refuse(slots, handle, Dead::here(reason), name.as_str(), out);
@@ -391,6 +415,7 @@ impl LinkState {
         (cell, handle): (CellId, Handle),
         ordinal: u32,
         open: &Open<'_>,
+        effects: &mut Effects,
     ) {
         let wanted = Wanted::new(open);
         let windows = floors(open.flags, &wanted);
@@ -398,11 +423,16 @@ impl LinkState {
         let mut own = transit.lock();
         let way = [&transit.links[*side as usize], &transit.links[side.other() as usize]].map(Weak::clone);
         let child = Transit::new(way, cell, windows);
-        if !self.reserve(windows[0]) {
+        // No honest peer puts more before one message, or leaves the message away.
+        let before = own.carried[*side as usize].iter().rev().take_while(|other| other.at == at).count();
+        if before >= ENDS_MAX || !self.reserve(windows[0]) {
             // The message would come without it: so neither comes.
             if let Some(splice) = &mut own.splice {
                 splice.give_up(Dead::here(Reason::NoResources));
             }
+            drop(own);
+            effects.pass_on(transit, *side);
+            effects.pass_on(transit, side.other());
             self.kill(cell, Reason::NoResources, "");
             return self.remove(cell);
         }
@@ -423,7 +453,7 @@ impl LinkState {
     }
 
     /// Opens on this link what goes before the next message, if its turn has come.
-    fn open_carried(&mut self, own: &mut State, side: Side, neighbour: [u32; 2]) {
+    fn open_carried(&mut self, own: &mut State, side: Side, neighbour: [u32; 2], effects: &mut Effects) {
         let from = side.other() as usize;
         loop {
             let Some(splice) = &own.splice else { return };
@@ -443,14 +473,19 @@ impl LinkState {
                 route: None,
             };
             let cell = next.transit.cell(Side::Right, window);
-            let opened = if self.reserve(window) {
-                self.attach(carrier, next.ordinal, &Splice::onward(&open, window), cell)
-            } else {
-                Err(Blocked::NoSlot { theirs: true })
-            };
-            match opened {
+            if self.output.is_flooded() || !self.reserve(window) {
+                drop(child);
+                if let Some(splice) = &mut own.splice {
+                    splice.give_up(Dead::here(Reason::NoResources));
+                }
+                return;
+            }
+            match self.attach(carrier, next.ordinal, &Splice::onward(&open, window), cell) {
                 Ok(id) => {
                     child.opened(self, id, next.flags, next.left_handle, neighbour);
+                    if child.cancelled.is_some() {
+                        effects.pass_on(&next.transit, Side::Right);
+                    }
                     drop(child);
                     own.carried[from].pop_front();
                 }
@@ -485,14 +520,15 @@ impl LinkState {
             let carried = own.carried[from].len();
             if carried > 0 {
                 let nodes = own.nodes(transit, side);
-                self.open_carried(&mut own, side, nodes);
+                self.open_carried(&mut own, side, nodes, effects);
                 own.hold_next(side.other());
             }
             let Some((splice, mut rings)) = own.parts() else { return false };
+            let flooded = self.output.is_flooded();
             self.proto_out(|link, slots, out| {
                 let mut sink = Limited { out, full_at };
                 splice.work(side, link, slots, &mut rings, &mut sink);
-                if splice.has_work(side) && link.has_control() {
+                if splice.has_work(side) && link.has_control() && !flooded {
                     // Values may wait for our own answer to be written, and no event tells of that.
                     link.control(slots, sink.out);
                     splice.work(side, link, slots, &mut rings, &mut sink);
@@ -500,7 +536,7 @@ impl LinkState {
             });
             // What has gone on or was written may have been what the next one waits for that carries ends.
             let opened = own.carried[from].len() < carried;
-            if !own.is_turn(side) || !opened && !core::mem::take(&mut once_more) {
+            if flooded || !own.is_turn(side) || !opened && !core::mem::take(&mut once_more) {
                 break;
             }
             self.proto_out(|link, slots, out| link.control(slots, out));
@@ -508,8 +544,8 @@ impl LinkState {
         let Some((splice, _)) = own.parts() else { return false };
         let (closed, eager) = (splice.is_closed(side), splice.is_eager(side));
         let again = splice.has_work(side.other());
-        if !closed && splice.has_work(side) && self.output.is_full() {
-            // Goes on when the stream has taken what is there.
+        if !closed && splice.has_work(side) && !self.output.bytes.is_empty() {
+            // Goes on when the stream has taken what is there: full or not, there was too little room.
             self.keep_transit(transit, side);
         }
         if closed {

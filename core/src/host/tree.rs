@@ -82,6 +82,13 @@ impl NodeInner {
         if matches!(frame, TreeFrame::Adopt { .. } | TreeFrame::Grant { .. }) {
             self.number_links();
         }
+        let too_deep: Vec<_> = {
+            let tree = self.tree();
+            if tree.is_too_deep() { tree.children().map(|(link, _)| link).collect() } else { Vec::new() }
+        };
+        for child in too_deep.into_iter().filter_map(|number| self.link(number)) {
+            child.leave(Reason::HopLimit);
+        }
         match heard {
             Ok(Heard::Nothing) => {}
             Ok(Heard::Settled) => {

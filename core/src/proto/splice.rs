@@ -228,7 +228,11 @@ impl Splice {
                 self.ends[there].ask = total;
                 self.ends[there].todo |= todo::ASK;
             }
-            Event::End(_) => {
+            Event::End(handle) => {
+                if self.ends[here].drained {
+                    // The other side was through before: of a circuit of so many values it knows the last.
+                    link.drained(slots, handle);
+                }
                 self.flows[here].ended = true;
                 self.ends[there].todo |= todo::SEND;
             }
@@ -366,6 +370,10 @@ impl Splice {
     pub fn passed(&mut self, side: Side, fragment: &Fragment) {
         let flow = &mut self.flows[side.other() as usize];
         let len = fragment.len as u32;
+        if flow.held < len || flow.left < len || flow.supplied < len {
+            // The circuit has died since the link asked for it: nothing of it is left.
+            return;
+        }
         flow.held -= len;
         flow.left -= len;
         flow.supplied -= len;

@@ -58,7 +58,10 @@ impl Tree {
 
     /// The links with something to be written.
     pub fn due_links(&self) -> impl Iterator<Item = LinkNumber> {
-        let children = self.children.iter().map(|child| child.link);
-        self.parent().into_iter().chain(children).filter(|link| self.due(*link).is_some())
+        let owed = |child: &&super::Child| {
+            child.adopt_due || child.grant_due.is_some() || child.shutdown_due.is_some()
+        };
+        let children = self.children.iter().filter(owed).map(|child| child.link);
+        self.parent().into_iter().filter(|link| self.due(*link).is_some()).chain(children)
     }
 }

@@ -87,6 +87,12 @@ impl Ids {
         Some(start)
     }
 
+    /// As many as there are in a row, `count` at the most; none at a root that could give that many.
+    pub(super) fn take_some(&mut self, count: u32) -> Option<(u32, u32)> {
+        let most = self.free.iter().map(|block| block.count).max()?.min(count);
+        Some((self.take(most)?, most))
+    }
+
     /// Whether nobody can be asked for more, and there are none.
     pub(super) fn is_exhausted(&self) -> bool {
         self.next.is_some()

@@ -345,6 +345,10 @@ impl Tree {
     ///
     /// [`Strike`] for a route that is not the peer's to claim.
     pub fn hear(&mut self, link: LinkNumber, frame: &TreeFrame<'_>) -> Result<Heard, Strike> {
+        if self.parent() != Some(link) && self.child(link).is_none() {
+            // Sent before its end was heard of: a link that is being ended claims nothing any more.
+            return Ok(Heard::Nothing);
+        }
         match *frame {
             TreeFrame::Adopt { id, above } => {
                 let Some(parent) = self.parent.as_mut().filter(|parent| parent.link == link) else {
@@ -420,7 +424,7 @@ impl Tree {
             Some(parent) => Some(&mut parent.strikes),
             None => self.child_mut(link).map(|child| &mut child.strikes),
         };
-        let Some(strikes) = strikes else { return Strike { out: true } };
+        let Some(strikes) = strikes else { return Strike { out: false } };
         *strikes = strikes.saturating_add(1);
         Strike { out: *strikes >= STRIKES_MAX }
     }
@@ -465,6 +469,9 @@ impl Tree {
                 } else if let Some(start) = self.ids.take(count) {
                     self.ids.give(link, start, count);
                     (start, count)
+                } else if let Some((start, count)) = self.ids.take_some(count) {
+                    self.ids.give(link, start, count);
+                    (start, count)
                 } else if self.ids.is_exhausted() {
                     (0, 0)
                 } else {
@@ -493,6 +500,11 @@ impl Tree {
                 child.grant_due = Some((0, 0));
             }
         }
+    }
+
+    /// Whether the nodes above are so many that there can be none below.
+    pub fn is_too_deep(&self) -> bool {
+        self.above.below(self.id).is_none()
     }
 
     /// How many more nodes below may be known.
