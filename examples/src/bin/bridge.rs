@@ -98,10 +98,8 @@ fn run(options: &Options) -> Result<(), String> {
     let asked_to_end = signals::ask().map_err(|error| format!("signals: {error}"))?;
     let node = Node::with_config(&options.name, netchan::Config::default())
         .map_err(|error| format!("{}: {error}", options.name))?;
-    for address in &options.listen {
-        let listener = tcp::listen_with(&node, address.as_str(), options.tcp.adopt());
-        let listener = listener.map_err(|error| format!("{address}: {error}"))?;
-        plain::line(&format!("{READY}{}", listener.address()));
+    if options.child {
+        end_with_stdin();
     }
     let boards = options.boards.iter().map(|board| Ok((board, port(board)?)));
     let boards = boards.collect::<Result<Vec<_>, String>>()?;
@@ -116,21 +114,23 @@ fn run(options: &Options) -> Result<(), String> {
         // Those who are adopted before would be given other numbers, and so have to come again.
         let _ = tried.recv();
     }
+    for address in &options.listen {
+        let listener = tcp::listen_with(&node, address.as_str(), options.tcp.adopt());
+        let listener = listener.map_err(|error| format!("{address}: {error}"))?;
+        plain::line(&format!("{READY}{}", listener.address()));
+    }
     for (board, port) in boards {
         let baud = options.baud;
         keep(&node, format!("board {board}"), move |node| {
             serial::open(node, port.clone()).baud(baud).adopt().wait().map_err(|error| error.to_string())
         });
     }
-    if options.child {
-        end_with_stdin();
-    }
     let mut names = Names::default();
     while !node.is_shut() {
         if asked_to_end.load(Ordering::Relaxed) {
             node.shutdown(LINGER);
         }
-        while let Some(event) = node.event().timeout(LOOK).wait() {
+        if let Some(event) = node.event().timeout(LOOK).wait() {
             names.tell(&node, event);
         }
     }
