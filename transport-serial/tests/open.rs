@@ -156,7 +156,7 @@ fn a_board_is_found_by_its_name_among_other_ports() -> Outcome {
 
     let find = |node: &Node, name: &str| -> Result<Peer, OpenError> {
         let board = Board::named(name).among(ports.clone());
-        serial::open(node, board).options(options()).timeout(Duration::from_millis(300)).wait()
+        serial::open(node, board).options(options()).timeout(Duration::from_secs(1)).wait()
     };
     let node = Node::new("host");
     let peer = find(&node, "gauge")?;
