@@ -51,6 +51,8 @@ pub struct TreeReport {
     pub restarts: u32,
     /// Claims that were found out.
     pub strikes: u32,
+    /// Frames that no honest node would have written.
+    pub forged: u32,
     /// Frames delivered.
     pub frames: u32,
 }
@@ -68,6 +70,7 @@ impl core::ops::AddAssign for TreeReport {
         self.renumbered += other.renumbered;
         self.restarts += other.restarts;
         self.strikes += other.strikes;
+        self.forged += other.forged;
         self.frames += other.frames;
     }
 }

@@ -241,6 +241,13 @@ impl Core {
                 link.drained(&mut slots, handle);
                 rest.forget(handle);
             }
+            // What it has forged is answered.
+            None if ledger.hostile[self.index] => {
+                if let Event::Dead(handle, _) = *event {
+                    let (link, mut slots, _) = port.parts();
+                    link.drained(&mut slots, handle);
+                }
+            }
             None => panic!("an event of a circuit that the node has forgotten: {event:?}"),
         }
     }

@@ -61,6 +61,10 @@ impl Node {
         let Some(at) = self.at(number) else { return };
         let Self { links, core, .. } = self;
         let own = core.tree.children().find(|(link, _)| *link == number).map_or(0, |(_, id)| id);
+        if core.tree.due(number).is_some() {
+            // It is given more than it has heard of.
+            return;
+        }
         let given = &links[at].rest.given;
         for entry in core.tree.nodes().filter(|entry| entry.link == number) {
             let theirs = entry.id == own || given.iter().any(|run| (run.0..run.1).contains(&entry.id));
