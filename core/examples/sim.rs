@@ -1,82 +1,139 @@
-//! Runs seeds of the simulation: `sim --seeds 100000 --start 0`; with `--lines`, of two lossy
-//! lines with nothing above them. `sim --corruption 100000000 --start 7` alters so many packets by a few bits,
-//! and counts those that are taken for something else.
+//! Simulated networks by seeds: `cargo xtask sim --help`.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::time::Instant;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use netchan::testing::sim::{
-    Guard, LineGuard, LineReport, TreeGuard, TreeReport, run, run_corruption, run_line, run_tree, trace_tree,
+    Guard, LineGuard, TreeGuard, TreeReport, run, run_corruption, run_line, run_tree, trace_tree,
 };
 
-fn main() {
-    let lines = std::env::args().any(|arg| arg == "--lines");
-    let tree = std::env::args().any(|arg| arg == "--tree");
-    let trace = std::env::args().any(|arg| arg == "--trace");
-    let flag = |arg: &String| ["--lines", "--tree", "--trace"].contains(&arg.as_str());
-    let mut args = std::env::args().skip(1).filter(|arg| !flag(arg));
-    let (mut count, mut start, mut errors) = (10_000u64, 0u64, 0u64);
+const USAGE: &str = "\
+cargo xtask sim [OPTIONS]         trees of nodes, with faults, by seeds
+
+    --seeds N         so many of them (10000)
+    --from S          from this one on (0)
+    --seed S          this one alone
+    --trace           with --seed: tell what happens
+    --jobs N          threads (as many as there are cores)
+    --pairs           two nodes and a router instead of trees
+    --lines           two lines that lose bytes, with nothing above them
+    --corruption N    alter N packets of a line by a few bits, and count what is taken for something else
+    --mutants [NAME]  plant known bugs, one after the other, and see that each is found
+    --within SECONDS  with --mutants: each within that time (600)";
+
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Trees,
+    Pairs,
+    Lines,
+}
+
+struct Options {
+    what: What,
+    from: u64,
+    seeds: u64,
+    jobs: usize,
+    trace: bool,
+    corruption: u64,
+}
+
+fn options() -> Option<Options> {
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let mut options =
+        Options { what: What::Trees, from: 0, seeds: 10_000, jobs, trace: false, corruption: 0 };
+    let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        let value = args.next().and_then(|value| value.parse().ok());
-        match (arg.as_str(), value) {
-            ("--seeds", Some(value)) => count = value,
-            ("--start", Some(value)) => start = value,
-            ("--corruption", Some(value)) => errors = value,
-            _ => return println!("usage: sim [--seeds N | --corruption N] [--start S] [--lines]"),
+        let mut number = || args.next()?.parse::<u64>().ok();
+        match arg.as_str() {
+            "--seeds" => options.seeds = number()?,
+            "--from" => options.from = number()?,
+            "--seed" => (options.from, options.seeds) = (number()?, 1),
+            "--jobs" => options.jobs = number()? as usize,
+            "--corruption" => options.corruption = number()?,
+            "--trace" => options.trace = true,
+            "--pairs" => options.what = What::Pairs,
+            "--lines" => options.what = What::Lines,
+            _ => return None,
         }
     }
-    let began = Instant::now();
-    if errors > 0 {
-        let report = run_corruption(start, errors);
-        let seconds = began.elapsed().as_secs_f64();
-        return println!("seed {start}, {seconds:.1} s: {report:?}");
-    }
-    if tree {
-        return run_trees(start, count, trace);
-    }
-    if lines {
-        return run_lines(start, count);
-    }
-    let (mut opened, mut sent, mut taken, mut lost, mut frames) = (0u64, 0u64, 0u64, 0u64, 0u64);
-    for seed in start..start.saturating_add(count) {
-        let _guard = Guard(seed);
-        let report = run(seed);
-        opened += u64::from(report.opened);
-        sent += u64::from(report.sent);
-        taken += u64::from(report.taken);
-        lost += u64::from(report.lost);
-        frames += u64::from(report.frames);
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    println!("{count} seeds from {start} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
-    println!("{opened} circuits, {sent} values sent, {taken} taken, {frames} frames, {lost} sessions lost");
+    Some(options)
 }
 
-fn run_trees(start: u64, count: u64, trace: bool) {
+fn main() -> ExitCode {
+    let Some(options) = options() else {
+        println!("{USAGE}");
+        return ExitCode::from(u8::from(!std::env::args().any(|arg| arg == "--help")));
+    };
     let began = Instant::now();
-    let mut sum = TreeReport::default();
-    for seed in start..start.saturating_add(count) {
-        let _guard = TreeGuard(seed);
-        sum += if trace { trace_tree(seed) } else { run_tree(seed) };
+    if options.corruption > 0 {
+        let report = run_corruption(options.from, options.corruption);
+        println!("seed {}, {:.1} s: {report:?}", options.from, began.elapsed().as_secs_f64());
+        return ExitCode::SUCCESS;
     }
-    let seconds = began.elapsed().as_secs_f64();
-    println!("{count} seeds from {start} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
-    println!("{sum:?}");
+    let (next, done) = (AtomicU64::new(options.from), AtomicU64::new(0));
+    let end = options.from.saturating_add(options.seeds);
+    let work = || {
+        let mut sum = TreeReport::default();
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= end {
+                return sum;
+            }
+            one(&options, seed, &mut sum);
+            done.fetch_add(1, Relaxed);
+        }
+    };
+    let (mut sum, mut failed) = (TreeReport::default(), false);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        let mut told = began;
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            thread::sleep(Duration::from_millis(5));
+            // One that has failed is enough.
+            if workers.iter().any(thread::ScopedJoinHandle::is_finished) {
+                next.fetch_max(end, Relaxed);
+            }
+            if told.elapsed() > Duration::from_secs(5) {
+                told = Instant::now();
+                say(done.load(Relaxed), began);
+            }
+        }
+        for worker in workers {
+            match worker.join() {
+                Ok(part) => sum += part,
+                Err(_) => failed = true,
+            }
+        }
+    });
+    say(done.load(Relaxed), began);
+    if options.what == What::Trees {
+        println!("{sum:?}");
+    }
+    ExitCode::from(u8::from(failed))
 }
 
-fn run_lines(start: u64, count: u64) {
-    let began = Instant::now();
-    let mut sum = LineReport::default();
-    let (mut heard, mut lost) = (0u64, 0u64);
-    for seed in start..start.saturating_add(count) {
-        let _guard = LineGuard(seed);
-        let report = run_line(seed);
-        heard += u64::from(report.heard);
-        lost += u64::from(report.lost);
-        sum.bytes += report.bytes;
-        sum.faults += report.faults;
+/// Runs one seed.
+fn one(options: &Options, seed: u64, sum: &mut TreeReport) {
+    match options.what {
+        What::Trees => {
+            let _guard = TreeGuard(seed);
+            *sum += if options.trace { trace_tree(seed) } else { run_tree(seed) };
+        }
+        What::Pairs => {
+            let _guard = Guard(seed);
+            run(seed);
+        }
+        What::Lines => {
+            let _guard = LineGuard(seed);
+            run_line(seed);
+        }
     }
+}
+
+fn say(done: u64, began: Instant) {
     let seconds = began.elapsed().as_secs_f64();
-    println!("{count} seeds from {start} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
-    println!("{} bytes, {} faults, {heard} records heard, {lost} sessions lost", sum.bytes, sum.faults);
+    println!("{done} seeds in {seconds:.1} s, {:.0} a second", done as f64 / seconds.max(0.001));
 }

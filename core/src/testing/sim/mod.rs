@@ -2,7 +2,7 @@
 //! the oracle at every step.
 //!
 //! One seed decides everything: which faults there are, how the programs behave, when bytes
-//! arrive. A seed that fails is a test; run it alone with the example `sim`.
+//! arrive. A seed that fails is a test; run it alone with `cargo xtask sim --seed`.
 
 mod corruption;
 mod ledger;
@@ -170,7 +170,7 @@ impl Drop for LineGuard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        say_seed(self.0, "");
+        say_seed(self.0, " --pairs");
     }
 }
 
@@ -179,7 +179,7 @@ fn say_seed(seed: u64, what: &str) {
         let mut err = std::io::stderr();
         let _ = std::io::Write::write_fmt(
             &mut err,
-            format_args!("seed {seed} failed: cargo run --example sim --{what} --start {seed} --seeds 1\n"),
+            format_args!("seed {seed} failed: cargo xtask sim{what} --seed {seed}\n"),
         );
     }
 }

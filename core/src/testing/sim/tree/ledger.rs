@@ -123,7 +123,9 @@ impl Ledger {
     }
 
     pub(super) fn end(&mut self, id: usize) -> &mut End {
-        self.touched.push(id / 2);
+        if self.touched.last() != Some(&(id / 2)) {
+            self.touched.push(id / 2);
+        }
         self.ends[id].as_mut().expect("a link names ends that there are")
     }
 

@@ -59,19 +59,19 @@ pub struct TreeReport {
 
 impl core::ops::AddAssign for TreeReport {
     fn add_assign(&mut self, other: Self) {
-        self.trace ^= other.trace;
-        self.nodes += other.nodes;
-        self.opened += other.opened;
-        self.accepted += other.accepted;
-        self.attached += other.attached;
-        self.refused += other.refused;
-        self.taken += other.taken;
-        self.lost += other.lost;
-        self.renumbered += other.renumbered;
-        self.restarts += other.restarts;
-        self.strikes += other.strikes;
-        self.forged += other.forged;
-        self.frames += other.frames;
+        self.trace = self.trace.rotate_left(1).wrapping_add(other.trace);
+        self.nodes = self.nodes.saturating_add(other.nodes);
+        self.opened = self.opened.saturating_add(other.opened);
+        self.accepted = self.accepted.saturating_add(other.accepted);
+        self.attached = self.attached.saturating_add(other.attached);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.taken = self.taken.saturating_add(other.taken);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.renumbered = self.renumbered.saturating_add(other.renumbered);
+        self.restarts = self.restarts.saturating_add(other.restarts);
+        self.strikes = self.strikes.saturating_add(other.strikes);
+        self.forged = self.forged.saturating_add(other.forged);
+        self.frames = self.frames.saturating_add(other.frames);
     }
 }
 
@@ -182,6 +182,6 @@ pub struct TreeGuard(pub u64);
 
 impl Drop for TreeGuard {
     fn drop(&mut self) {
-        say_seed(self.0, " --tree");
+        say_seed(self.0, "");
     }
 }

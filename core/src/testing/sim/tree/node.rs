@@ -407,8 +407,12 @@ impl Node {
     }
 
     /// Does what was left to be done when no link is at work any more.
+    ///
+    /// # Panics
+    ///
+    /// When that has no end.
     pub(super) fn run(&mut self, ledger: &mut Ledger) {
-        loop {
+        for _ in 0..10_000 {
             while let Some((number, asked)) = self.core.asked.pop_front() {
                 if self.at(number).is_none() {
                     continue;
@@ -422,5 +426,6 @@ impl Node {
             let Some((transit, side)) = self.core.work.pop_front() else { return };
             self.work(transit, side, ledger);
         }
+        panic!("node {} never comes to rest", self.core.index);
     }
 }

@@ -42,7 +42,7 @@ impl Node {
             Err(NoWay::Forged) => {
                 let Strike { out } = self.core.tree.strike(number);
                 self.turn_away(number, offer, Reason::Refused, ledger);
-                self.struck(number, out, &alloc::format!("{:?}", offer.route), ledger);
+                self.struck(number, out, &|| alloc::format!("{:?}", offer.route), ledger);
             }
         }
     }

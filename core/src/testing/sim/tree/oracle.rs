@@ -1,5 +1,7 @@
 //! After the faults: everything works or is closed, and nothing is left.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::end::Stage;
@@ -34,11 +36,11 @@ impl World {
         for _ in 0..STEPS {
             self.wind_down();
             self.pass(25_000);
-            if self.unrest().is_none() {
+            if self.unrest(false).is_none() {
                 return;
             }
         }
-        panic!("no rest {when}: {}", self.unrest().unwrap_or_default());
+        panic!("no rest {when}: {}", self.unrest(true).unwrap_or_default());
     }
 
     /// Everything that programs still owe: answers, takes, ends.
@@ -57,46 +59,49 @@ impl World {
         }
     }
 
-    /// What is not at rest, if anything.
-    fn unrest(&self) -> Option<alloc::string::String> {
+    /// What is not at rest, if anything: in words, where they are wanted.
+    fn unrest(&self, tell: bool) -> Option<String> {
+        let told = |what: &dyn Fn() -> String| Some(if tell { what() } else { String::new() });
         if self.starts_at.iter().chain(&self.ends_at).any(Option::is_some) {
-            return Some("a node is away".into());
+            return told(&|| "a node is away".into());
         }
         for end in self.ledger.ends.iter().flatten() {
             let tainted = self.ledger.circuits[end.circuit].tainted && self.ledger.hostile[end.node];
             if end.is_live() && !tainted {
                 let circuit = &self.ledger.circuits[end.circuit];
-                return Some(alloc::format!("{end:?} is open: {circuit:?}"));
+                return told(&|| format!("{end:?} is open: {circuit:?}"));
             }
         }
         for (index, line) in self.lines.iter().enumerate() {
             if self.is_retired(line) {
                 if !line.is_down() {
-                    return Some(alloc::format!("a hostile node's line is not down: {line:?}"));
+                    return told(&|| format!("a hostile node's line is not down: {line:?}"));
                 }
             } else if !line.rejected
                 && (!self.is_in_one_session(index)
                     || line.stopped_since.is_some()
                     || line.down_since.is_some())
             {
-                return Some(alloc::format!("a line is not up: {line:?}"));
+                return told(&|| format!("a line is not up: {line:?}"));
             }
         }
         for node in self.nodes.iter().filter(|node| !self.ledger.hostile[node.core.index]) {
             let due: Vec<_> = node.core.tree.due_links().collect();
             if !due.is_empty() || !node.core.tree.is_settled() {
-                return Some(alloc::format!("the tree of node {} is not told: {due:?}", node.core.index));
+                return told(&|| format!("the tree of node {} is not told: {due:?}", node.core.index));
             }
             if !node.core.transits.is_empty() || !node.core.work.is_empty() {
                 let transits = &node.core.transits;
-                return Some(alloc::format!("circuits pass node {} still: {transits:?}", node.core.index));
+                return told(&|| format!("circuits pass node {} still: {transits:?}", node.core.index));
+            }
+            let above = self.above(node.core.index);
+            if node.core.tree.above().as_slice() != above {
+                let known = node.core.tree.above();
+                return told(&|| format!("node {} is below {above:?}, and knows {known:?}", node.core.index));
             }
             for link in &node.links {
                 if !link.rest.uses.is_empty() || !link.port.is_quiet() {
-                    return Some(alloc::format!(
-                        "a link of node {} is not at rest: {link:?}",
-                        node.core.index
-                    ));
+                    return told(&|| format!("a link of node {} is not at rest: {link:?}", node.core.index));
                 }
             }
             if !self.plan.tight
@@ -104,10 +109,7 @@ impl World {
             {
                 let known: Vec<_> = node.core.tree.nodes().collect();
                 let below = self.below(node.core.index);
-                return Some(alloc::format!(
-                    "node {} knows {known:?}, and {below:?} is true",
-                    node.core.index
-                ));
+                return told(&|| format!("node {} knows {known:?}, and {below:?} is true", node.core.index));
             }
         }
         None
@@ -134,6 +136,18 @@ impl World {
         }
         below.sort_unstable();
         below
+    }
+
+    /// The ids of the nodes that are really above one.
+    fn above(&self, node: usize) -> Vec<u32> {
+        let (mut above, mut at) = (Vec::new(), node);
+        while let Some(parent) = self.nodes[at].core.tree.parent()
+            && let Some(link) = self.nodes[at].at(parent)
+        {
+            at = self.nodes[at].links[link].rest.peer;
+            above.push(self.nodes[at].core.tree.id());
+        }
+        above
     }
 
     /// Each node reaches each other one of its tree, by its id.
@@ -178,6 +192,16 @@ impl World {
                 assert!(took, "a value of circuit {number} does not come to node {node}");
                 self.pump(node);
             }
+            for (end, node) in [(2 * number, from), (2 * number + 1, to)] {
+                self.nodes[node].ask(end, &mut self.ledger);
+                self.pump(node);
+            }
+            let is_confirmed = |world: &Self| {
+                let all = world.ledger.ends[2 * number..2 * number + 2].iter().flatten();
+                all.filter(|end| end.confirmed == end.started).count() == 2
+            };
+            self.wait(is_confirmed);
+            assert!(is_confirmed(self), "who asks whether a value of circuit {number} was taken is not told");
         }
     }
 

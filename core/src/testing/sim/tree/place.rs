@@ -50,7 +50,7 @@ impl Node {
                 }
             }
             Ok(Heard::Shutdown(grace_ms)) => self.core.shutdown = Some(grace_ms),
-            Err(Strike { out }) => self.struck(number, out, &alloc::format!("{word:?}"), ledger),
+            Err(Strike { out }) => self.struck(number, out, &|| alloc::format!("{word:?}"), ledger),
         }
         self.tell_tree(ledger);
         self.check_routes(number);
@@ -76,11 +76,17 @@ impl Node {
         }
     }
 
-    pub(super) fn struck(&mut self, number: LinkNumber, out: bool, why: &str, ledger: &mut Ledger) {
+    pub(super) fn struck(
+        &mut self,
+        number: LinkNumber,
+        out: bool,
+        why: &dyn Fn() -> alloc::string::String,
+        ledger: &mut Ledger,
+    ) {
         let index = self.core.index;
         let Some(link) = self.link(number) else { return };
         let honest = !ledger.hostile[index] && !ledger.hostile[link.rest.peer];
-        assert!(!honest, "node {index} holds a claim of node {} for forged: {why}", link.rest.peer);
+        assert!(!honest, "node {index} holds a claim of node {} for forged: {}", link.rest.peer, why());
         ledger.report.strikes += 1;
         if out {
             link.port.link.fail(crate::proto::Fault::Strikes);

@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) ends_at: Vec<Option<u64>>,
     pub(super) leaf: Vec<bool>,
     pub(super) lines: Vec<Line>,
+    /// On which sides of which lines each node is.
+    sides: Vec<Vec<(usize, usize)>>,
     /// When the faults stopped.
     pub(super) healed_at: Option<u64>,
     next_link: LinkNumber,
@@ -46,6 +48,12 @@ impl World {
         for line in &lines {
             leaf[line.sides[1].node] |= line.tie == Tie::Leaf;
         }
+        let mut sides = alloc::vec![Vec::new(); plan.nodes];
+        for (index, line) in lines.iter().enumerate() {
+            for (side, own) in line.sides.iter().enumerate() {
+                sides[own.node].push((index, side));
+            }
+        }
         let mut world = Self {
             plan,
             rng,
@@ -55,6 +63,7 @@ impl World {
             ends_at: alloc::vec![None; plan.nodes],
             leaf,
             lines,
+            sides,
             healed_at: None,
             next_link: 0,
             lives: 0,
@@ -101,7 +110,10 @@ impl World {
     /// Lets so much time pass, with everything that happens in it.
     pub(super) fn pass(&mut self, time: u64) {
         let until = self.now() + time;
+        let mut events = 0;
         loop {
+            events += 1;
+            assert!(events < 200_000, "the nodes never come to rest");
             let lines = self.lines.iter().map(Line::next).min().unwrap_or(u64::MAX);
             let nodes =
                 self.starts_at.iter().chain(&self.ends_at).flatten().min().copied().unwrap_or(u64::MAX);
@@ -258,8 +270,10 @@ impl World {
     /// A node writes all that it may; the bytes go on their way.
     pub(super) fn pump(&mut self, node: usize) {
         self.set_time(node);
-        let mut moved = true;
+        let (mut moved, mut rounds) = (true, 0);
         while moved {
+            rounds += 1;
+            assert!(rounds < 10_000, "node {node} writes without end");
             moved = false;
             for at in 0..self.nodes[node].links.len() {
                 let Some(link) = self.nodes[node].links.get(at) else { break };
@@ -270,12 +284,9 @@ impl World {
             while let Some((number, port, left)) = self.nodes[node].ended.pop() {
                 self.ended(node, number, port, left);
             }
-            for line in 0..self.lines.len() {
-                for side in 0..2 {
-                    if self.lines[line].sides[side].node == node {
-                        moved |= self.transmit(line, side);
-                    }
-                }
+            for at in 0..self.sides[node].len() {
+                let (line, side) = self.sides[node][at];
+                moved |= self.transmit(line, side);
             }
         }
         if let Some(grace) = self.nodes[node].core.shutdown.take() {

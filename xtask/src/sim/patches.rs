@@ -1,0 +1,165 @@
+//! The bugs that are planted: each is a piece of text that stands once in a file, and what takes its place.
+
+use crate::command::Result;
+
+/// A bug to be planted.
+#[derive(Debug)]
+pub(crate) struct Mutant {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    old: &'static str,
+    new: &'static str,
+}
+
+impl Mutant {
+    /// The text with the bug in it.
+    pub(crate) fn apply(&self, text: &str) -> Result<String> {
+        match text.matches(self.old).count() {
+            1 => Ok(text.replacen(self.old, self.new, 1)),
+            n => Err(format!("`{}`: its text stands {n} times in {} and not once", self.name, self.file)),
+        }
+    }
+}
+
+const SPLICE: &str = "core/src/proto/splice.rs";
+const TREE: &str = "core/src/tree/mod.rs";
+const WAY: &str = "core/src/tree/way.rs";
+const ROUTES: &str = "core/src/tree/routes.rs";
+const CIRCUIT: &str = "core/src/proto/circuit.rs";
+
+const fn mutant(name: &'static str, file: &'static str, old: &'static str, new: &'static str) -> Mutant {
+    Mutant { name, file, old, new }
+}
+
+pub(crate) const MUTANTS: &[Mutant] = &[
+    mutant(
+        "what has come does not wake the other side",
+        "core/src/testing/sim/tree/passage.rs",
+        "self.forget_side(rest, ledger, id, side);\n        }\n        self.pass_on(id, side.other());",
+        "self.forget_side(rest, ledger, id, side);\n        }",
+    ),
+    mutant(
+        "credit does not wake who waits for it",
+        SPLICE,
+        "Event::Granted(_) => self.ends[here].todo |= todo::SEND,",
+        "Event::Granted(_) => {}",
+    ),
+    mutant(
+        "no look at what was promised",
+        CIRCUIT,
+        "if !self.promised.at_least(self.received) {",
+        "if false {",
+    ),
+    mutant(
+        "a window that is one byte too long",
+        "core/src/proto/link/take.rs",
+        "let promise = slot.consumed.plus(slot.window);",
+        "let promise = slot.consumed.plus(slot.window + 1);",
+    ),
+    mutant(
+        "credit for one byte more than went on",
+        SPLICE,
+        "flow.freed += charge(len);\n                    flow.values",
+        "flow.freed += charge(len) + 1;\n                    flow.values",
+    ),
+    mutant(
+        "a lost link's splice is forgotten",
+        "core/src/testing/sim/tree/node.rs",
+        "core.forget_over(id);\n                    core.pass_on(id, side.other());",
+        "core.forget_over(id);",
+    ),
+    mutant("a death is not told onward", SPLICE, "other.todo = todo::KILL;", "other.todo = 0;"),
+    mutant(
+        "a death with the wrong place",
+        SPLICE,
+        "Place::Peer if self.node != 0 => Place::Node(self.node),",
+        "Place::Peer if self.node != 0 => Place::Here,",
+    ),
+    mutant("a death without its account", SPLICE, "self.ends[there].taken = frame.taken;\n", ""),
+    mutant(
+        "what was taken is not told onward",
+        SPLICE,
+        "self.ends[there].taken = total;\n                self.ends[there].todo |= todo::TAKEN;",
+        "self.ends[there].taken = total;",
+    ),
+    mutant(
+        "the end before the last message",
+        SPLICE,
+        "flow.ended && !flow.end_told && flow.held == 0 {",
+        "flow.ended && !flow.end_told {",
+    ),
+    mutant(
+        "done as soon as the end has come",
+        SPLICE,
+        "self.flows[here].ended = true;\n",
+        "self.flows[here].ended = true;\n                self.ends[here].todo |= todo::DRAIN;\n",
+    ),
+    mutant(
+        "a message goes before the circuits inside it",
+        SPLICE,
+        "while flow.left == 0 && flow.hold != Some(flow.values) {",
+        "while flow.left == 0 {",
+    ),
+    mutant(
+        "a message in parts is not counted",
+        SPLICE,
+        "if flow.left == 0 {\n            flow.values = flow.values.plus(1);",
+        "if flow.left == 0 {",
+    ),
+    mutant(
+        "an open from above goes back there",
+        WAY,
+        "Some(parent) if !is_parent && parent.settled => {",
+        "Some(parent) if parent.settled => {",
+    ),
+    mutant(
+        "routes of ids that were granted to others",
+        TREE,
+        "let theirs = self.ids.owns(link, id) && id != child.id",
+        "let theirs = id != child.id",
+    ),
+    mutant(
+        "nobody looks who opens",
+        WAY,
+        "if !known || child.leaf && route.is_some() {",
+        "if child.leaf && route.is_some() {",
+    ),
+    mutant(
+        "a node that is gone is not told of",
+        ROUTES,
+        "if has_parent && self.list[at].told {",
+        "if false {",
+    ),
+    mutant(
+        "a route before its parent's",
+        ROUTES,
+        "let known_above = |via| via == own || self.is_told(via);",
+        "let known_above = |via| via == own || via > own || self.is_told(via);",
+    ),
+    mutant(
+        "an id is given twice",
+        "core/src/tree/ids.rs",
+        "self.next = Some(after);",
+        "self.next = Some(after - 1);",
+    ),
+    mutant("no limit of hops", WAY, "if route.hops >= HOPS_MAX {", "if route.hops > HOPS_MAX {"),
+    mutant(
+        "ids are granted, and nobody knows to whom",
+        TREE,
+        "self.ids.give(link, start, count);\n                    (start, count)",
+        "(start, count)",
+    ),
+    mutant(
+        "a child is not told that it is nearer to the root",
+        TREE,
+        "child.adopt_due = child.id != 0 && !child.leaf;",
+        "child.adopt_due = false;",
+    ),
+    mutant("ids of an earlier tree are given on", TREE, "self.ids = Ids::none();", ""),
+    mutant(
+        "routes are not told to the next parent",
+        ROUTES,
+        "known.told = false;\n",
+        "known.told = known.told;\n",
+    ),
+];
