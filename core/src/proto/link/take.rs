@@ -11,6 +11,7 @@ impl Link {
     pub fn consumed(&mut self, slots: &mut Slots<'_>, handle: Handle, charged: u32) -> Option<u32> {
         let slot = self.slot(slots, handle)?;
         slot.consumed = slot.consumed.plus(charged);
+        debug_assert!(slot.received.at_least(slot.consumed), "no more is free than was taken");
         let left = (slot.consumed == slot.received).then(|| slot.promised.ahead_of(slot.received));
         self.grant(slots, handle);
         left

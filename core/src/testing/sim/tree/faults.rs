@@ -126,6 +126,8 @@ impl World {
         if self.ends_at[node].is_some() {
             return;
         }
+        // A hostile parent may give any.
+        let grace_ms = grace_ms.min(1000);
         let own = &mut self.nodes[node];
         own.core.tree.shut_down(None, grace_ms / 2);
         own.tell_tree(&mut self.ledger);

@@ -2,9 +2,11 @@
 //! of circuits that come near those in use.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
+use super::node::Link;
 use super::world::World;
-use crate::proto::{Above, Fingerprints, Frame, HOPS_MAX, Handle, Open, Route, TreeFrame};
+use crate::proto::{Above, Fingerprints, Frame, HOPS_MAX, Handle, Open, Part, Route, TreeFrame};
 use crate::testing::{Port, Rng};
 
 /// So many at a time, where it floods.
@@ -20,14 +22,22 @@ impl World {
             return;
         }
         let at = rng.below(links.len());
-        let port = &mut links[at].port;
+        let Link { port, rest } = &mut links[at];
         if !port.is_up() {
             return;
         }
+        // A circuit that is open, or was a moment ago.
+        let handles: Vec<Handle> = rest.uses.iter().map(|&(handle, _)| handle).collect();
+        let handle = if handles.is_empty() { None } else { Some(handles[rng.below(handles.len())]) };
         let times = if rng.one_in(8) { FLOOD } else { 1 + rng.below(3) };
-        let kind = rng.below(8);
+        let kind = rng.below(9);
         for _ in 0..times {
             match kind {
+                // More than was granted, sooner or later.
+                8 => {
+                    let Some(handle) = handle else { return };
+                    port.forge(&Frame::Data(handle, Part::Whole, &[0x5a; 48][..rng.below(48)]));
+                }
                 // The frames of one link, as between two nodes that know nothing of trees.
                 0 => super::super::programs::forge(port, rng),
                 1..4 => forge_open(port, rng, &ids),
@@ -39,8 +49,8 @@ impl World {
     }
 
     /// The ids that there are, and some that are nobody's.
-    fn ids(&self) -> alloc::vec::Vec<u32> {
-        let mut ids: alloc::vec::Vec<u32> = self.ledger.ids.iter().flatten().copied().collect();
+    fn ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.ledger.ids.iter().flatten().copied().collect();
         ids.extend([70, 90, 130, 1000, u32::MAX - 1]);
         ids
     }
