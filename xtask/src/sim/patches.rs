@@ -131,10 +131,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "if false {",
     ),
     mutant(
-        "a route before its parent's",
-        ROUTES,
-        "let known_above = |via| via == own || self.is_told(via);",
-        "let known_above = |via| via == own || via > own || self.is_told(via);",
+        "who has asked for ids once does not ask again",
+        TREE,
+        "parent.asked = false;\n                if count",
+        "if count",
     ),
     mutant(
         "an id is given twice",
@@ -157,9 +157,9 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     mutant("ids of an earlier tree are given on", TREE, "self.ids = Ids::none();", ""),
     mutant(
-        "routes are not told to the next parent",
-        ROUTES,
-        "known.told = false;\n",
-        "known.told = known.told;\n",
+        "a node that has become a root counts from the beginning",
+        "core/src/tree/ids.rs",
+        "self.next = self.highest.checked_add(1);",
+        "self.next = Some(2);",
     ),
 ];
