@@ -1,6 +1,6 @@
 //! Stories of one node's tree: what it makes of what its neighbours say.
 
-use netchan::proto::{Name, Reason, Route, TreeFrame};
+use netchan::proto::{Above, Name, Reason, Route, TreeFrame};
 use netchan::tree::{Limits, NoWay, Tree, Way};
 
 fn name(name: &str) -> Name {
@@ -40,4 +40,33 @@ fn whose_route_was_left_out_is_told_so_and_costs_no_strike() {
     // What comes below it when there is room again is still no claim.
     tree.hear(7, &TreeFrame::DelRoute(3)).unwrap();
     tree.hear(7, &add(6, 4)).unwrap();
+}
+
+/// A parent's grant once could hold the child's own id: then a node below had the same, and what was meant for it
+/// came to the child.
+#[test]
+fn a_grant_of_ids_that_somebody_has_is_a_strike() {
+    let mut tree = Tree::new(name("middle"), Limits::default());
+    tree.join(1).unwrap();
+    let above = Above::default().below(1).unwrap();
+    tree.hear(1, &TreeFrame::Adopt { id: 40, above }).unwrap();
+    tree.adopt(2, name("below"), false).unwrap();
+    assert!(matches!(tree.due(1), Some(TreeFrame::Allocate(_))));
+    tree.written(1);
+    // Its own, and its parent's.
+    for start in [40, 39, 1] {
+        assert!(tree.hear(1, &TreeFrame::Grant { start, count: 2 }).is_err(), "{start}");
+    }
+    tree.hear(1, &TreeFrame::Grant { start: 50, count: 2 }).unwrap();
+    assert_eq!(tree.children().next(), Some((2, 50)));
+    tree.hear(2, &TreeFrame::Allocate(4)).unwrap();
+    assert!(matches!(tree.due(1), Some(TreeFrame::AddRoute { id: 50, .. })));
+    tree.written(1);
+    assert!(matches!(tree.due(1), Some(TreeFrame::Allocate(_))));
+    tree.written(1);
+    // One that is free here, and one that was given on.
+    for start in [51, 49] {
+        assert!(tree.hear(1, &TreeFrame::Grant { start, count: 2 }).is_err(), "{start}");
+    }
+    tree.hear(1, &TreeFrame::Grant { start: 60, count: 64 }).unwrap();
 }

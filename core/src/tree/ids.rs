@@ -68,6 +68,13 @@ impl Ids {
         self.free.push(Block { start, count });
     }
 
+    /// Whether any of these is here already: free, or given.
+    pub(super) fn has_any(&self, start: u32, count: u32) -> bool {
+        let end = start.saturating_add(count);
+        let meets = |block: &Block| block.start < end && start < block.start.saturating_add(block.count);
+        self.free.iter().any(meets) || self.given.iter().any(|(_, block)| meets(block))
+    }
+
     /// The next `count` of them, in a row.
     pub(super) fn take(&mut self, count: u32) -> Option<u32> {
         if let Some(next) = self.next {

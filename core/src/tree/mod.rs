@@ -373,6 +373,14 @@ impl Tree {
                 let Some(parent) = asked.filter(|parent| parent.asked) else {
                     return Err(self.strike(link));
                 };
+                let known = |id: u32| id >= start && id - start < count;
+                if known(self.id)
+                    || self.above.as_slice().iter().any(|&id| known(id))
+                    || self.ids.has_any(start, count)
+                {
+                    // Somebody has them already: two nodes here would have one id.
+                    return Err(self.strike(link));
+                }
                 parent.asked = false;
                 if count == 0 {
                     self.turn_down();
