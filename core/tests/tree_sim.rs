@@ -4,7 +4,12 @@
 use netchan::testing::sim::{TreeGuard, TreeReport, run_tree};
 
 /// Seeds that once failed: each is the story of a bug.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[u64] = &[
+    // A parent granted its child the child's own id.
+    113_616,
+    // A link was lost, and before the other one had heard of it, it asked for a part of what was given up.
+    136_154,
+];
 
 fn seeds(range: std::ops::Range<u64>) -> TreeReport {
     let mut sum = TreeReport::default();

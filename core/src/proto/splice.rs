@@ -370,8 +370,8 @@ impl Splice {
     pub fn passed(&mut self, side: Side, fragment: &Fragment) {
         let flow = &mut self.flows[side.other() as usize];
         let len = fragment.len as u32;
-        if flow.held < len || flow.left < len || flow.supplied < len {
-            // The circuit has died since the link asked for it: nothing of it is left.
+        if flow.supplied < len || flow.held < len {
+            // Given up a moment ago, and the link has not heard of it: what it knows of goes out, and counts no more.
             return;
         }
         flow.held -= len;
