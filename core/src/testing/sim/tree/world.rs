@@ -301,7 +301,13 @@ impl World {
         let Line { sides, wires, lossy, .. } = &mut lines[index];
         let At::Up(number) = sides[side].at else { return false };
         let Some(Link { port, rest }) = nodes[sides[side].node].link(number) else { return false };
-        assert!(port.output.len() <= 4 * rest.full_at + 2048, "what a peer asks for gathers without bound");
+        // What the tree has to say, and for each circuit an open and a refusal.
+        let most = 4 * rest.full_at + 2048 + port.mine.len() * 256;
+        assert!(
+            port.output.len() <= most,
+            "{} bytes: what a peer asks for gathers without bound",
+            port.output.len()
+        );
         let moved = move_bytes(port, &mut wires[side], now, false, rng);
         sides[side].wake = wake(port, *lossy, now);
         moved
