@@ -59,12 +59,18 @@ fn a_grant_of_ids_that_somebody_has_is_a_strike() {
     }
     tree.hear(1, &TreeFrame::Grant { start: 50, count: 2 }).unwrap();
     assert_eq!(tree.children().next(), Some((2, 50)));
+    // Fewer than the child wants are better than none: it asks again.
+    tree.hear(2, &TreeFrame::Allocate(4)).unwrap();
+    assert!(matches!(tree.due(2), Some(TreeFrame::Adopt { id: 50, .. })));
+    tree.written(2);
+    assert_eq!(tree.due(2), Some(TreeFrame::Grant { start: 51, count: 1 }));
+    tree.written(2);
     tree.hear(2, &TreeFrame::Allocate(4)).unwrap();
     assert!(matches!(tree.due(1), Some(TreeFrame::AddRoute { id: 50, .. })));
     tree.written(1);
     assert!(matches!(tree.due(1), Some(TreeFrame::Allocate(_))));
     tree.written(1);
-    // One that is free here, and one that was given on.
+    // Both were given on.
     for start in [51, 49] {
         assert!(tree.hear(1, &TreeFrame::Grant { start, count: 2 }).is_err(), "{start}");
     }
