@@ -94,8 +94,11 @@ impl Ids {
         Some(start)
     }
 
-    /// As many as there are in a row, `count` at the most; none at a root that could give that many.
-    pub(super) fn take_some(&mut self, count: u32) -> Option<(u32, u32)> {
+    /// The next `count` of them in a row, or as many as there are.
+    pub(super) fn take_most(&mut self, count: u32) -> Option<(u32, u32)> {
+        if let Some(start) = self.take(count) {
+            return Some((start, count));
+        }
         let most = self.free.iter().map(|block| block.count).max()?.min(count);
         Some((self.take(most)?, most))
     }

@@ -474,10 +474,7 @@ impl Tree {
                 let count = wants.min(ids::BLOCK);
                 let grant = if self.ids.given(link).saturating_add(count) > self.limits.ids_per_link {
                     (0, 0)
-                } else if let Some(start) = self.ids.take(count) {
-                    self.ids.give(link, start, count);
-                    (start, count)
-                } else if let Some((start, count)) = self.ids.take_some(count) {
+                } else if let Some((start, count)) = self.ids.take_most(count) {
                     self.ids.give(link, start, count);
                     (start, count)
                 } else if self.ids.is_exhausted() {
