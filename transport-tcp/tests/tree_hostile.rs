@@ -13,8 +13,8 @@ use netchan::proto::{
     Accept, DeadFrame, Fault, Frame, Handle, LinkKind, Open, Part, Route, Total, TreeFrame,
 };
 use netchan::{
-    Config, Dead, ExportOptions, Fanout, LinkError, LinkEvent, Node, Place, Reason, Receiver, RecvError,
-    SendCause, Sender,
+    Config, Dead, ExportOptions, Fanout, ImportError, LinkError, LinkEvent, Node, Place, Reason, Receiver,
+    RecvError, SendCause, Sender,
 };
 use netchan_tcp as tcp;
 
@@ -260,6 +260,29 @@ fn raw_exports(grove: &Grove, raw: &mut Raw, id: u32) -> (Handle, common::Task<R
     (handle, importing)
 }
 
+/// The circuit of an import that sends to the raw child, which takes two messages of the limit.
+fn raw_sink(grove: &Grove, raw: &mut Raw, id: u32, limit: u32) -> (Handle, Sender<Vec<u8>>) {
+    let remote = grove._desk.remote_id(id);
+    let importing =
+        spawn(move || remote.import::<Sender<Vec<u8>>>("sink").timeout(SOON).wait().expect("it is accepted"));
+    let handle = raw.opened();
+    raw.send(&Frame::Accept(handle, Accept { which: 0, credit: 2 * limit, limit }));
+    (handle, importing.join())
+}
+
+#[test]
+fn a_child_that_asks_for_half_of_a_links_memory_gets_none_of_it() {
+    let mut grove = Grove::new();
+    let (mut raw, id) = Raw::child(grove.address);
+    let remote = grove._desk.remote_id(id);
+    let importing = spawn(move || remote.import::<Sender<Vec<u8>>>("sink").timeout(SOON).wait().map(drop));
+    let handle = raw.opened();
+    raw.send(&Frame::Accept(handle, Accept { which: 0, credit: 40 << 20, limit: 16 << 20 }));
+    let error = importing.join().expect_err("no message of that length passes");
+    assert!(matches!(*error, ImportError::NoResources), "{error}");
+    grove.goes_on();
+}
+
 #[test]
 fn a_child_that_sends_beyond_its_credit_ends_alone_and_its_reader_is_told() {
     let mut grove = Grove::new();
@@ -292,12 +315,7 @@ fn a_child_that_sends_beyond_its_credit_ends_alone_and_its_reader_is_told() {
 fn a_child_that_takes_nothing_holds_up_its_own_circuits_only() {
     let mut grove = Grove::new();
     let (mut raw, id) = Raw::child(grove.address);
-    let remote = grove._desk.remote_id(id);
-    let importing =
-        spawn(move || remote.import::<Sender<Vec<u8>>>("sink").timeout(SOON).wait().expect("it is accepted"));
-    let handle = raw.opened();
-    raw.send(&Frame::Accept(handle, Accept { which: 0, credit: 2048, limit: 1024 }));
-    let mut sender = importing.join();
+    let (handle, mut sender) = raw_sink(&grove, &mut raw, id, 1024);
     let mut sent = 0;
     let refused = loop {
         match sender.send(vec![0; 1000]).timeout(Duration::from_millis(200)).wait() {
@@ -337,12 +355,7 @@ fn a_child_that_takes_nothing_holds_up_its_own_circuits_only() {
 fn a_message_that_no_hop_takes_is_refused_at_the_send() {
     let mut grove = Grove::new();
     let (mut raw, id) = Raw::child(grove.address);
-    let remote = grove._desk.remote_id(id);
-    let importing =
-        spawn(move || remote.import::<Sender<Vec<u8>>>("sink").timeout(SOON).wait().expect("it is accepted"));
-    let handle = raw.opened();
-    raw.send(&Frame::Accept(handle, Accept { which: 0, credit: 2048, limit: 1024 }));
-    let mut sender = importing.join();
+    let (_, mut sender) = raw_sink(&grove, &mut raw, id, 1024);
     let error = sender.send(vec![0; 2000]).timeout(SOON).wait().unwrap_err();
     assert_eq!(error.cause(), SendCause::TooLarge(1024));
     grove.goes_on();

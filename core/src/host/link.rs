@@ -29,6 +29,8 @@ use crate::proto::{
 };
 
 const NO_CELL: CellId = CellId::MAX;
+/// No circuit that passes through reserves more than one of so many shares of a link's memory.
+const SHARES: u64 = 8;
 
 /// The stream under a link, and who moves its bytes.
 pub(crate) enum Io {
@@ -105,6 +107,8 @@ pub(crate) struct LinkState {
     /// Values that were not written when the link left.
     pub(crate) unsent: u64,
     budget: Budget,
+    /// What one circuit that passes through may reserve of it, in bytes.
+    pub(crate) share: u32,
     pub(crate) circuits: u32,
     /// Lists that the node sends of itself.
     pub(crate) lists: u32,
@@ -483,6 +487,7 @@ impl LinkCell {
                 leave: None,
                 unsent: 0,
                 budget,
+                share: u32::try_from(budget.floors / SHARES).unwrap_or(u32::MAX),
                 circuits: config.circuits,
                 lists: 0,
             }),

@@ -53,7 +53,8 @@ pub struct Config {
     /// How many channels a peer may have open on one link. 16384 by default; a channel
     /// costs about half a KiB on each side, and what waits in it.
     pub channels_per_link: u32,
-    /// What the receiving channels of one link may reserve in all, in bytes. 64 MiB by default.
+    /// What the receiving channels of one link may reserve in all, in bytes. 64 MiB by default. A channel that passes
+    /// through this node reserves twice its longest message, and an eighth of this at the most.
     pub reserve_per_link: u64,
     /// What may be lent beyond that to channels that are busy, in bytes. 64 MiB by default.
     pub lend_per_link: u64,

@@ -27,8 +27,6 @@ use crate::proto::{
 
 /// What a direction may hold at least, in bytes, whatever the length of its messages.
 const WINDOW_MIN: u32 = 4 * 1024;
-/// No circuit that passes through has more than one of so many shares of a link's memory from the beginning.
-const SHARES: u64 = 8;
 /// So often one link's work may lead to work on the other one.
 const TURNS: usize = 4;
 /// Parts of this length are not copied, in bytes.
@@ -262,7 +260,7 @@ impl NodeInner {
             let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
                 return state.remove(offer.cell);
             };
-            if from_left > self.most_of_one() || !state.reserve(from_left) {
+            if from_left > state.share || !state.reserve(from_left) {
                 return self.turn_away(left, state, offer.cell, Reason::NoResources);
             }
             if let Some(cell) = state.cells.get(offer.cell) {
@@ -279,10 +277,7 @@ impl NodeInner {
                 Err(dead.reason)
             } else if state.down.is_some() {
                 Err(Reason::NoRoute)
-            } else if state.output.is_flooded()
-                || from_right > self.most_of_one()
-                || !state.reserve(from_right)
-            {
+            } else if state.output.is_flooded() || from_right > state.share || !state.reserve(from_right) {
                 Err(Reason::NoResources)
             } else {
                 let open = Open {
@@ -323,11 +318,6 @@ impl NodeInner {
                 }
             }
         }
-    }
-
-    /// How much of a link's memory one circuit that passes through may have from the beginning, in bytes.
-    fn most_of_one(&self) -> u32 {
-        u32::try_from(self.config.reserve_per_link / SHARES).unwrap_or(u32::MAX)
     }
 
     /// Refuses an open, and says which node it is that refuses it.
@@ -425,7 +415,7 @@ impl LinkState {
         let child = Transit::new(way, cell, windows);
         // No honest peer puts more before one message, or leaves the message away.
         let before = own.carried[*side as usize].iter().rev().take_while(|other| other.at == at).count();
-        if before >= ENDS_MAX || !self.reserve(windows[0]) {
+        if before >= ENDS_MAX || windows[0] > self.share || !self.reserve(windows[0]) {
             // The message would come without it: so neither comes.
             if let Some(splice) = &mut own.splice {
                 splice.give_up(Dead::here(Reason::NoResources));
@@ -473,7 +463,7 @@ impl LinkState {
                 route: None,
             };
             let cell = next.transit.cell(Side::Right, window);
-            if self.output.is_flooded() || !self.reserve(window) {
+            if self.output.is_flooded() || window > self.share || !self.reserve(window) {
                 drop(child);
                 if let Some(splice) = &mut own.splice {
                     splice.give_up(Dead::here(Reason::NoResources));
@@ -570,7 +560,7 @@ impl LinkState {
         if more == 0 {
             return true;
         }
-        let fits = self.reserve(more);
+        let fits = window.saturating_add(more) <= self.share && self.reserve(more);
         if fits && let Some(cell) = self.cells.get(id) {
             cell.reserved += more;
             cell.window += more;
