@@ -79,6 +79,13 @@ impl BlockingStream for Socket {
     }
 
     #[cfg(unix)]
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        use rustix::net::{RecvFlags, recv};
+
+        Ok(recv(&self.stream, into, RecvFlags::DONTWAIT)?.0)
+    }
+
+    #[cfg(unix)]
     fn readable(&self, limit: Duration) -> io::Result<bool> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

@@ -42,6 +42,7 @@ pub(crate) struct Reader {
     expects_large: bool,
     /// Whoever reads goes on at once, if there is more: what passes through may gather until then.
     pub(crate) gathers: bool,
+    passed: bool,
     effects: Effects,
 }
 
@@ -65,6 +66,7 @@ impl Reader {
             is_up: false,
             expects_large: false,
             gathers: false,
+            passed: false,
             effects: Effects::new(),
         }
     }
@@ -74,6 +76,18 @@ impl Reader {
         let n = stream.read(self.space(), limit)?;
         self.filled(n);
         Ok(n)
+    }
+
+    /// Reads what is there.
+    pub(crate) fn try_read(&mut self, stream: &dyn BlockingStream) -> io::Result<usize> {
+        let n = stream.try_read(self.space())?;
+        self.filled(n);
+        Ok(n)
+    }
+
+    /// Whether what was read last was for other links, all of it or some, since this was asked last.
+    pub(crate) const fn has_passed_on(&mut self) -> bool {
+        core::mem::replace(&mut self.passed, false)
     }
 
     /// Whether something that passes through has gathered.
@@ -367,6 +381,7 @@ impl LinkCell {
         }
         let acked = !state.owes_only_ack();
         self.flush_but_ack(state);
+        reader.passed |= !effects.transits.is_empty();
         // Only what is large is worth a look at whether there is more.
         let gathered =
             if reader.gathers && is_large { core::mem::take(&mut effects.transits) } else { Vec::new() };

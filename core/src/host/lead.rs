@@ -116,6 +116,8 @@ impl LinkCell {
     /// Reads for as long as the link lives, except while others do.
     pub(crate) fn drive(&self) {
         let Io::Blocking(stream) = &self.io else { return };
+        // What comes is for other links, as far as one can see: nobody is likely to lead.
+        let mut passes = false;
         while !self.is_down() {
             if self.led.swap(false, Ordering::Relaxed) {
                 // Somebody leads now and then: looks again soon, at no cost to them.
@@ -125,11 +127,13 @@ impl LinkCell {
             // What leaders have left for later.
             self.flush_before_wait();
             // Watches without holding the reader, so that a thread that comes to wait leads
-            // at once, without a hand-over.
-            match stream.readable(SLICE) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(error) => return self.io_ended(&Err(error)),
+            // at once, without a hand-over; where none does, that is a system call for nothing.
+            if !passes {
+                match stream.readable(SLICE) {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) => return self.io_ended(&Err(error)),
+                }
             }
             let mut reader = match self.reader.try_lock() {
                 Ok(reader) => reader,
@@ -141,19 +145,26 @@ impl LinkCell {
             };
             let mut acked = true;
             reader.gathers = true;
-            let mut goes_on = true;
-            for _ in 0..GATHER_READS {
-                let result = reader.read(&**stream, SLICE);
-                goes_on = self.digest(result, &mut reader, &mut acked);
-                if !goes_on || !reader.has_gathered() || !matches!(stream.readable(Duration::ZERO), Ok(true))
-                {
-                    break;
+            let mut result = reader.read(&**stream, SLICE);
+            let mut more = GATHER_READS;
+            let goes_on = loop {
+                more -= 1;
+                let goes_on = self.digest(result, &mut reader, &mut acked);
+                if !goes_on || more == 0 || !reader.has_gathered() {
+                    break goes_on;
                 }
-            }
+                result = reader.try_read(&**stream);
+            };
             reader.gathers = false;
             reader.pass_on(self);
             if !goes_on {
                 return;
+            }
+            let held = core::mem::replace(&mut passes, reader.has_passed_on() && stream.keeps_limits());
+            if held && self.led.load(Ordering::Relaxed) {
+                // Whoever came to lead meanwhile waits to be told, and reads nothing: so this thread goes on.
+                self.led.store(false, Ordering::Relaxed);
+                passes = false;
             }
             if !acked {
                 self.flush(self.lock());

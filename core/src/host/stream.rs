@@ -54,6 +54,18 @@ pub trait BlockingStream: Stream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when the time is over.
     fn read(&self, into: &mut [u8], limit: Duration) -> io::Result<usize>;
 
+    /// Reads what is there, without waiting for it. Where it cannot be known whether a read would wait, nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As [`BlockingStream::read`].
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.keeps_limits() || !self.readable(Duration::ZERO)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read(into, Duration::from_millis(1))
+    }
+
     /// Whether reads keep to their limit, so that a thread that waits for a value may do the
     /// reading. Where they do not, the link's own thread does it all.
     fn keeps_limits(&self) -> bool {
