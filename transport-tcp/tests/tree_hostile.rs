@@ -418,6 +418,26 @@ fn a_bridge_without_room_says_so_with_its_name_and_is_not_used_up() {
 }
 
 #[test]
+fn a_child_that_does_not_end_when_told_is_left_alone() {
+    let mut grove = Grove::new();
+    let (mut raw, id) = Raw::child(grove.address);
+    let told = |frame: &Frame<'_>| matches!(frame, Frame::Tree(TreeFrame::Shutdown { .. })).then_some(());
+    grove.hub.shut_down_below(Duration::ZERO);
+    raw.expect("it is told", told);
+    // Those that obey are gone at once, and know why.
+    let error = grove.got.recv().timeout(SOON).wait().unwrap_err();
+    assert!(matches!(error, RecvError::Dead(dead) if dead.reason == Reason::Shutdown), "{error}");
+    // This one says nothing, and reads on: its link is ended from here.
+    raw.read_to_end();
+    eventually("its link ends", || match grove.hub.next_event()? {
+        LinkEvent::Down { error: LinkError::Local(Reason::Shutdown), .. } => Some(()),
+        _ => None,
+    });
+    eventually("it is gone", || (!grove.hub.nodes().iter().any(|info| info.id == id)).then_some(()));
+    assert!(!grove.hub.is_shut());
+}
+
+#[test]
 fn random_frames_of_a_child_end_its_link_only() {
     let mut grove = Grove::new();
     let mut rng = common::Rng::new("random_frames_of_a_child_end_its_link_only");

@@ -140,13 +140,15 @@ impl Node {
 
     /// Tells all nodes below to end, and those below them first: their programs' waits yield `Shutdown`,
     /// and their links end. Neither a program that hangs nor one that does not look stops it: what moves
-    /// the bytes obeys. What does not end in `grace` is gone with its link then. Boards stay; they are
-    /// told with the end of their link.
+    /// the bytes obeys. A child that has not ended after `grace` and the 1.5 s that links have for their goodbyes
+    /// is left alone: its link ends with the reason `Shutdown`, and all behind it are gone for this tree. Boards
+    /// stay, and go on with whoever adopts them next. Does not block.
     pub fn shut_down_below(&self, grace: Duration) {
         let inner = self.inner();
         let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
         inner.tree().shut_down(None, grace_ms);
         inner.tell_tree();
+        inner.end_children_after(grace);
     }
 
     /// How many routes, ids or sources neighbours have claimed that were not theirs. Eight of one link end it.

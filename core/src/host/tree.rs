@@ -234,6 +234,39 @@ impl NodeInner {
         }
     }
 
+    /// Links to children that are still up when `grace` is over end: nobody waits for a child that does not obey.
+    pub(crate) fn end_children_after(&self, grace: Duration) {
+        // One that obeys needs all of its time, and then that of its own links' goodbyes.
+        let until = sync::now() + grace.saturating_add(3 * PARTING);
+        let children = self.children_that_end();
+        if children.is_empty() {
+            return;
+        }
+        let links: Vec<_> = children.iter().map(Arc::downgrade).collect();
+        let end = move || {
+            for link in links {
+                let Some(link) = link.upgrade() else { continue };
+                let left = until.saturating_duration_since(sync::now());
+                Wait::new(Down::new(Arc::clone(&link))).timeout(left).wait();
+                link.leave(Reason::Shutdown);
+            }
+        };
+        if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
+            // Without a thread there is no time to be given.
+            for link in children {
+                link.leave(Reason::Shutdown);
+            }
+        }
+    }
+
+    /// Links to the children that can be told to end; boards stay.
+    fn children_that_end(&self) -> Vec<Arc<LinkCell>> {
+        let children: Vec<_> = self.tree().children().filter_map(|(number, _)| self.link(number)).collect();
+        let ends =
+            |link: &Arc<LinkCell>| !matches!(link.lock().link.relation(), Relation::Child { leaf: true });
+        children.into_iter().filter(ends).collect()
+    }
+
     /// This node ends, and all below it, in so much time at the most. The program has no part in it.
     pub(crate) fn end_in(&self, grace: Duration) {
         let Some(node) = self.own.upgrade() else { return };
@@ -261,13 +294,10 @@ impl NodeInner {
             tree.shut_down(None, grace_ms);
         }
         self.tell_tree();
-        let children: Vec<_> = self.tree().children().filter_map(|(number, _)| self.link(number)).collect();
         let half = sync::now() + left() / 2;
-        for link in children {
-            if !matches!(link.lock().link.relation(), Relation::Child { leaf: true }) {
-                let time = half.saturating_duration_since(sync::now());
-                Wait::new(Down::new(link)).timeout(time).wait();
-            }
+        for link in self.children_that_end() {
+            let time = half.saturating_duration_since(sync::now());
+            Wait::new(Down::new(link)).timeout(time).wait();
         }
         let linger = left();
         Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();
