@@ -557,7 +557,7 @@ impl LinkCell {
             effects.tell(cell.member.as_ref(), Signal::Over);
         }
         effects.wakers.append(up_wakers);
-        effects.wakers.append(down_wakers);
+        let down_wakers = core::mem::take(down_wakers);
         output.wake_all(&mut effects.wakers);
         state.mine_cells.clear();
         state.theirs_cells.clear();
@@ -567,6 +567,10 @@ impl LinkCell {
         effects.run(self);
         if let Some(node) = self.node.upgrade() {
             node.link_down(self, error);
+        }
+        // Who dials anew finds a node that has left the tree.
+        for waker in down_wakers {
+            waker.wake();
         }
         drop(leave);
     }

@@ -1,5 +1,6 @@
 //! The nodes below, and what of them is still to be said upward.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Entry;
@@ -29,6 +30,8 @@ pub(super) struct Routes {
     gone: Vec<u32>,
     /// How many the parent has not been told of.
     untold: usize,
+    /// All in the list before this one have been told.
+    told_to: usize,
 }
 
 impl Routes {
@@ -56,6 +59,7 @@ impl Routes {
         if let Err(at) = self.list.binary_search_by_key(&id, |known| known.id) {
             self.list.insert(at, Known { id, via, link, name, told: false });
             self.untold += 1;
+            self.told_to = self.told_to.min(at);
         }
     }
 
@@ -67,23 +71,27 @@ impl Routes {
             self.gone.push(id);
         }
         // Ids are given from above to below, but blocks are asked for again later: a child may well
-        // have a lower id than its parent, so one pass is not enough.
-        let mut removed = Vec::new();
-        self.take(at, &mut removed);
-        let mut looked_at = 0;
-        while let Some(parent) = removed.get(looked_at).map(|entry: &Entry| entry.id) {
-            looked_at += 1;
-            while let Some(at) = self.list.iter().position(|known| known.via == parent) {
-                self.take(at, &mut removed);
+        // have a lower id than its parent. Then it goes in the next pass, and there are no more of them than a
+        // tree is deep.
+        let (mut ids, mut removed) = (BTreeSet::from([id]), Vec::new());
+        let Self { list, untold, .. } = self;
+        loop {
+            let before = removed.len();
+            list.retain(|known| {
+                let goes = known.id == id || ids.contains(&known.via);
+                if goes {
+                    ids.insert(known.id);
+                    removed.push(known.entry());
+                    *untold -= usize::from(!known.told);
+                }
+                !goes
+            });
+            if removed.len() == before {
+                break;
             }
         }
+        self.told_to = 0;
         removed
-    }
-
-    fn take(&mut self, at: usize, removed: &mut Vec<Entry>) {
-        let known = self.list.remove(at);
-        self.untold -= usize::from(!known.told);
-        removed.push(known.entry());
     }
 
     /// Forgets all of them.
@@ -100,6 +108,7 @@ impl Routes {
             known.told = false;
         }
         self.untold = self.list.len();
+        self.told_to = 0;
     }
 
     /// One that is gone, and that is still to be told.
@@ -117,7 +126,7 @@ impl Routes {
             return None;
         }
         let known_above = |via| via == own || self.is_told(via);
-        self.list.iter().find(|known| !known.told && known_above(known.via)).map(Known::entry)
+        self.list[self.told_to..].iter().find(|known| !known.told && known_above(known.via)).map(Known::entry)
     }
 
     pub(super) fn told(&mut self, id: u32) {
@@ -125,10 +134,68 @@ impl Routes {
             && !core::mem::replace(&mut self.list[at].told, true)
         {
             self.untold -= 1;
+            let rest = &self.list[self.told_to..];
+            self.told_to += rest.iter().take_while(|known| known.told).count();
         }
     }
 
     fn is_told(&self, id: u32) -> bool {
         self.list.binary_search_by_key(&id, |known| known.id).is_ok_and(|at| self.list[at].told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Name;
+
+    fn routes(of: impl IntoIterator<Item = (u32, u32)>) -> Routes {
+        let mut routes = Routes::default();
+        for (id, via) in of {
+            routes.insert(Entry { id, via, link: 7, name: Name::new("node").unwrap() });
+        }
+        routes
+    }
+
+    /// Tells all that can be told, in its order.
+    fn tell(routes: &mut Routes) -> Vec<u32> {
+        core::iter::from_fn(|| {
+            let id = routes.untold(1)?.id;
+            routes.told(id);
+            Some(id)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn what_is_below_goes_too_whatever_its_id() {
+        // 9 is below 20, which is below 10; 5 is below 9.
+        let mut routes = routes([(10, 1), (20, 10), (9, 20), (5, 9), (11, 1), (12, 11)]);
+        let removed: Vec<_> = routes.remove(10, false).iter().map(|entry| entry.id).collect();
+        assert_eq!(removed, [10, 20, 9, 5], "each after the one above it");
+        assert_eq!(routes.iter().map(|entry| entry.id).collect::<Vec<_>>(), [11, 12]);
+        assert!(routes.remove(10, false).is_empty());
+        assert_eq!(tell(&mut routes), [11, 12]);
+        assert!(routes.untold(1).is_none());
+    }
+
+    #[test]
+    fn each_is_told_once_and_after_the_one_above_it() {
+        let mut routes = routes([(10, 1), (5, 10), (30, 5)]);
+        assert_eq!(tell(&mut routes), [10, 5, 30]);
+        routes.insert(Entry { id: 7, via: 30, link: 7, name: Name::new("node").unwrap() });
+        assert_eq!(tell(&mut routes), [7]);
+        routes.forget_told();
+        assert_eq!(tell(&mut routes), [10, 5, 30, 7]);
+        let gone: Vec<_> = routes.remove(5, true).iter().map(|entry| entry.id).collect();
+        assert_eq!((gone, routes.gone()), (alloc::vec![5, 30, 7], Some(5)));
+        assert!(tell(&mut routes).is_empty());
+    }
+
+    /// A child that has filled the table and goes costs no more than a few looks at each node.
+    #[test]
+    fn a_full_table_is_cleared_in_few_passes() {
+        let mut routes = routes((0..16 * 1024).map(|n| (n + 2, 1 + n / 4)));
+        assert_eq!(routes.remove(2, false).len() + routes.len(), 16 * 1024);
     }
 }
