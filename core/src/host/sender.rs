@@ -4,22 +4,30 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use core::task::{Context, Poll, Waker};
+use core::task::Waker;
 use std::sync::OnceLock;
 
-use super::carry::{Carry, CarryPort, Departing, Departure, Return};
+use super::carry::{Carry, CarryPort, Departing};
 use super::circuit::{Circuit, Refusal};
 use super::error::{NAMELESS, SendCause, SendError};
 use super::hub::{Fanout, Hub};
 use super::lane::{Lane, LanePlace, Stored, longest};
 use super::local;
-use super::named::{ChannelError, sentence};
 use super::reopen::Kept;
 use super::slots::{SENDERS_MAX, Slot};
 use super::spec::{End, ExportEnd, Exported, Imported, ReopenEnd, Spec};
-use super::wait::{Source, Wait, Waiting};
+use super::wait::{Source, Wait};
 use crate::message::{EndError, EndVisitor, Message, Shape};
 use crate::proto::{Dead, OpenFlags, Reason};
+pub use account::Account;
+pub use draining::{DrainError, Draining};
+pub(crate) use outgoing::{Outgoing, SHORT_ROOM, Short};
+pub use sending::Sending;
+
+mod account;
+mod draining;
+mod outgoing;
+mod sending;
 
 /// Sends values of type `T`.
 ///
@@ -80,108 +88,6 @@ impl Bound {
         self.left.load(Ordering::Relaxed) == 0
     }
 }
-
-/// What became of the values that a sender has sent. The four add up to all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Account {
-    /// Taken by the far end's program.
-    pub confirmed: u64,
-    /// Written, and not known to be taken.
-    pub in_doubt: u64,
-    /// Not written yet.
-    pub unsent: u64,
-    /// Left out, where loss was asked for: broadcast to an importer without room, latest value.
-    pub dropped: u64,
-}
-
-impl Account {
-    pub(crate) const fn plus(self, other: Self) -> Self {
-        Self {
-            confirmed: self.confirmed + other.confirmed,
-            in_doubt: self.in_doubt + other.in_doubt,
-            unsent: self.unsent + other.unsent,
-            dropped: self.dropped + other.dropped,
-        }
-    }
-
-    /// How many were sent.
-    pub const fn sent(&self) -> u64 {
-        self.confirmed + self.in_doubt + self.unsent + self.dropped
-    }
-}
-
-/// A value on its way into a buffer.
-#[derive(Debug)]
-pub(crate) enum Outgoing<T> {
-    Value(T),
-    /// Encoded; the value is kept to be given back.
-    Encoded(T),
-    /// The value was its encoding.
-    Moved,
-    Sent,
-}
-
-impl<T: Message> Outgoing<T> {
-    /// Takes the channel ends out of the value, before it is encoded.
-    fn detach(&mut self, ends: &mut Vec<Departing>) -> Result<(), SendError<T>> {
-        let Self::Value(value) = self else { return Ok(()) };
-        let mut departure = Departure::default();
-        let result = value.visit_ends(&mut departure);
-        *ends = departure.ends;
-        result.map_err(|error| {
-            self.attach(ends);
-            SendError::new(self.give_back(&mut Vec::new()), SendCause::Ends(error))
-        })
-    }
-
-    /// Puts them back.
-    fn attach(&mut self, ends: &mut Vec<Departing>) {
-        if let Self::Value(value) | Self::Encoded(value) = self
-            && !ends.is_empty()
-        {
-            // Every end finds its own place again, so this cannot fail.
-            let _ = value.visit_ends(&mut Return { ends });
-        }
-        ends.clear();
-    }
-
-    pub(crate) fn encode(&mut self, into: &mut Vec<u8>) -> Result<(), SendError<T>> {
-        match core::mem::replace(self, Self::Sent) {
-            Self::Value(value) => match value.into_owned_bytes() {
-                Ok(bytes) => {
-                    *into = bytes;
-                    *self = Self::Moved;
-                }
-                Err(value) => {
-                    into.clear();
-                    if let Err(error) = value.encode_to(into) {
-                        return Err(SendError::new(Some(value), SendCause::Encode(error)));
-                    }
-                    *self = Self::Encoded(value);
-                }
-            },
-            other => *self = other,
-        }
-        Ok(())
-    }
-
-    pub(crate) fn give_back(&mut self, from: &mut Vec<u8>) -> Option<T> {
-        match core::mem::replace(self, Self::Sent) {
-            Self::Value(value) | Self::Encoded(value) => Some(value),
-            Self::Moved => T::decode_owned(core::mem::take(from)).ok(),
-            Self::Sent => None,
-        }
-    }
-}
-
-/// Room for an encoded message that is known to be short, on the stack. All of it is copied
-/// whatever the message's length: a copy of constant length is a few instructions, where
-/// another one is a call.
-pub(crate) type Short = [u8; SHORT_ROOM];
-
-/// Beyond the longest one, so that the encoder's own copies of constant length fit.
-pub(crate) const SHORT_ROOM: usize = 64;
 
 impl<T: Message + Send> Sender<T> {
     pub(crate) const fn local(tx: local::Tx<T>) -> Self {
@@ -544,161 +450,6 @@ impl<T: Message + Send> ExportEnd for Sender<T> {
     }
 }
 
-/// A value being sent.
-#[derive(Debug)]
-pub struct Sending<'s, T: Message + Send> {
-    pub(crate) sender: &'s mut Sender<T>,
-    pub(crate) value: Outgoing<T>,
-    /// Channel ends that were taken out of the value.
-    ends: Vec<Departing>,
-    pending: bool,
-}
-
-impl<T: Message + Send> Unpin for Sending<'_, T> {}
-
-impl<'s, T: Message + Send> Sending<'s, T> {
-    /// Of no value yet.
-    pub(crate) const fn nothing(sender: &'s mut Sender<T>) -> Self {
-        Self { sender, value: Outgoing::Sent, ends: Vec::new(), pending: false }
-    }
-
-    /// Whether no value is being sent.
-    pub(crate) const fn is_idle(&self) -> bool {
-        matches!(self.value, Outgoing::Sent)
-    }
-
-    /// The deadline has passed before the value could be sent.
-    pub(crate) fn too_late(&mut self) -> SendError<T> {
-        self.not_sent(SendCause::Deadline)
-    }
-
-    fn not_sent(&mut self, cause: SendCause) -> SendError<T> {
-        self.value.attach(&mut self.ends);
-        let value = self.value.give_back(&mut self.sender.scratch);
-        SendError::new(value, cause).of(self.sender.channel())
-    }
-
-    /// A short value that can go right now, by the link's lock.
-    #[inline(never)]
-    fn by_lock(&mut self) -> Option<Result<(), SendError<T>>> {
-        if !self.sender.puts_short() {
-            return None;
-        }
-        let Outgoing::Value(value) = &self.value else { return None };
-        // Encoded before the lock is taken: `Serialize` is the program's code.
-        let mut message = [0; SHORT_ROOM];
-        let len = value.encode(&mut message).ok()?;
-        self.sender.put_short(&message, len).then(|| {
-            self.value = Outgoing::Sent;
-            Ok(())
-        })
-    }
-
-    #[inline]
-    fn poll_put(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
-        if let Port::Local(tx) = &self.sender.port
-            && tx.circuit().is_none()
-        {
-            let Outgoing::Value(value) = core::mem::replace(&mut self.value, Outgoing::Sent) else {
-                return Poll::Ready(Ok(()));
-            };
-            return match tx.send(value, Some(self.sender.waker(cx.waker()))) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err((value, SendCause::Full)) => {
-                    self.value = Outgoing::Value(value);
-                    if tx.circuit().is_some() { self.poll_put(cx) } else { Poll::Pending }
-                }
-                Err((value, cause)) => Poll::Ready(Err(SendError::new(Some(value), cause))),
-            };
-        }
-        if T::HAS_ENDS
-            && let Err(error) = self.value.detach(&mut self.ends)
-        {
-            return Poll::Ready(Err(error));
-        }
-        let mut bytes = core::mem::take(&mut self.sender.scratch);
-        let encoded = self.value.encode(&mut bytes);
-        let result =
-            encoded.and_then(|()| match self.sender.put(&mut bytes, &mut self.ends, Some(cx.waker())) {
-                Ok(()) => Ok(true),
-                Err(None) => Ok(false),
-                Err(Some(cause)) => Err({
-                    self.value.attach(&mut self.ends);
-                    SendError::new(self.value.give_back(&mut bytes), cause)
-                }),
-            });
-        self.sender.scratch = bytes;
-        match result {
-            Ok(true) => {
-                self.pending = false;
-                self.value = Outgoing::Sent;
-                Poll::Ready(Ok(()))
-            }
-            Ok(false) => {
-                self.pending = true;
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-impl<T: Message + Send> Waiting for Sending<'_, T> {
-    type Output = Result<(), SendError<T>>;
-
-    #[inline(always)]
-    fn now(&mut self) -> Option<Self::Output> {
-        if let Outgoing::Value(value) = &self.value
-            && self.sender.put_in_lane(value)
-        {
-            self.value = Outgoing::Sent;
-            return Some(Ok(()));
-        }
-        self.by_lock()
-    }
-
-    #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(output) = self.now() {
-            return Poll::Ready(output);
-        }
-        if !self.sender.begin() {
-            let value = self.value.give_back(&mut self.sender.scratch);
-            return Poll::Ready(Err(SendError::new(value, SendCause::Closed).of(self.sender.channel())));
-        }
-        let result = self.poll_put(cx);
-        self.sender.finish(matches!(result, Poll::Ready(Ok(()))));
-        result.map_err(|error| error.of(self.sender.channel()))
-    }
-
-    fn expire(&mut self) -> Self::Output {
-        let cause = match &self.sender.port {
-            Port::Hub(hub) if hub.importers() == 0 => SendCause::NoImporter,
-            Port::Hub(hub) if hub.drop_slow() => {
-                self.pending = false;
-                self.value = Outgoing::Sent;
-                return Ok(());
-            }
-            _ => SendCause::Deadline,
-        };
-        Err(self.not_sent(cause))
-    }
-
-    fn source(&self) -> Option<Source<'_>> {
-        self.sender.source()
-    }
-}
-
-impl<T: Message + Send> Drop for Sending<'_, T> {
-    fn drop(&mut self) {
-        if self.pending
-            && let Port::Hub(hub) = &self.sender.port
-        {
-            hub.abandon();
-        }
-    }
-}
-
 /// Why there is no further sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -719,90 +470,6 @@ impl core::fmt::Display for CloneError {
 }
 
 impl core::error::Error for CloneError {}
-
-/// What is missing: a drain that did not complete.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DrainError {
-    /// What became of the values, of all importers since the export where there are many.
-    pub account: Account,
-    /// Why some will not be confirmed; `None` when the deadline passed.
-    pub dead: Option<Dead>,
-}
-
-impl core::fmt::Display for DrainError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Account { in_doubt, unsent, .. } = self.account;
-        write!(f, "not drained: {in_doubt} values in doubt, {unsent} unsent, ")?;
-        match self.dead {
-            Some(dead) => write!(f, "{dead}"),
-            None => f.write_str("the deadline passed"),
-        }
-    }
-}
-
-impl core::fmt::Debug for DrainError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        sentence(f, self, self.advice())
-    }
-}
-
-impl core::error::Error for DrainError {}
-
-impl ChannelError for DrainError {
-    fn advice(&self) -> Option<&'static str> {
-        self.dead.unwrap_or(Dead::here(Reason::Deadline)).advice()
-    }
-}
-
-/// Waits for confirmation.
-#[derive(Debug)]
-pub struct Draining<'s, T: Message + Send> {
-    sender: &'s mut Sender<T>,
-}
-
-impl<T: Message + Send> Waiting for Draining<'_, T> {
-    type Output = Result<(), DrainError>;
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let waker = self.sender.waker(cx.waker());
-        let drained = match &self.sender.port {
-            Port::Circuit(circuit) => circuit.drained(waker),
-            // What was sent before an interruption was told is accounted for there.
-            Port::Kept(kept) => kept.present().map_or(Ok(true), |circuit| circuit.drained(waker)),
-            Port::Hub(hub) => hub.drained(waker),
-            Port::Local(tx) => match tx.circuit() {
-                Some(circuit) => circuit.drained(waker),
-                None => {
-                    let drained = tx.drained(waker);
-                    // The receiving half may have moved before that looked.
-                    match tx.circuit() {
-                        Some(circuit) => circuit.drained(waker),
-                        None => drained,
-                    }
-                }
-            },
-            Port::Moved(_) => Err(Dead::here(Reason::NotTaken)),
-        };
-        match drained {
-            Ok(true) => Poll::Ready(Ok(())),
-            Ok(false) => Poll::Pending,
-            Err(dead) => Poll::Ready(Err(DrainError { account: self.sender.account(), dead: Some(dead) })),
-        }
-    }
-
-    fn expire(&mut self) -> Self::Output {
-        Err(DrainError { account: self.sender.account(), dead: None })
-    }
-
-    fn source(&self) -> Option<Source<'_>> {
-        self.sender.source()
-    }
-
-    fn channel(&self) -> Arc<str> {
-        self.sender.channel()
-    }
-}
 
 impl<T: Message> serde::Serialize for Sender<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
