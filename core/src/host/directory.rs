@@ -11,10 +11,11 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
+use super::export::{ExportOptions, Visibility};
 use super::hub::Fanout;
 use super::input::Offer;
 use super::link::LinkCell;
-use super::node::{ExportOptions, Node, NodeInner, Visibility, refuse};
+use super::node::{Node, NodeInner, refuse};
 use super::peer::{Import, Peer};
 use super::receiver::Receiver;
 use super::remote::Remote;

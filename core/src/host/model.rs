@@ -12,10 +12,11 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+use super::config::Config;
 use super::driver::{Driver, TaskStream};
 use super::error::LinkError;
 use super::link::{Io, LinkCell};
-use super::node::{Config, Node};
+use super::node::Node;
 use super::parker::unparker;
 use super::peer::{Import, Peer};
 use super::spec::End;

@@ -11,9 +11,11 @@ use std::time::Instant;
 
 use super::cell::{Cell, CellId};
 use super::circuit::Circuit;
+use super::config::Config;
 use super::directory::NodeChange;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
+use super::export::ExportOptions;
 use super::hub::{Fanout, Hub};
 use super::input::Offer;
 use super::linger::{Closing, PARTING};
@@ -27,94 +29,12 @@ use super::timer;
 use super::tree::Led;
 use super::wait::{Timeout, Wait};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
-use crate::tree::{Limits, Origin, Relative, Tree};
+use crate::tree::{Limits, Tree};
 
 /// Most exports of one node.
 const EXPORTS_MAX: usize = 16 * 1024;
 /// Most opens of one link that may wait for an export.
 const WAITING_PER_LINK: usize = 64;
-
-/// How a node is to be. Every limit says what it costs.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Config {
-    /// A peer that is silent for this long is dead. 5 s by default; less than 250 ms counts as
-    /// 250 ms, and more than ten minutes as ten minutes. On each link the larger of both
-    /// sides' dead-times holds, since each says how often it is heard.
-    pub dead_time: Duration,
-    /// How long dropping the last handle of a node waits for values that were sent to
-    /// reach their peers. 2 s by default.
-    pub linger: Duration,
-    /// How many links may be up, made by either side. 1024 by default. A link costs 256 KiB to
-    /// read into, up to as much of what waits to be written, two threads if threads drive
-    /// it, and what its channels cost. A peer that comes when there is no place is told
-    /// `NoResources`; connecting fails with that reason.
-    pub links: u32,
-    /// How many channels a peer may have open on one link. 16384 by default; a channel
-    /// costs about half a KiB on each side, and what waits in it.
-    pub channels_per_link: u32,
-    /// What the receiving channels of one link may reserve in all, in bytes. 64 MiB by default. A channel that passes
-    /// through this node reserves twice its longest message, and an eighth of this at the most.
-    pub reserve_per_link: u64,
-    /// What may be lent beyond that to channels that are busy, in bytes. 64 MiB by default.
-    pub lend_per_link: u64,
-}
-
-impl Config {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets [`dead_time`](Self::dead_time).
-    #[must_use]
-    pub const fn dead_time(mut self, dead_time: Duration) -> Self {
-        self.dead_time = dead_time;
-        self
-    }
-
-    /// Sets [`linger`](Self::linger).
-    #[must_use]
-    pub const fn linger(mut self, linger: Duration) -> Self {
-        self.linger = linger;
-        self
-    }
-
-    /// Sets [`links`](Self::links).
-    #[must_use]
-    pub const fn links(mut self, links: u32) -> Self {
-        self.links = links;
-        self
-    }
-
-    /// Sets [`channels_per_link`](Self::channels_per_link).
-    #[must_use]
-    pub const fn channels_per_link(mut self, channels: u32) -> Self {
-        self.channels_per_link = channels;
-        self
-    }
-
-    /// Sets [`reserve_per_link`](Self::reserve_per_link) and [`lend_per_link`](Self::lend_per_link), in bytes.
-    #[must_use]
-    pub const fn memory_per_link(mut self, reserve: u64, lend: u64) -> Self {
-        self.reserve_per_link = reserve;
-        self.lend_per_link = lend;
-        self
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            dead_time: Duration::from_secs(5),
-            linger: Duration::from_secs(2),
-            links: 1024,
-            channels_per_link: 16 * 1024,
-            reserve_per_link: 64 << 20,
-            lend_per_link: 64 << 20,
-        }
-    }
-}
 
 /// One participant: it exports channels and imports those of its peers.
 ///
@@ -399,83 +319,6 @@ impl Drop for Handle {
         Wait::new(Closing::new(&self.inner, linger, false))
             .timeout(linger.saturating_add(3 * PARTING))
             .wait();
-    }
-}
-
-/// Who may import what a node exports. Everybody else is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Visibility {
-    /// Peers, and in a tree those above and below; not those aside.
-    #[default]
-    Line,
-    /// Nobody: the export is not there for others yet.
-    Local,
-    /// Those above in the tree, the parent first of all.
-    Parent,
-    /// All nodes of the tree, and peers.
-    Tree,
-    /// The nodes with these ids.
-    Nodes(Arc<[u32]>),
-}
-
-impl Visibility {
-    /// The nodes with these ids.
-    pub fn nodes(ids: &[u32]) -> Self {
-        Self::Nodes(ids.into())
-    }
-
-    pub(crate) fn shows(&self, origin: Origin) -> bool {
-        match self {
-            Self::Line => origin.relative != Relative::Aside,
-            Self::Local => false,
-            Self::Parent => origin.relative == Relative::Above,
-            Self::Tree => true,
-            Self::Nodes(ids) => origin.id != 0 && ids.contains(&origin.id),
-        }
-    }
-}
-
-/// What an export does beyond the default.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ExportOptions {
-    /// Who gets a value.
-    pub fanout: Fanout,
-    /// The longest message that a receiving end takes, in bytes, for types without a bound
-    /// of their own; 64 KiB by default.
-    pub limit: Option<u32>,
-    /// Who may import it.
-    pub visibility: Visibility,
-    /// What it is, for people who look for it.
-    pub doc: &'static str,
-}
-
-impl ExportOptions {
-    /// With this fan-out.
-    pub const fn fanout(fanout: Fanout) -> Self {
-        Self { fanout, limit: None, visibility: Visibility::Line, doc: "" }
-    }
-
-    /// With a word on what it is, for people who look for it.
-    #[must_use]
-    pub const fn doc(mut self, doc: &'static str) -> Self {
-        self.doc = doc;
-        self
-    }
-
-    /// Visible to these.
-    #[must_use]
-    pub fn visible_to(mut self, visibility: Visibility) -> Self {
-        self.visibility = visibility;
-        self
-    }
-
-    /// With this limit of a message, in bytes.
-    #[must_use]
-    pub fn message_limit(mut self, bytes: u32) -> Self {
-        self.limit = Some(bytes);
-        self
     }
 }
 

@@ -1,0 +1,83 @@
+//! What an export does beyond the default, and who may import it.
+
+use alloc::sync::Arc;
+
+use super::hub::Fanout;
+use crate::tree::{Origin, Relative};
+
+/// Who may import what a node exports. Everybody else is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Visibility {
+    /// Peers, and in a tree those above and below; not those aside.
+    #[default]
+    Line,
+    /// Nobody: the export is not there for others yet.
+    Local,
+    /// Those above in the tree, the parent first of all.
+    Parent,
+    /// All nodes of the tree, and peers.
+    Tree,
+    /// The nodes with these ids.
+    Nodes(Arc<[u32]>),
+}
+
+impl Visibility {
+    /// The nodes with these ids.
+    pub fn nodes(ids: &[u32]) -> Self {
+        Self::Nodes(ids.into())
+    }
+
+    pub(crate) fn shows(&self, origin: Origin) -> bool {
+        match self {
+            Self::Line => origin.relative != Relative::Aside,
+            Self::Local => false,
+            Self::Parent => origin.relative == Relative::Above,
+            Self::Tree => true,
+            Self::Nodes(ids) => origin.id != 0 && ids.contains(&origin.id),
+        }
+    }
+}
+
+/// What an export does beyond the default.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// Who gets a value.
+    pub fanout: Fanout,
+    /// The longest message that a receiving end takes, in bytes, for types without a bound
+    /// of their own; 64 KiB by default.
+    pub limit: Option<u32>,
+    /// Who may import it.
+    pub visibility: Visibility,
+    /// What it is, for people who look for it.
+    pub doc: &'static str,
+}
+
+impl ExportOptions {
+    /// With this fan-out.
+    pub const fn fanout(fanout: Fanout) -> Self {
+        Self { fanout, limit: None, visibility: Visibility::Line, doc: "" }
+    }
+
+    /// With a word on what it is, for people who look for it.
+    #[must_use]
+    pub const fn doc(mut self, doc: &'static str) -> Self {
+        self.doc = doc;
+        self
+    }
+
+    /// Visible to these.
+    #[must_use]
+    pub fn visible_to(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
+        self
+    }
+
+    /// With this limit of a message, in bytes.
+    #[must_use]
+    pub fn message_limit(mut self, bytes: u32) -> Self {
+        self.limit = Some(bytes);
+        self
+    }
+}
