@@ -48,7 +48,7 @@ const fn row(key: &'static str, what: &'static str, base: Option<&'static str>, 
     Row { key, what, program: PACKAGE, features: key, base, goal }
 }
 
-pub(crate) const ROWS: [Row; 16] = [
+pub(crate) const ROWS: [Row; 18] = [
     Row {
         features: "",
         ..row("echo", "a node with one channel, which echoes", None, Goal::Flash(10 * 1024))
@@ -76,6 +76,21 @@ pub(crate) const ROWS: [Row; 16] = [
         program: "ram",
         features: "",
         ..row("ram", "a node with four channels for two messages of 64 bytes each", None, Goal::Ram(1536))
+    },
+    Row {
+        program: "bridge",
+        features: "bridge",
+        ..row(
+            "bridge",
+            "a bridge with one channel, and room for four circuits of 256 bytes each",
+            None,
+            Goal::None,
+        )
+    },
+    Row {
+        program: "bridge",
+        features: "eight",
+        ..row("eight", "room for four circuits more", Some("bridge"), Goal::None)
     },
     Row { program: "bare", features: "", ..row("bare", "", None, Goal::None) },
     Row { program: "bare", features: "other", ..row("bare-other", "", Some("bare"), Goal::None) },

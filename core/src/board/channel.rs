@@ -501,6 +501,7 @@ impl Channel {
                     | Reason::Unresponsive
                     | Reason::Shutdown
                     | Reason::Superseded
+                    | Reason::Renumbered
             )
     }
 

@@ -5,6 +5,9 @@ use crate::proto::LineConfig;
 
 /// Most channels of a node.
 pub const CHANNELS_MAX: usize = 32;
+/// Most circuits that pass through a bridge: with those of its channels their handles fit a byte.
+#[cfg(feature = "bridge")]
+const BRIDGE_MAX: usize = 64;
 /// A circuit beyond those of the exports, for an open that is being refused.
 const SPARE: usize = 1;
 
@@ -36,12 +39,25 @@ pub struct Config {
     exports: usize,
     imports: usize,
     bytes: usize,
+    #[cfg(feature = "bridge")]
+    circuits: usize,
+    #[cfg(feature = "bridge")]
+    room: usize,
 }
 
 impl Config {
     /// A node without channels.
     pub const fn new(line: LineConfig) -> Self {
-        Self { line: line.checked(), exports: 0, imports: 0, bytes: 0 }
+        Self {
+            line: line.checked(),
+            exports: 0,
+            imports: 0,
+            bytes: 0,
+            #[cfg(feature = "bridge")]
+            circuits: 0,
+            #[cfg(feature = "bridge")]
+            room: 0,
+        }
     }
 
     /// With one export more, that has room for `depth` of the longest messages in each direction.
@@ -77,6 +93,32 @@ impl Config {
         Self { line: line.checked(), ..self }
     }
 
+    /// A bridge, with room for so many circuits that pass through at a time, each with `room` bytes for what is under way: a
+    /// message in each direction that there is, with its length, must fit. Where values go both ways each has half of them.
+    ///
+    /// # Panics
+    ///
+    /// At compile time, with more than 64 circuits, or less than 64 bytes or more than 32 766.
+    #[cfg(feature = "bridge")]
+    #[must_use]
+    pub const fn bridge(self, circuits: usize, room: usize) -> Self {
+        assert!(circuits <= BRIDGE_MAX, "at most 64 circuits pass through a board");
+        assert!(room >= 64 && room < i16::MAX as usize, "a circuit has 64 to 32766 bytes of room");
+        Self { circuits, room, ..self }
+    }
+
+    /// Circuits that may pass through it at a time.
+    #[cfg(feature = "bridge")]
+    pub const fn circuits(&self) -> usize {
+        self.circuits
+    }
+
+    /// Bytes of room that each of them has.
+    #[cfg(feature = "bridge")]
+    pub const fn room(&self) -> usize {
+        self.room
+    }
+
     /// Its line, which the peer should know.
     pub const fn line(&self) -> &LineConfig {
         &self.line
@@ -95,7 +137,19 @@ impl Config {
     /// Bytes of a line: a packet that comes in, those that are under way, and one for each circuit that
     /// the peer may open.
     pub const fn line_bytes(&self) -> usize {
-        self.line.rx_len() + self.line.tx_len() + self.exports + SPARE
+        #[cfg(feature = "bridge")]
+        let passing = self.circuits;
+        #[cfg(not(feature = "bridge"))]
+        let passing = 0;
+        self.line.rx_len() + self.line.tx_len() + self.exports + SPARE + passing
+    }
+
+    #[cfg(feature = "bridge")]
+    pub(super) const fn check_bridge(&self, circuits: usize, room: usize) {
+        assert!(
+            circuits == self.circuits && room == self.room,
+            "as the config says: Bridge<{{ CONFIG.circuits() }}, {{ CONFIG.room() }}>"
+        );
     }
 
     pub(super) const fn check(&self, channels: usize, bytes: usize) {

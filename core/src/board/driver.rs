@@ -19,6 +19,8 @@ mod quiet;
 mod run;
 mod status;
 mod tell;
+#[cfg(feature = "bridge")]
+mod transit;
 
 pub(super) use hear::Heard;
 pub(super) use import::Imports;
@@ -31,6 +33,8 @@ use core::fmt;
 
 use critical_section::with;
 
+#[cfg(feature = "bridge")]
+use super::bridge::Transit;
 use super::channel::{Channel, Phase, Shared, flag};
 use super::config::Config;
 use super::ending::Ending;
@@ -121,6 +125,11 @@ pub(super) struct Circuits<'m> {
     /// Imports are opened from this time on.
     open_at: Stamp,
     ended: Option<Ending>,
+    /// What passes through, where it is a bridge, and why the session is being ended by it; 0: it is not.
+    #[cfg(feature = "bridge")]
+    transit: Option<Transit>,
+    #[cfg(feature = "bridge")]
+    parting: Reason,
 }
 
 impl fmt::Debug for Driver<'_> {
@@ -152,6 +161,10 @@ impl<'m> Driver<'m> {
                 here,
                 open_at: Stamp::ZERO,
                 ended: None,
+                #[cfg(feature = "bridge")]
+                transit: None,
+                #[cfg(feature = "bridge")]
+                parting: Reason::new(0),
             },
         };
         driver.circuits.arq.config = config.line;
@@ -214,6 +227,12 @@ impl Circuits<'_> {
     /// The session is over, and another bring-up begins.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn fail(&mut self, end: Ending) {
+        // A peer that has heard our goodbye may say hello before it acknowledges it.
+        #[cfg(feature = "bridge")]
+        let end = match core::mem::replace(&mut self.parting, Reason::new(0)) {
+            reason if reason.get() == 0 => end,
+            reason => Ending::here(reason),
+        };
         self.lose(end);
         if self.link.is_up {
             self.ended = Some(end);
@@ -234,6 +253,8 @@ impl Circuits<'_> {
             wake_end(channel);
             wake_other(channel, self.here);
         }
+        #[cfg(feature = "bridge")]
+        self.lose_passages(end);
     }
 }
 

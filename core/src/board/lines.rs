@@ -21,7 +21,7 @@ pub enum LineId {
 }
 
 /// How many there may be.
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "bridge"))]
 pub(super) const LINES: usize = if cfg!(feature = "two-lines") { 2 } else { 1 };
 
 /// A line, as its driver and the channels know it.
@@ -73,7 +73,7 @@ impl Here {
         place >> 8 == self.0 as Place
     }
 
-    #[cfg(feature = "embedded-io-async-v0_7")]
+    #[cfg(any(feature = "bridge", feature = "embedded-io-async-v0_7"))]
     pub(super) const fn index(self) -> usize {
         self.0 as usize
     }

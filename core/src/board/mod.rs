@@ -55,9 +55,11 @@
 //! - Interrupts send with `try_send` and `set`: an end has no lifetime, and sending is a copy in a critical section.
 //! - Sleep and the watchdog: [`Driver::deadline`], [`Driver::silence`], [`Driver::has_unsent`].
 //! - A flash erase is announced with [`Driver::quiet`], a restart with [`Driver::leave`].
-//! - A second line (feature `two-lines`), the log as a channel (feature `log`), `defmt::Format` (feature `defmt`).
+//! - A second line (feature `two-lines`), circuits that pass from one to the other ([`Bridge`], feature `bridge`), the log as a channel (feature `log`), `defmt::Format` (feature `defmt`).
 //! - The program runs in a test on the host: `testing::wire()` (feature `testing`).
 
+#[cfg(feature = "bridge")]
+mod bridge;
 mod call;
 mod channel;
 mod circuit;
@@ -82,6 +84,8 @@ mod timer;
 #[cfg(feature = "async")]
 mod wait;
 
+#[cfg(feature = "bridge")]
+pub use bridge::Bridge;
 pub use call::{CallError, CallId, Client, Request, Server};
 pub use config::{CHANNELS_MAX, Config};
 #[cfg(feature = "embedded-io-async-v0_7")]
@@ -114,6 +118,13 @@ use wait::wake_other;
 /// With one line there is no other, and without tasks nobody waits.
 #[cfg(not(all(feature = "async", feature = "two-lines")))]
 const fn wake_other(_: &'static channel::Shared, _: lines::Here) {}
+
+#[cfg(all(feature = "async", feature = "bridge"))]
+use wait::wake_line;
+
+/// Without tasks nobody waits.
+#[cfg(all(feature = "bridge", not(feature = "async")))]
+const fn wake_line(_: &node::Common, _: lines::Here) {}
 
 /// Without tasks nobody waits.
 #[cfg(not(feature = "async"))]

@@ -154,6 +154,17 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         Driver::new((&self.channels, &self.common, here), memory.parts(), identity)
     }
 
+    /// The node's end of one of its lines.
+    #[cfg(feature = "bridge")]
+    pub(super) fn line_at<'m, const LINE_BYTES: usize>(
+        &'static self,
+        here: Here,
+        memory: &'m mut Memory<LINE_BYTES>,
+        identity: Identity<'m>,
+    ) -> Driver<'m> {
+        Driver::new((&self.channels, &self.common, here), memory.parts(), identity)
+    }
+
     const fn table(&'static self) -> Table {
         Table { channels: &self.channels, arena: &self.arena, common: &self.common }
     }

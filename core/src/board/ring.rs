@@ -137,6 +137,27 @@ impl Ring {
         self.ready.set(1);
     }
 
+    /// Puts bytes behind those that are here, without an account of messages: there is room for them.
+    #[cfg(feature = "bridge")]
+    pub(super) fn append(&self, cs: CriticalSection<'_>, bytes: &[u8]) {
+        let at = self.used.get();
+        self.write(cs, at.into(), bytes);
+        self.used.set(at + bytes.len() as u16);
+    }
+
+    /// Copies bytes, beginning at `offset`.
+    #[cfg(feature = "bridge")]
+    pub(super) fn peek(&self, cs: CriticalSection<'_>, offset: u16, out: &mut [u8]) {
+        self.copy(cs, offset.into(), out);
+    }
+
+    /// Drops the first `len` bytes, which are here.
+    #[cfg(feature = "bridge")]
+    pub(super) fn discard(&self, len: u16) {
+        self.head.set(self.place(len.into()) as u16);
+        self.used.set(self.used.get().saturating_sub(len));
+    }
+
     /// Where the byte is that stands so far behind the first.
     fn place(&self, offset: usize) -> usize {
         let (at, capacity) = (usize::from(self.head.get()) + offset, usize::from(self.size.get()));
@@ -182,7 +203,7 @@ impl Ring {
 
 /// Puts all of `from`.
 #[cfg_attr(not(feature = "std"), inline(never))]
-fn put_all(cs: CriticalSection<'_>, mut to: &[Byte], from: &[u8]) {
+pub(super) fn put_all(cs: CriticalSection<'_>, mut to: &[Byte], from: &[u8]) {
     let set = |place: &Byte, byte| place.borrow(cs).set(byte);
     let (words, last) = from.as_chunks::<16>();
     for word in words {
@@ -226,7 +247,7 @@ fn put_all(cs: CriticalSection<'_>, mut to: &[Byte], from: &[u8]) {
 
 /// Fills all of `to`.
 #[cfg_attr(not(feature = "std"), inline(never))]
-fn get_all(cs: CriticalSection<'_>, to: &mut [u8], mut from: &[Byte]) {
+pub(super) fn get_all(cs: CriticalSection<'_>, to: &mut [u8], mut from: &[Byte]) {
     let get = |place: &Byte| place.borrow(cs).get();
     let (words, last) = to.as_chunks_mut::<16>();
     for word in words {

@@ -72,6 +72,15 @@ impl Short {
         self.number(number << 3 | kind);
     }
 
+    /// A byte as it is.
+    #[cfg(feature = "bridge")]
+    pub(super) fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn number(&mut self, value: u32) {
         self.len = varint::put(&mut self.bytes, self.len, value);

@@ -14,6 +14,8 @@ use super::channel::Shared;
 use super::error::{RecvError, SendCause, SendError};
 #[cfg(feature = "two-lines")]
 use super::lines::Here;
+#[cfg(feature = "bridge")]
+use super::node::Common;
 use super::sender;
 use crate::message::Message;
 
@@ -67,6 +69,17 @@ pub(super) fn wake_driver(channel: &'static Shared) {
 pub(super) fn wake_other(channel: &'static Shared, here: Here) {
     if with(|cs| channel.borrow(cs).is_other(here)) {
         wake_driver(channel);
+    }
+}
+
+/// The line `here` has heard or said something that the other lines may have to tell.
+#[cfg(feature = "bridge")]
+pub(super) fn wake_line(common: &Common, here: Here) {
+    for (driver, index) in common.drivers.iter().zip(0..) {
+        let waker = if index == here.index() { None } else { with(|cs| driver.take(cs)) };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 

@@ -161,7 +161,7 @@ pub struct Slot {
     pub(crate) taken_told: Total,
 
     pub(crate) dead: Dead,
-    pub(crate) detail: &'static str,
+    pub(crate) detail: Option<&'static str>,
     pub(crate) next_dirty: Handle,
     pub(crate) next_ready: Handle,
 }
@@ -220,11 +220,21 @@ impl Slot {
             taken: Total::ZERO,
             taken_told: Total::ZERO,
             dead: Dead::here(Reason::Closed),
-            detail: "",
+            detail: None,
             next_dirty: Handle::NONE,
             next_ready: Handle::NONE,
         }
     }
+
+    /// A free slot of which all is zero, so that a board's table of them takes no flash. It is not one of a [`Link`](super::Link).
+    #[cfg(feature = "bridge")]
+    pub(crate) const ZERO: Self = Self {
+        direction: Direction::Sends,
+        dead: Dead::here(Reason::new(0)),
+        next_dirty: Handle::new(0),
+        next_ready: Handle::new(0),
+        ..Self::new()
+    };
 
     /// Whether no circuit uses it.
     pub const fn is_free(&self) -> bool {
@@ -425,7 +435,7 @@ impl Slot {
             // that all was taken, so a peer that is through in order hears of our giving up.
             self.mine = if self.theirs == Final::Dead { Final::Done } else { Final::Dead };
             self.dead = dead;
-            self.detail = detail;
+            self.detail = Some(detail);
         }
     }
 

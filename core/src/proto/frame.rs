@@ -284,7 +284,7 @@ impl Fingerprints {
 
     /// As a slice, never empty.
     pub fn as_slice(&self) -> &[u64] {
-        &self.list[..self.len as usize]
+        self.list.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
 

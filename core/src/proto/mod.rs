@@ -59,6 +59,16 @@ pub(crate) use frame::is_channel_name;
 #[cfg(feature = "std")]
 pub(crate) use frame::is_path;
 
+// What passes through a board has the accounts of a link.
+#[cfg(feature = "bridge")]
+pub(crate) use {
+    circuit::{Final, Phase as CircuitPhase, due, limit_in},
+    frame::{
+        LINK_ADD_ROUTE, LINK_ADOPT, LINK_ALLOCATE, LINK_DEL_ROUTE, LINK_GRANT, LINK_SHUTDOWN, Reader,
+        has_control,
+    },
+};
+
 // What a board's node is made of: it has no `Link`, see ARCHITECTURE.md.
 #[cfg(feature = "board")]
 pub(crate) use {

@@ -12,7 +12,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Clock;
-use crate::host::transport::{LineOptions, Up, start_line};
+use crate::host::transport::{LineOptions, Tie, Up, start_line};
 use crate::host::{BlockingStream, Node, Stream, Wait};
 use crate::proto::{Instant, LineConfig};
 
@@ -218,6 +218,19 @@ impl WireEnd {
     pub fn connect(&self, node: &Node, line: &LineConfig) -> Wait<Up> {
         let port = Port { end: Mutex::new(Some(self.clone())) };
         start_line(node, Box::new(port), LineOptions::new(*line))
+    }
+
+    /// As [`WireEnd::connect`], with a board that becomes a child of the node in its tree: a bridge has to be adopted.
+    pub fn adopt(&self, node: &Node, line: &LineConfig) -> Wait<Up> {
+        let port = Port { end: Mutex::new(Some(self.clone())) };
+        start_line(node, Box::new(port), LineOptions::new(*line).tie(Tie::Adopt))
+    }
+
+    /// As [`WireEnd::connect`], with a host's node at the other end that [adopts](Self::adopt) this one, and without which this one
+    /// lives on.
+    pub fn join(&self, node: &Node, line: &LineConfig) -> Wait<Up> {
+        let port = Port { end: Mutex::new(Some(self.clone())) };
+        start_line(node, Box::new(port), LineOptions::new(*line).tie(Tie::Join { lives_on: true }))
     }
 
     fn other(&self) -> usize {

@@ -10,6 +10,8 @@ use crate::demo;
 
 const FIRMWARE: &str = "core/tests-no-std";
 const FIRMWARE_NAME: &str = "netchan-tests-no-std";
+/// A bridge board, for the first target, behind which the others stand.
+const BRIDGE: &str = "netchan-firmware-bridge";
 /// The example's boards, the same program as a process, and the other end of their line.
 const EXAMPLES: &str = "examples/firmware";
 const DESK: &str = "netchan-firmware-desk";
@@ -116,6 +118,12 @@ fn talk(runner: &mut Runner, toolchain: Toolchain) -> Result {
         let endurance = if runner.long { LONG_ENDURANCE } else { ENDURANCE };
         runner.run(&board.talk(endurance).limit(limit))?;
     }
+    let [first, ..] = &BOARDS;
+    let build = toolchain.cargo(&format!("build --release --package {BRIDGE}"), first.target);
+    runner.run(&build.dir(EXAMPLES))?;
+    for board in &BOARDS {
+        runner.run(&first.bridge_to(board).limit(Duration::from_secs(120)))?;
+    }
     demo::emulated_step(runner, toolchain)
 }
 
@@ -158,6 +166,22 @@ impl Board {
         let desk =
             format!("{TARGET_DIR}/debug/{DESK} --faulty {SEED} {endurance} --pair --seed {SEED} {ram}");
         Cmd::new(&format!("{desk} --qmp {socket} {qemu}"))
+    }
+
+    /// Runs the bridge board, with its upper UART in the hands of the desk and the lower one joined to that of another board.
+    fn bridge_to(&self, behind: &Self) -> Cmd {
+        let Self { qemu, machine, target, .. } = self;
+        let (socket, line) = (format!("{TARGET_DIR}/behind.qmp"), format!("{TARGET_DIR}/behind.line"));
+        let leaf = format!(
+            "{} {} -display none -monitor none -serial unix:{line},server=on,wait=off \
+             -qmp unix:{socket},server=on,wait=off -kernel {TARGET_DIR}/{}/release/{}",
+            behind.qemu, behind.machine, behind.target, behind.example
+        );
+        let bridge = format!(
+            "{qemu} {machine} -display none -monitor none -serial stdio -serial unix:{line} \
+             -kernel {TARGET_DIR}/{target}/release/{BRIDGE}"
+        );
+        Cmd::new(&format!("{TARGET_DIR}/debug/{DESK} --qmp {socket} --behind {leaf} --bridge {bridge}"))
     }
 
     /// Runs firmware of core's tests; its exit code, by semihosting, becomes QEMU's.

@@ -69,7 +69,11 @@ impl Circuits<'_> {
         if r.is_broken {
             return Err(Ending::BROKEN);
         }
-        let Some(channel) = self.find(handle) else { return Ok(()) };
+        let Some(channel) = self.find(handle) else {
+            #[cfg(feature = "bridge")]
+            self.pass_frame(handle, frame, r)?;
+            return Ok(());
+        };
         let withdrawn = with(|cs| {
             let channel = channel.borrow(cs);
             match self.common.imports.borrow(cs).get() {
@@ -87,7 +91,7 @@ impl Circuits<'_> {
 
     /// The channel of a circuit, or one for which the peer has opened it.
     #[cfg_attr(not(feature = "std"), inline(never))]
-    fn find(&self, handle: u32) -> Option<&'static Shared> {
+    pub(super) fn find(&self, handle: u32) -> Option<&'static Shared> {
         let place = self.here.place(handle);
         self.channels.iter().find(|channel| with(|cs| channel.borrow(cs).has_circuit(place)))
     }
@@ -99,7 +103,11 @@ impl Circuits<'_> {
         }
         let mut rest = r.rest;
         self.link.bytes_in = self.link.bytes_in.wrapping_add(rest.len() as u32);
-        let Some(channel) = self.find(handle) else { return Ok(()) };
+        let Some(channel) = self.find(handle) else {
+            #[cfg(feature = "bridge")]
+            self.pass_data(handle, kind, if kind == KIND_FIRST { first } else { rest.len() as u32 }, rest)?;
+            return Ok(());
+        };
         let len = rest.len() as u32;
         let total = if kind == KIND_FIRST { first } else { len };
         if !with(|cs| channel.borrow(cs).hear_data(cs, kind, total, len))? {
@@ -119,6 +127,10 @@ impl Circuits<'_> {
     /// The peer opens a circuit.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn hear_open(&mut self, handle: u32, r: &mut Cursor<'_>) -> Result<(), Ending> {
+        #[cfg(feature = "bridge")]
+        if self.pass_open(handle, r.rest)? {
+            return Ok(());
+        }
         let flags = r.byte();
         r.number();
         let numbers = [r.number(), r.number(), r.number()];
@@ -150,7 +162,7 @@ impl Circuits<'_> {
 
     /// A circuit that the peer has opened is to be told that it is over.
     #[cfg_attr(not(feature = "std"), inline(never))]
-    fn refuse(&mut self, handle: u32, answer: u8) -> Result<(), Ending> {
+    pub(super) fn refuse(&mut self, handle: u32, answer: u8) -> Result<(), Ending> {
         let is_theirs = handle & 1 == u32::from(self.link.parity);
         match self.refusals.get_mut((handle >> 1) as usize) {
             Some(place) if is_theirs => *place = answer,

@@ -47,10 +47,16 @@ impl Circuits<'_> {
             with(|cs| channel.borrow(cs).clear(flag::AGAIN));
         }
         let Some(spec) = spec.filter(|_| is_wanted && self.open_at.is_over(self.arq.now)) else { return };
-        if index >= self.link.circuits {
-            return;
-        }
-        let handle = index << 1 | (1 - self.link.parity);
+        #[cfg(not(feature = "bridge"))]
+        let handle = (index < self.link.circuits).then(|| index << 1 | (1 - self.link.parity));
+        // Circuits that pass through have handles of ours as well.
+        #[cfg(feature = "bridge")]
+        let handle = if self.transit.is_some() {
+            self.free_handle()
+        } else {
+            (index < self.link.circuits).then(|| index << 1 | (1 - self.link.parity))
+        };
+        let Some(handle) = handle else { return };
         head.circuit(handle, CONTROL_OPEN);
         for number in [spec.flags.get().into(), WAIT_MS, window, spec.longest_in.into(), 0, name.len() as u32]
         {

@@ -3,10 +3,12 @@
 use super::Circuits;
 use crate::board::ending::Ending;
 use crate::board::short::Short;
+#[cfg(not(feature = "bridge"))]
+use crate::proto::LinkKind;
 use crate::proto::time::Stamp;
 use crate::proto::{
     Brief, HELLO_AT, Hello, LINE_PACKET_MIN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG,
-    LINK_QUIET, LineConfig, LinkKind, PROTOCOL_VERSION, Reason, seed, session_number,
+    LINK_QUIET, LineConfig, PROTOCOL_VERSION, Reason, seed, session_number,
 };
 use crate::varint::Cursor;
 
@@ -23,7 +25,7 @@ const DEAD_MS_MAX: u32 = 10 * 60 * 1000;
 #[repr(C)]
 pub(super) struct Link {
     /// The hello in `tx` says what we know by now.
-    is_hello_new: bool,
+    pub(super) is_hello_new: bool,
     pub(super) is_up: bool,
     is_pong_due: bool,
     /// Of the circuits that the peer opens.
@@ -72,6 +74,8 @@ impl Circuits<'_> {
     pub(super) fn hear_hello(&mut self, record: &[u8]) -> Result<(), Ending> {
         // A length of one byte, and the head of a hello.
         let [_, 0, hello @ ..] = record else { return Ok(()) };
+        #[cfg(feature = "bridge")]
+        let bytes = hello;
         let (Some(hello), link) = (Brief::parse(hello), &mut self.link) else { return Ok(()) };
         // One that comes back from a looped line has no effect.
         if hello.nonce == link.own || hello.nonce == 0 {
@@ -92,6 +96,11 @@ impl Circuits<'_> {
         link.is_hello_new &= link.peer == hello.nonce;
         link.peer = hello.nonce;
         link.boot = hello.boot;
+        #[cfg(feature = "bridge")]
+        let relative = self.relative(bytes, hello.fits);
+        #[cfg(feature = "bridge")]
+        let hello = Brief { fits: relative.is_some(), ..hello };
+        let link = &mut self.link;
         let fits = hello.fits && hello.packet >= LINE_PACKET_MIN.into() && silence <= DEAD_MS_MAX;
         // One that does not fit is answered, so that the peer can say why.
         if !is_answer || !fits {
@@ -108,6 +117,10 @@ impl Circuits<'_> {
         link.is_up = true;
         let seed = seed(session_number(link.own, link.peer), is_higher);
         self.arq.begin(seed, hello.window, link.packet);
+        #[cfg(feature = "bridge")]
+        if let Some(relative) = relative {
+            self.join(&relative);
+        }
         Ok(())
     }
 
@@ -125,6 +138,9 @@ impl Circuits<'_> {
                 self.arq.hear_quiet(millis);
             }
             LINK_GOODBYE => return Err(Ending::peer(Reason::new(r.byte()))),
+            #[cfg(feature = "bridge")]
+            _ => return self.hear_tree(number, r),
+            #[cfg(not(feature = "bridge"))]
             _ => return Err(Ending::BROKEN),
         }
         if r.is_broken { Err(Ending::BROKEN) } else { Ok(()) }
@@ -151,6 +167,10 @@ impl Circuits<'_> {
             let beat = if self.arq.room() < BEAT_LEN { self.dead_at() } else { self.beat_at() };
             Some(self.dead_at().min(beat))
         } else {
+            #[cfg(feature = "bridge")]
+            if self.is_resting() {
+                return None;
+            }
             (!self.link.is_hello_new).then_some(self.arq.now)
         }
     }
@@ -205,14 +225,18 @@ impl Circuits<'_> {
             return;
         }
         self.link.is_hello_new = true;
+        #[cfg(feature = "bridge")]
+        let (kind, adopts) = self.kind();
+        // A leaf of a tree, or a peer: as the other side likes.
+        #[cfg(not(feature = "bridge"))]
+        let (kind, adopts) = (LinkKind::Either, false);
         let config = &self.arq.config;
         let hello = Hello {
             oldest: PROTOCOL_VERSION,
             newest: PROTOCOL_VERSION,
             crc: false,
-            // A leaf of a tree, or a peer: as the other side likes.
-            kind: LinkKind::Either,
-            adopts: false,
+            kind,
+            adopts,
             window: config.window,
             packet: config.packet.into(),
             circuits: self.refusals.len() as u32,

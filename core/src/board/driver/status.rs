@@ -63,6 +63,13 @@ impl Circuits<'_> {
             || self.arq.has_output()
             || self.refusals.iter().any(|&due| due != 0)
             || self.channels.iter().any(|channel| with(|cs| channel.borrow(cs).has_unsent(self.here)))
+            || {
+                #[cfg(feature = "bridge")]
+                let passing = self.has_unsent_passages();
+                #[cfg(not(feature = "bridge"))]
+                let passing = false;
+                passing
+            }
     }
 }
 

@@ -22,6 +22,10 @@ const HEAD_MAX: u16 = 2 + 2 + 3;
 
 impl Circuits<'_> {
     pub(super) fn tell(&mut self) {
+        #[cfg(feature = "bridge")]
+        if self.attend() {
+            return;
+        }
         let short = &mut Short::new();
         if !self.tell_link(short) {
             return;
@@ -29,12 +33,18 @@ impl Circuits<'_> {
         for index in 0..self.refusals.len() {
             self.tell_refusal(index, short);
         }
+        #[cfg(feature = "bridge")]
+        self.tell_tree(short);
         // One message of each in turn, until nothing more fits.
         let mut more = true;
         while more {
             more = false;
             for channel in self.channels {
                 more |= self.tell_channel(channel, short);
+            }
+            #[cfg(feature = "bridge")]
+            {
+                more |= self.tell_passages(short);
             }
         }
     }
@@ -74,6 +84,12 @@ impl Circuits<'_> {
                 let channel = self.channels.get(usize::from(due ^ refusal::TYPE));
                 let spec = channel.and_then(|channel| with(|cs| channel.borrow(cs).spec.get()));
                 let name = spec.map_or("", |spec| spec.type_name).as_bytes();
+                detail = name.get(..name.len().min(DETAIL_MAX)).unwrap_or_default();
+            }
+            // Whose room it is that is not there.
+            #[cfg(feature = "bridge")]
+            if reason == Reason::NoResources {
+                let name = self.identity.name.as_bytes();
                 detail = name.get(..name.len().min(DETAIL_MAX)).unwrap_or_default();
             }
             short.dead(handle, reason, 0, detail.len());

@@ -141,7 +141,7 @@ impl Link {
             return true;
         };
         if slot.mine == Final::Dead {
-            let detail = cut(slot.detail, detail_max);
+            let detail = cut(slot.detail.unwrap_or_default(), detail_max);
             let frame = DeadFrame { dead: sent_place(slot.dead), taken: slot.taken, detail };
             if !put_dead(sink, handle, &frame, crc) {
                 return false;

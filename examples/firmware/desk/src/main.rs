@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its terminal")]
 
 mod board;
+mod bridge;
 mod endure;
 mod pair;
 mod qmp;
@@ -20,6 +21,7 @@ use stack::Ram;
 
 const USAGE: &str = "\
 netchan-firmware-desk [OPTIONS] PROGRAM ARGS...
+netchan-firmware-desk --qmp SOCKET --behind PROGRAM ARGS... --bridge PROGRAM ARGS...
 
     --qmp SOCKET        where the program's monitor listens
     --faulty SEED       a second time over a line that loses, alters and delays bytes
@@ -27,7 +29,8 @@ netchan-firmware-desk [OPTIONS] PROGRAM ARGS...
     --stops N SECONDS   and stop it N times for so long, which needs --qmp
     --pair              then two of them behind one bridge, of which one stands still, which needs --qmp
     --seed SEED         of what happens when; else the time
-    --ram AT LEN MOST   its memory, and how many bytes of stack it may use; needs --qmp";
+    --ram AT LEN MOST   its memory, and how many bytes of stack it may use; needs --qmp
+    --behind ...        only this: a board that listens for the line of a bridge board, which is started second";
 
 /// What is to be done, and with what.
 #[derive(Default)]
@@ -40,6 +43,7 @@ struct Options {
     seed: Option<u64>,
     ram: Option<Ram>,
     program: Vec<String>,
+    bridge: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +72,12 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
             "--faulty" => options.faulty = Some(number()?),
             "--resets" => options.resets = number()? as u32,
             "--stops" => options.stops = (number()? as u32, Duration::from_secs(number()?)),
+            "--behind" => {
+                let rest: Vec<_> = args.collect();
+                let mut parts = rest.splitn(2, |arg| arg == "--bridge");
+                (options.program, options.bridge) = (parts.next()?.to_vec(), parts.next()?.to_vec());
+                return Some(options);
+            }
             "--pair" => options.pair = true,
             "--seed" => options.seed = Some(number()?),
             "--ram" => {
@@ -87,6 +97,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
 fn run(options: &Options) -> Result<(), String> {
     let time = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_micros() as u64);
     let seed = options.seed.unwrap_or_else(time);
+    if !options.bridge.is_empty() {
+        let qmp = options.qmp.as_deref().ok_or("a board behind a bridge is reset, which needs --qmp")?;
+        return bridge::run(&options.bridge, &options.program, qmp);
+    }
     let mut board = Board::boot(&options.program, options.qmp.as_deref())?;
     story::tell(&mut board)?;
     if let Some(seed) = options.faulty {

@@ -195,7 +195,7 @@ fn take_all(mut dump: Receiver<Block>, count: &AtomicU32) {
 }
 
 /// The number of a block that comes after another one: they count down.
-fn next_block(last: Option<u32>, came: &Block) -> Result<u32, String> {
+pub(crate) fn next_block(last: Option<u32>, came: &Block) -> Result<u32, String> {
     let number = came.first_chunk().map(|&number| u32::from_le_bytes(number)).unwrap_or_default();
     let is_next = last.is_none_or(|last| number + 1 == last);
     if is_next && *came == block(number) { Ok(number) } else { Err(format!("block {number} after {last:?}")) }
@@ -208,7 +208,7 @@ fn rate(taken: &AtomicU32) -> f64 {
     f64::from(taken.load(Ordering::Acquire) - first) / start.elapsed().as_secs_f64()
 }
 
-fn until(what: &str, mut is_there: impl FnMut() -> bool) -> Result<(), String> {
+pub(crate) fn until(what: &str, mut is_there: impl FnMut() -> bool) -> Result<(), String> {
     let start = Clock::now();
     while !is_there() {
         if start.elapsed() > PATIENCE {
