@@ -57,8 +57,7 @@ impl Desk {
             is_idle &= n == 0 && m == 0;
         }
         if is_idle {
-            // sleeps: the host's threads are to move, too
-            thread::sleep(Duration::from_micros(100));
+            thread::sleep(Duration::from_micros(100)); // sleeps: the host's threads are to move, too
         }
     }
 

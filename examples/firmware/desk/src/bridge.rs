@@ -97,7 +97,7 @@ pub(crate) fn run(bridge: &[String], leaf: &[String], qmp: &str) -> Result<(), S
     let start = Clock::now();
     let told = dump.recv().timeout(PATIENCE).wait();
     // The bridge is the host's neighbour, so it is the peer that says so.
-    match told.map_err(|error| error.into()) {
+    match told {
         Err(RecvError::Dead(dead)) if (dead.reason, dead.at) == (Reason::PeerRestarted, Place::Peer) => {
             println!(
                 "ok      a reset behind the bridge is told after {} ms: {dead}",
