@@ -285,6 +285,12 @@ impl LinkState {
         Some(more)
     }
 
+    /// What is not there any more of so many bytes.
+    #[cfg(loom)]
+    pub(crate) const fn in_use(&self, floors: u64, pool: u64) -> u64 {
+        floors + pool - self.budget.floors - self.budget.pool
+    }
+
     /// A circuit that passes through goes on when the stream has taken what is there.
     pub(crate) fn keep_transit(&mut self, transit: &Arc<Transit>, side: Side) {
         if !self.kept_transits.iter().any(|(kept, _)| Arc::ptr_eq(kept, transit)) {

@@ -23,7 +23,7 @@ use super::spec::End;
 use super::stream::{BlockingStream, Stream};
 use super::sync::{self, Condvar, Mutex, MutexGuard, PoisonError};
 use super::timer;
-use super::transport::{LinkOptions, cell};
+use super::transport::{LinkOptions, Tie, cell};
 use super::wait::{Source, Wait, Waiting};
 
 /// Tries every order of events with at most `preemptions` switches that nothing forces.
@@ -323,6 +323,15 @@ pub fn node(name: &str) -> Node {
 
 /// A link between two nodes that is up.
 pub fn join(a: &Node, by_a: By, b: &Node, by_b: By) -> (Side, Side) {
+    tied(a, by_a, Tie::Peer, b, by_b, Tie::Peer)
+}
+
+/// A link that is up between a node and its parent in a tree. The child goes on without it.
+pub fn adopt(child: &Node, parent: &Node) -> (Side, Side) {
+    tied(child, By::Hand, Tie::Join { lives_on: true }, parent, By::Hand, Tie::Adopt)
+}
+
+fn tied(a: &Node, by_a: By, tie_a: Tie, b: &Node, by_b: By, tie_b: Tie) -> (Side, Side) {
     let (there, back) = (Arc::new(Pipe::default()), Arc::new(Pipe::default()));
     let line_a = Line { input: Arc::clone(&back), output: Arc::clone(&there), answer: Arc::default() };
     let line_b = Line { input: there, output: back, answer: Arc::default() };
@@ -333,8 +342,8 @@ pub fn join(a: &Node, by_a: By, b: &Node, by_b: By) -> (Side, Side) {
         };
         cell(node, io, options).expect("the node is not shut")
     };
-    let link_a = make(a, &line_a, by_a, LinkOptions::active());
-    let link_b = make(b, &line_b, by_b, LinkOptions::passive());
+    let link_a = make(a, &line_a, by_a, LinkOptions::active().with_tie(tie_a));
+    let link_b = make(b, &line_b, by_b, LinkOptions::passive().with_tie(tie_b));
     link_a.tick();
     for _ in 0..4 {
         deliver(&link_b, &line_b);
@@ -411,6 +420,11 @@ impl Side {
         deliver(&self.link, &self.line);
     }
 
+    /// Whether something has come that is not handled yet.
+    pub fn has_input(&self) -> bool {
+        !self.line.input.lock().bytes.is_empty()
+    }
+
     /// What a tick does for those who asked how many values are taken.
     pub fn look_at_asked(&self) {
         let mut state = self.link.lock();
@@ -463,6 +477,12 @@ impl Side {
     /// Circuits of this link that are not over.
     pub fn open_circuits(&self) -> usize {
         self.link.lock().cells.iter_mut().filter(|cell| cell.handle.is_some()).count()
+    }
+
+    /// Bytes that are reserved for circuits of this link, and lent to them.
+    pub fn reserved(&self) -> u64 {
+        let config = config();
+        self.link.lock().in_use(config.reserve_per_link, config.lend_per_link)
     }
 
     /// What a wait for this link's bytes names as its source.
