@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::raw::{Raw, mine, receives, sends};
 use common::{Calm, Outcome, SOON, Tick, calm, eventually, spawn, tick};
-use netchan::host::Visibility;
+use netchan::host::{ExportInfo, Visibility};
 use netchan::proto::{
     Accept, DeadFrame, Fault, Frame, Handle, LinkKind, Open, Part, Route, Total, TreeFrame,
 };
@@ -435,6 +435,46 @@ fn a_child_that_does_not_end_when_told_is_left_alone() {
     });
     eventually("it is gone", || (!grove.hub.nodes().iter().any(|info| info.id == id)).then_some(()));
     assert!(!grove.hub.is_shut());
+}
+
+#[test]
+fn lists_that_nobody_takes_are_in_nobodys_way() -> Outcome {
+    let _calm = calm();
+    let adopts = |node: &Node| {
+        tcp::listen_with(node, "127.0.0.1:0", tcp::Options::new().adopt()).expect("a free port").address()
+    };
+    let (hub, bridge, desk) = (Node::new("hub"), Node::new("bridge"), Node::new("desk"));
+    tcp::join(&bridge, adopts(&hub)).wait()?;
+    let at_bridge = adopts(&bridge);
+    tcp::join(&desk, at_bridge).wait()?;
+    // More than the bridge takes of a circuit that does not move on.
+    let all: Vec<Sender<Tick>> =
+        (0..500).map(|n| hub.export(&format!("{n:060}"))).collect::<Result<_, _>>()?;
+    let ask = |from, limit| Open { route: route(from, 1), limit, ..receives::<ExportInfo>("$exports", 1000) };
+    let (mut one, first) = Raw::child(at_bridge);
+    let (mut other, second) = Raw::child(at_bridge);
+    for n in 0..4 {
+        one.open(n, ask(first, 1000));
+    }
+    assert_eq!(one.refused(4, ask(first, 1000)).reason, Reason::Busy);
+    for n in 0..4 {
+        other.open(n, ask(second, 1000));
+    }
+    // There is no place left on the hub's link, and still.
+    let list = desk.remote("/").exports().timeout(SOON).wait()?;
+    assert_eq!(list.into_iter().filter(Result::is_ok).count(), all.len());
+    let given_up = |raw: &mut Raw| {
+        raw.expect("it is given up", |frame| match frame {
+            Frame::Dead(handle, dead) if *handle == mine(0) => Some(dead.dead.reason),
+            _ => None,
+        })
+    };
+    assert_eq!(given_up(&mut one), Reason::TooSlow, "the oldest has made room");
+    // An entry that is longer than its importer takes ends the list.
+    let mut short = Raw::child(adopts(&hub));
+    short.0.open(0, ask(short.1, 10));
+    assert_eq!(given_up(&mut short.0), Reason::TooLarge);
+    Ok(())
 }
 
 #[test]

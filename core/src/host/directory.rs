@@ -32,8 +32,11 @@ const LINKS: &str = "$links";
 /// The channel on which a node tells of nodes that come and go below it.
 const CHANGES: &str = "$changes";
 
-/// Lists that are being sent on one link at a time; more are refused, `Busy`.
-const LISTS_MAX: u32 = 8;
+/// Lists that are being sent on one link at a time: for one more the oldest is given up, `TooSlow`. An importer that
+/// takes what comes has its list in a few round trips.
+const LISTS_MAX: usize = 8;
+/// Lists that are being sent to one node; more are refused, `Busy`.
+const LISTS_OF_ONE: usize = 4;
 
 /// A node of the tree.
 #[derive(Serialize, Deserialize, Message, Debug, Clone, PartialEq, Eq)]
@@ -233,9 +236,9 @@ impl NodeInner {
     /// Answers an open of one of the system's own names, if it is one.
     pub(crate) fn answer_system(&self, link: &Arc<LinkCell>, offer: &Offer, origin: Origin) -> bool {
         match &*offer.name {
-            NODES => self.send_list(link, offer, || self.list_nodes()),
-            EXPORTS => self.send_list(link, offer, || self.list_exports(origin)),
-            LINKS => self.send_list(link, offer, || self.list_links()),
+            NODES => self.send_list(link, offer, origin, || self.list_nodes()),
+            EXPORTS => self.send_list(link, offer, origin, || self.list_exports(origin)),
+            LINKS => self.send_list(link, offer, origin, || self.list_links()),
             CHANGES => {
                 self.watch_changes();
                 return false;
@@ -246,7 +249,13 @@ impl NodeInner {
     }
 
     /// A list goes its way: the link sends it as credit comes, and forgets it.
-    fn send_list<T: Message>(&self, link: &Arc<LinkCell>, offer: &Offer, list: impl FnOnce() -> Vec<T>) {
+    fn send_list<T: Message>(
+        &self,
+        link: &Arc<LinkCell>,
+        offer: &Offer,
+        origin: Origin,
+        list: impl FnOnce() -> Vec<T>,
+    ) {
         if offer.flags != OpenFlags::RECEIVES {
             return refuse(link, offer, Reason::WrongDirection, "");
         }
@@ -257,7 +266,9 @@ impl NodeInner {
             let mut bytes = Vec::new();
             value.encode_to(&mut bytes).ok().map(|()| bytes)
         };
-        if link.lock().lists >= LISTS_MAX {
+        let has_enough =
+            |lists: &[(usize, u32)]| lists.iter().filter(|(_, of)| *of == origin.id).count() >= LISTS_OF_ONE;
+        if has_enough(&link.lock().lists) {
             return refuse(link, offer, Reason::Busy, "");
         }
         // Looks at other links, so before this one is locked.
@@ -267,11 +278,16 @@ impl NodeInner {
         let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
             return state.remove(offer.cell);
         };
-        if state.lists >= LISTS_MAX || state.output.is_flooded() {
+        if has_enough(&state.lists) || state.output.is_flooded() {
             drop(state);
             return refuse(link, offer, Reason::Busy, "");
         }
-        state.lists += 1;
+        if state.lists.len() >= LISTS_MAX {
+            let (oldest, _) = state.lists[0];
+            state.kill(oldest, Reason::TooSlow, "");
+            state.remove(oldest);
+        }
+        state.lists.push((offer.cell, origin.id));
         if let Some(cell) = state.cells.get(offer.cell) {
             cell.backlog = list.iter().filter_map(encode).collect();
             (cell.opened, cell.sends, cell.orphan, cell.end_after, cell.is_list) =

@@ -110,8 +110,8 @@ pub(crate) struct LinkState {
     /// What one circuit that passes through may reserve of it, in bytes.
     pub(crate) share: u32,
     pub(crate) circuits: u32,
-    /// Lists that the node sends of itself.
-    pub(crate) lists: u32,
+    /// Lists that the node sends of itself, the oldest first, and the id of the node that each is for.
+    pub(crate) lists: Vec<(CellId, u32)>,
 }
 
 /// What became of a message that was begun.
@@ -243,7 +243,9 @@ impl LinkState {
             let ends = core::mem::take(&mut cell.attached);
             self.refuse_attached(ends);
             self.refuse_attached(cell.inbox.drain_ends());
-            self.lists -= u32::from(cell.is_list);
+            if cell.is_list {
+                self.lists.retain(|(list, _)| *list != id);
+            }
             self.budget.floors += u64::from(cell.reserved);
             self.budget.pool += u64::from(cell.window.saturating_sub(cell.reserved));
         }
@@ -317,7 +319,16 @@ impl LinkState {
                 }
                 return;
             }
-            let Ok(start) = self.proto(|link, slots| link.start(slots, handle, len)) else { return };
+            let is_list = cell.is_list;
+            let start = match self.proto(|link, slots| link.start(slots, handle, len)) {
+                Ok(start) => start,
+                Err(Blocked::TooLarge(_)) if is_list => {
+                    // Nobody waits for it who could be told to ask for more.
+                    self.kill(id, Reason::TooLarge, "");
+                    return self.remove(id);
+                }
+                Err(_) => return,
+            };
             let Some(cell) = self.cells.get(id) else { return };
             let message = if short.is_some() { cell.backlog.pop_front() } else { cell.unsent.take() };
             let Some(message) = message else { return };
@@ -495,7 +506,7 @@ impl LinkCell {
                 budget,
                 share: u32::try_from(budget.floors / SHARES).unwrap_or(u32::MAX),
                 circuits: config.circuits,
-                lists: 0,
+                lists: Vec::new(),
             }),
             reader: TryMutex::new(Reader::new()),
             io,
