@@ -478,6 +478,32 @@ fn lists_that_nobody_takes_are_in_nobodys_way() -> Outcome {
 }
 
 #[test]
+fn who_waits_for_many_exports_keeps_nobody_else_from_waiting() -> Outcome {
+    let _calm = calm();
+    let adopts = |node: &Node| {
+        tcp::listen_with(node, "127.0.0.1:0", tcp::Options::new().adopt()).expect("a free port").address()
+    };
+    let (hub, bridge, desk) = (Node::new("hub"), Node::new("bridge"), Node::new("desk"));
+    tcp::join(&bridge, adopts(&hub)).wait()?;
+    let at_bridge = adopts(&bridge);
+    tcp::join(&desk, at_bridge).wait()?;
+    let (mut raw, id) = Raw::child(at_bridge);
+    let wait = Open { wait_ms: 60_000, route: route(id, 1), ..receives::<Tick>("never", 100) };
+    for n in 0..64 {
+        assert!(raw.send(&Frame::Open(mine(n), wait)));
+    }
+    let dead = raw.refused(64, wait);
+    assert_eq!((dead.reason, dead.at), (Reason::NoResources, Place::Node(1)));
+    let importing = spawn(move || desk.remote("/").import::<Receiver<Tick>>("late").timeout(SOON).wait());
+    eventually("it waits too", || (hub.links()[0].circuits == 65).then_some(()));
+    let mut late: Sender<Tick> = hub.export("late")?;
+    late.send(tick(1)).timeout(SOON).wait()?;
+    let mut got = importing.join().expect("it has waited");
+    assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(1)));
+    Ok(())
+}
+
+#[test]
 fn random_frames_of_a_child_end_its_link_only() {
     let mut grove = Grove::new();
     let mut rng = common::Rng::new("random_frames_of_a_child_end_its_link_only");

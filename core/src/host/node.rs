@@ -34,7 +34,9 @@ use crate::tree::{Limits, Tree};
 /// Most exports of one node.
 const EXPORTS_MAX: usize = 16 * 1024;
 /// Most opens of one link that may wait for an export.
-const WAITING_PER_LINK: usize = 64;
+const WAITING_PER_LINK: usize = 256;
+/// And of one node behind it.
+const WAITING_OF_ONE: usize = 64;
 
 /// One participant: it exports channels and imports those of its peers.
 ///
@@ -90,6 +92,19 @@ struct Tables {
     is_shut: bool,
     /// Links that are gone, and whose end is still to be told.
     untold: u32,
+}
+
+impl Tables {
+    /// Whether there is room for one more open of this link, and of this node behind it, that waits.
+    fn may_wait(&self, link: &Arc<LinkCell>, offer: &Offer) -> bool {
+        let of_link = self.waiting.iter().filter(|waiting| waiting.link.as_ptr() == Arc::as_ptr(link));
+        let (mut all, mut of_one) = (0, 0);
+        for waiting in of_link {
+            all += 1;
+            of_one += usize::from(waiting.offer.origin == offer.origin);
+        }
+        all < WAITING_PER_LINK && of_one < WAITING_OF_ONE
+    }
 }
 
 /// An open whose export is not there yet.
@@ -428,36 +443,35 @@ impl NodeInner {
         {
             return;
         }
-        let mut tables = self.lock();
-        if let Some(hub) = tables.exports.get(&offer.name).cloned() {
+        let mut made_room = false;
+        loop {
+            let mut tables = self.lock();
+            if let Some(hub) = tables.exports.get(&offer.name).cloned() {
+                drop(tables);
+                return self.answer(&link, &hub, &offer);
+            }
+            if tables.is_shut {
+                drop(tables);
+                return refuse(&link, &offer, Reason::Shutdown, "");
+            }
+            if offer.wait_ms == 0 {
+                drop(tables);
+                return refuse(&link, &offer, Reason::NoName, "");
+            }
+            if tables.may_wait(&link, &offer) {
+                let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
+                let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
+                let timer = timer::Entry::new(until, &waker);
+                tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
+                return;
+            }
             drop(tables);
-            return self.answer(&link, &hub, &offer);
-        }
-        let of_link =
-            tables.waiting.iter().filter(|waiting| waiting.link.as_ptr() == Arc::as_ptr(&link)).count();
-        if tables.is_shut {
-            drop(tables);
-            return refuse(&link, &offer, Reason::Shutdown, "");
-        }
-        let of_link = if of_link < WAITING_PER_LINK {
-            of_link
-        } else {
+            if core::mem::replace(&mut made_room, true) {
+                return refuse(&link, &offer, Reason::NoResources, "");
+            }
             // Those whose opener has given up make room.
-            drop(tables);
-            let gave_up = self.forget_cancelled(&link);
-            tables = self.lock();
-            of_link.saturating_sub(gave_up)
-        };
-        if offer.wait_ms > 0 && of_link < WAITING_PER_LINK {
-            let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
-            let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
-            let timer = timer::Entry::new(until, &waker);
-            tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
-            return;
+            self.forget_cancelled(&link);
         }
-        drop(tables);
-        let reason = if offer.wait_ms > 0 { Reason::NoResources } else { Reason::NoName };
-        refuse(&link, &offer, reason, "");
     }
 
     /// A peer does not wait for an export any more: its place is free for the next.
@@ -487,8 +501,8 @@ impl NodeInner {
         }
     }
 
-    /// Drops the waiting opens of a link that their opener has cancelled: how many.
-    fn forget_cancelled(&self, link: &Arc<LinkCell>) -> usize {
+    /// Drops the waiting opens of a link that their opener has cancelled.
+    fn forget_cancelled(&self, link: &Arc<LinkCell>) {
         let cells: Vec<_> = {
             let tables = self.lock();
             let of_link = |waiting: &&Waiting| waiting.link.as_ptr() == Arc::as_ptr(link);
@@ -505,10 +519,9 @@ impl NodeInner {
             waiting.link.as_ptr() == Arc::as_ptr(link) && dead.contains(&waiting.offer.cell)
         };
         let gone: Vec<_> = self.lock().waiting.extract_if(.., is_dead).collect();
-        for waiting in &gone {
+        for waiting in gone {
             refuse(link, &waiting.offer, Reason::Cancelled, "");
         }
-        gone.len()
     }
 
     fn answer(&self, link: &Arc<LinkCell>, hub: &Arc<Hub>, offer: &Offer) {
