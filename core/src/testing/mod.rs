@@ -52,7 +52,7 @@ pub use line_end::LineEnd;
 #[cfg(feature = "testing")]
 pub use line_pair::LinePair;
 #[cfg(feature = "testing")]
-pub use node::{Node, Policy};
+pub use node::{Node, Policy, TreeTold};
 #[cfg(feature = "testing")]
 pub use pair::Pair;
 #[cfg(feature = "testing")]

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{Circuit, Outcome, Port, Stage};
 use crate::proto::{
     Blocked, Dead, Direction, Event, Fault, Fingerprints, Handle, Instant, Link, LinkConfig, Open, OpenFlags,
-    Place, Reason, Start, Total,
+    Place, Reason, Start, Total, TreeFrame,
 };
 
 /// What a node does with an open.
@@ -17,6 +17,24 @@ pub enum Policy {
     Accept,
     /// Leaves it to the test.
     Hold,
+}
+
+/// What a node was told of the tree: a frame without its texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the wire has no others")]
+pub enum TreeTold {
+    /// Its id.
+    Adopt(u32),
+    /// So many ids are asked for.
+    Allocate(u32),
+    /// These are given: the first, and how many.
+    Grant(u32, u32),
+    /// A node, and its parent.
+    AddRoute(u32, u32),
+    /// It is gone.
+    DelRoute(u32),
+    /// It is to end, in so many milliseconds.
+    Shutdown(u32),
 }
 
 /// One node with one link.
@@ -34,6 +52,8 @@ pub struct Node {
     pub limit: u32,
     /// Number of this start of its program.
     pub boot: u64,
+    /// What it was told of the tree, for the test to take.
+    pub told: Vec<TreeTold>,
     by_handle: BTreeMap<Handle, usize>,
 }
 
@@ -47,6 +67,7 @@ impl Node {
             window: 64,
             limit: 60,
             boot: config.identity.boot,
+            told: Vec::new(),
             by_handle: BTreeMap::new(),
         }
     }
@@ -321,7 +342,15 @@ impl Node {
                     self.forget(self.by_handle[&handle]);
                 }
             }
-            Event::Nothing | Event::Granted(_) | Event::Up(_) | Event::Tree(_) => {}
+            Event::Nothing | Event::Granted(_) | Event::Up(_) => {}
+            Event::Tree(frame) => self.told.push(match frame {
+                TreeFrame::Adopt { id, .. } => TreeTold::Adopt(id),
+                TreeFrame::Allocate(count) => TreeTold::Allocate(count),
+                TreeFrame::Grant { start, count } => TreeTold::Grant(start, count),
+                TreeFrame::AddRoute { id, via, .. } => TreeTold::AddRoute(id, via),
+                TreeFrame::DelRoute(id) => TreeTold::DelRoute(id),
+                TreeFrame::Shutdown { grace_ms } => TreeTold::Shutdown(grace_ms),
+            }),
             Event::Attach(_, handle, ..) => {
                 let (link, mut slots, _) = port.parts();
                 link.kill(&mut slots, handle, Dead::here(Reason::Refused), "");
