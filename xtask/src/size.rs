@@ -16,6 +16,8 @@ pub(crate) const MANIFEST: &str = "examples/firmware/size/Cargo.toml";
 const PACKAGE: &str = "netchan-firmware-size";
 /// What is run to be measured, and prints lines of `NAME VALUE`.
 const RUN: &str = "netchan-firmware-measure";
+/// The same of a bridge board.
+const RUN_BRIDGE: &str = "netchan-firmware-measure-bridge";
 /// Each instruction takes 1024 ns, so that a timer tells one from two.
 const RUN_OPTIONS: &str = "-icount shift=10";
 
@@ -97,10 +99,11 @@ pub(crate) const ROWS: [Row; 18] = [
 ];
 
 /// What the program that runs prints: each name, and what it is in the table.
-pub(crate) const RUN_ROWS: [(&str, &str); 5] = [
+pub(crate) const RUN_ROWS: [(&str, &str); 6] = [
     ("echo", "instructions of an echo of 16 bytes, with its share of the session"),
     ("by-hand", "the same by hand: COBS, CRC-32C and postcard, without a session"),
     ("section", "instructions of the longest critical section, packets of 240 bytes"),
+    ("bridge-section", "the same of a bridge, of which two channels pass and one is its own"),
     ("echo-line", "bytes of its line: driver, packets that come and go"),
     ("echo-stack", "bytes of stack below the main loop"),
 ];
@@ -187,9 +190,12 @@ fn measure(toolchain: Toolchain) -> Result<(Record, Vec<String>)> {
 
 /// Target, name and value of what is measured while it runs.
 fn run_on(toolchain: Toolchain, target: &str) -> Result<Vec<(String, String, i64)>> {
-    let build = toolchain.cargo(&format!("build --quiet --release --package {RUN}"), target);
-    build.dir("examples/firmware").run()?;
-    let printed = boards::emulate(target, RUN, RUN_OPTIONS).read()?;
+    let mut printed = String::new();
+    for (program, features) in [(RUN, ""), (RUN_BRIDGE, " --features bridge")] {
+        let line = format!("build --quiet --release --package {RUN} --bin {program}{features}");
+        toolchain.cargo(&line, target).dir("examples/firmware").run()?;
+        printed += &boards::emulate(target, program, RUN_OPTIONS).read()?;
+    }
     let value = |key: &str| {
         let line = printed.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
         let value = line.and_then(|value| value.trim().parse().ok());

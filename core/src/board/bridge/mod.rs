@@ -8,7 +8,7 @@ mod passage;
 mod tree;
 
 pub(super) use super::ring::Byte;
-pub(super) use passage::{DETAIL_MAX, Due, LEFT, OpenWay, Passage, RIGHT};
+pub(super) use passage::{DETAIL_MAX, Due, LEFT, Passage, RIGHT};
 pub(super) use tree::{Route, Tree, TreeHeard, TreeWord, UP, Way};
 
 use core::cell::{Cell, RefCell};
@@ -31,7 +31,7 @@ pub(super) type Shared<T> = Mutex<RefCell<T>>;
 
 /// What makes a board with two lines a bridge: the circuits that pass through it, and its place in the tree.
 ///
-/// It lives in a `static` beside its [`Node`], and is all zero until it is used. RAM: for each circuit about 320 bytes and its
+/// It lives in a `static` beside its [`Node`], and is all zero until it is used. RAM: for each circuit about 390 bytes and its
 /// room, which [`Config::bridge`] states; about 200 bytes besides.
 ///
 /// ```

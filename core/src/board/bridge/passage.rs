@@ -99,12 +99,6 @@ pub(in crate::board) enum Due {
     Text(u8),
 }
 
-/// Whom a circuit leads to: its place on the left and the line on the right, each with the id of the node there.
-pub(in crate::board) struct OpenWay {
-    pub(in crate::board) left: (Place, u32),
-    pub(in crate::board) right: (u8, u32),
-}
-
 impl Passage {
     /// A free one.
     pub(super) const fn new() -> Self {
@@ -142,29 +136,31 @@ impl Passage {
         (credit, limit_in(credit, open.limit))
     }
 
-    /// The neighbour on the left has opened it, and the right is to be asked with the `text_len` bytes that are in its room.
-    pub(in crate::board) fn begin(
-        &mut self,
-        open: &Open<'_>,
-        way: &OpenWay,
-        room: &'static [Byte],
-        text_len: u8,
-    ) -> Result<(), Fault> {
-        let OpenWay { left: (place, left_node), right: (line, right_node) } = *way;
-        let (credit, limit) = Self::promise(open, room.len());
-        let onward = Open { credit, limit, ..*open };
-        (self.stage, self.text_len) = (Stage::Asked, text_len);
-        (self.ends, self.flows) = ([const { End::ZERO }; 2], [Flow::new(), Flow::new()]);
-        let [left, right] = &mut self.ends;
-        left.slot = Slot::offered(open)?;
-        (left.place, left.line, left.node, left.is_used) = (place, (place >> 8) as u8, left_node, true);
-        right.slot = Slot::opening(&onward);
-        (right.line, right.node) = (line, right_node);
-        let [from_left, from_right] = windows(open.flags, room.len());
+    /// The accounts of both ends of a circuit.
+    pub(in crate::board) fn slots(open: &Open<'_>, room: usize) -> Result<[Slot; 2], Fault> {
+        let (credit, limit) = Self::promise(open, room);
+        Ok([Slot::offered(open)?, Slot::opening(&Open { credit, limit, ..*open })])
+    }
+
+    /// The neighbour on the left has opened it, and the right is to be asked with the `text_len` bytes that are in its room. All of
+    /// it is much for one critical section, and nobody else touches it before the last step: so each end is made in a step of its own.
+    pub(in crate::board) fn begin_end(&mut self, side: usize, slot: Slot, (place, node): (Place, u32)) {
+        if let Some(end) = self.ends.get_mut(side) {
+            end.reset();
+            (end.place, end.node, end.line) = (place, node, (place >> 8) as u8);
+            end.is_used = side == LEFT;
+            end.slot = slot;
+        }
+    }
+
+    /// The last step.
+    pub(in crate::board) fn begin(&mut self, flags: OpenFlags, room: &'static [Byte], text_len: u8) {
+        let [from_left, from_right] = windows(flags, room.len());
         let (first, second) = room.split_at_checked(from_left).unwrap_or_default();
-        self.flows[LEFT].ring.bind(first);
-        self.flows[RIGHT].ring.bind(second.get(..from_right).unwrap_or_default());
-        Ok(())
+        let [left, right] = &mut self.flows;
+        left.begin(first);
+        right.begin(second.get(..from_right).unwrap_or_default());
+        (self.stage, self.text_len) = (Stage::Asked, text_len);
     }
 
     /// Which end has this handle of a line.
@@ -537,6 +533,13 @@ impl Passage {
 }
 
 impl Flow {
+    fn begin(&mut self, room: &'static [Byte]) {
+        self.ring.clear();
+        self.ring.bind(room);
+        (self.freed, self.values) = (0, Total::ZERO);
+        (self.has_ended, self.is_end_told) = (false, false);
+    }
+
     const fn new() -> Self {
         Self { ring: Ring::new(), freed: 0, values: Total::ZERO, has_ended: false, is_end_told: false }
     }
@@ -567,6 +570,13 @@ impl End {
             At::Peer => At::Here,
             at => at,
         }
+    }
+
+    /// All but what is set anew in any case.
+    fn reset(&mut self) {
+        (self.todo, self.which, self.limit) = (0, 0, 0);
+        (self.is_closed, self.is_done, self.is_drained) = (false, false, false);
+        (self.taken, self.ask) = (Total::ZERO, Total::ZERO);
     }
 
     fn close_if_through(&mut self) {
@@ -655,6 +665,7 @@ fn window_of(slot: &Slot, room: u32, limit: u32) -> u32 {
 }
 
 /// The far end's program has taken so many values.
+#[cfg_attr(not(feature = "std"), inline(never))]
 fn taken(slot: &mut Slot, total: Total, now: bool) {
     let is_open = slot.phase == CircuitPhase::Open && slot.direction.receives();
     if !is_open || !total.at_least(slot.taken) {
@@ -669,6 +680,7 @@ fn taken(slot: &mut Slot, total: Total, now: bool) {
 }
 
 /// All that has come is taken, or nobody will.
+#[cfg_attr(not(feature = "std"), inline(never))]
 fn drained(slot: &mut Slot) {
     if !slot.killed && (slot.in_ended || slot.is_final()) {
         slot.in_drained = true;

@@ -8,10 +8,10 @@ use critical_section::with;
 use super::hear::CHUNK;
 use super::{Circuits, Driver, Heard, Identity, Memory};
 use crate::board::bridge::{
-    self, Due, LEFT, OpenWay, Passage, RIGHT, Route, Shared, Transit, TreeHeard, TreeWord, UP, Way, enter,
+    self, Due, LEFT, Passage, RIGHT, Route, Shared, Transit, TreeHeard, TreeWord, UP, Way, enter,
 };
 use crate::board::ending::Ending;
-use crate::board::lines::Here;
+use crate::board::lines::{Here, Place};
 use crate::board::node::Node;
 use crate::board::short::Short;
 use crate::board::wake_line;
@@ -244,9 +244,17 @@ impl Circuits<'_> {
                 bridge::put_text(room, bytes.get(..len).unwrap_or_default());
                 let left =
                     (self.here.at(handle as u8), transit.tree(|tree| tree.neighbour(self.here.index())));
-                let way = OpenWay { left, right: (line, node) };
-                let begun = with(|cs| enter(cs, passage, |it| it.begin(open, &way, room, len as u8)));
-                if begun == Some(Ok(())) { Ok(()) } else { Err(Refusal::Broken) }
+                // Its handle is not known yet.
+                let right = (Place::from(line) << 8, node);
+                match Passage::slots(open, room.len()) {
+                    Ok([offered, opening]) => {
+                        with(|cs| enter(cs, passage, |it| it.begin_end(LEFT, offered, left)));
+                        with(|cs| enter(cs, passage, |it| it.begin_end(RIGHT, opening, right)));
+                        with(|cs| enter(cs, passage, |it| it.begin(open.flags, room, len as u8)));
+                        Ok(())
+                    }
+                    Err(_) => Err(Refusal::Broken),
+                }
             }
             // As where a name and a path are too long together for any frame.
             None => Err(Refusal::Reason(Reason::TooLarge)),
@@ -260,6 +268,7 @@ impl Circuits<'_> {
     }
 
     /// The passage of a circuit on this line, and which of its ends that is.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn passage(&self, handle: u32) -> Option<(usize, &'static Shared<Passage>, usize)> {
         let (transit, place) = (self.transit?, self.here.place(handle));
         for (at, passage) in transit.passages.iter().enumerate() {
@@ -446,6 +455,7 @@ impl Circuits<'_> {
     }
 
     /// A handle of ours that no circuit on this line has.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn free_handle(&self) -> Option<u8> {
         let most = self.link.circuits.min(INDEX_MAX);
         (0..most)

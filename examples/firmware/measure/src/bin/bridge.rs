@@ -1,0 +1,218 @@
+//! What a bridge board takes while it runs: instructions of its longest critical section. Above it stands a link that is played
+//! here, below it another board, and messages that fill a packet of 240 bytes pass in both directions; a session is lost with
+//! all that passes, and everything happens once more.
+#![no_std]
+#![no_main]
+
+#[path = "../clock.rs"]
+#[expect(dead_code, reason = "what the other program counts besides")]
+mod clock;
+#[path = "../section.rs"]
+mod section;
+
+use netchan::board::{Bridge, Config, Driver, Identity, Memory, Node, Receiver, Sender};
+use netchan::proto::{
+    self, Above, CounterNonce, Event, Fingerprints, Handle, Instant, Line, LineConfig, Link, LinkConfig,
+    LinkKind, Name, Open, OpenFlags, Part, Route, Sink, Slot, Slots, Start, TreeFrame,
+};
+use netchan::{Blob, Message};
+use semihosting::{println, process};
+
+/// With its length it takes what a packet of 240 bytes has for a message.
+type Long = Blob<231>;
+type Outcome<T = ()> = Result<T, &'static str>;
+
+const LINE: LineConfig = LineConfig::uart(115_200, 2, 240, 4);
+const CONFIG: Config = Config::new(LINE).export::<Sender<Long>>(2).bridge(4, 480);
+const LEAF: Config = Config::new(LINE).export::<Sender<Long>>(2).export::<Receiver<Long>>(2);
+
+static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+static BRIDGE: Bridge<{ CONFIG.circuits() }, { CONFIG.room() }> = Bridge::new(&CONFIG);
+static LEAF_NODE: Node<{ LEAF.channels() }, { LEAF.bytes() }> = Node::new(&LEAF);
+
+const NAME: Name = Name::literal("relay-board");
+const LEAF_NAME: Name = Name::literal("leaf");
+
+const ROUNDS: u64 = 800;
+const STEP_MS: u64 = 25;
+/// In these rounds nothing passes to the board behind, until both sides give the session up.
+const DEAF: core::ops::Range<u64> = 300..420;
+
+#[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
+#[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
+fn main() -> ! {
+    clock::start();
+    let (longest, outcome) = section::longest(run);
+    println!("bridge-section {longest}");
+    if let Err(error) = outcome {
+        println!("FAILED  {error}");
+    }
+    process::exit(i32::from(outcome.is_err()))
+}
+
+fn run() -> Outcome {
+    let (mut first, mut second, mut third) =
+        (CounterNonce::new(1, 1), CounterNonce::new(2, 1), CounterNonce::new(3, 1));
+    let mut up_memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+    let mut down_memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+    let mut leaf_memory = Memory::<{ LEAF.line_bytes() }>::new(&LEAF);
+    let identity = Identity { name: &NAME, uid: 1, boot: 1, nonces: &mut first };
+    let mut up = NODE.up_line(&BRIDGE, &mut up_memory, identity);
+    let identity = Identity { name: &NAME, uid: 1, boot: 1, nonces: &mut second };
+    let mut down = NODE.down_line(&BRIDGE, &mut down_memory, identity);
+    let identity = Identity { name: &LEAF_NAME, uid: 2, boot: 1, nonces: &mut third };
+    let mut leaf = LEAF_NODE.line(&mut leaf_memory, identity);
+    let (Ok(own), Ok(out), Ok(mut input)) = (
+        NODE.export::<Sender<Long>>("own"),
+        LEAF_NODE.export::<Sender<Long>>("out"),
+        LEAF_NODE.export::<Receiver<Long>>("in"),
+    ) else {
+        return Err("no export");
+    };
+    let mut above = Parent::new();
+    let value = Long::try_from(&[0x5a; 231][..]).map_err(|_| "no value")?;
+    let (mut came, mut before) = (0, (0, 0));
+    for round in 0..ROUNDS {
+        let now = Instant::from_millis(round * STEP_MS);
+        let _ = (own.try_send(value), out.try_send(value));
+        came += u32::from(input.try_recv().is_ok());
+        let mut bytes = [0; 300];
+        let n = up.drain(&mut bytes, now);
+        let n = above.turn(&mut bytes, n, now)?;
+        up.feed(&bytes[..n], now);
+        pass(&mut down, &mut leaf, now, DEAF.contains(&round));
+        pass(&mut leaf, &mut down, now, DEAF.contains(&round));
+        if round == DEAF.end {
+            before = (came, above.taken);
+        }
+    }
+    if leaf.ended().is_none() || before.0 < 50 || before.1 < 50 {
+        return Err("nothing passed, or no session was lost");
+    }
+    if came < before.0 + 50 || above.taken < before.1 + 50 {
+        return Err("nothing passed after the loss");
+    }
+    Ok(())
+}
+
+fn pass(from: &mut Driver<'_>, to: &mut Driver<'_>, now: Instant, lost: bool) {
+    let mut bytes = [0; 300];
+    let n = from.drain(&mut bytes, now);
+    to.feed(if lost { &[] } else { &bytes[..n] }, now);
+}
+
+const CIRCUITS: usize = 8;
+
+/// The node above: a link, a tree of one bridge, and a program that takes from the leaf, and sends to it.
+struct Parent {
+    link: Link,
+    mine: [Slot; CIRCUITS],
+    theirs: [Slot; CIRCUITS],
+    line: Line,
+    rx: [u8; LINE.rx_len()],
+    tx: [u8; LINE.tx_len()],
+    next_id: u32,
+    /// What is to be written: that the bridge is adopted, so many ids, and the leaf that circuits are to be opened to.
+    adopts: bool,
+    grants: u32,
+    leaf: Option<u32>,
+    sending: Option<Handle>,
+    taken: u32,
+}
+
+impl Parent {
+    fn new() -> Self {
+        let identity = proto::Identity { name: Name::literal("above"), uid: 9, boot: 1 };
+        let config = LinkConfig {
+            kind: LinkKind::Either,
+            adopts: true,
+            ..LinkConfig::line(identity, &LINE, CIRCUITS as u32)
+        };
+        Self {
+            link: Link::new(config, 0x1111, Instant::ZERO),
+            mine: [const { Slot::new() }; CIRCUITS],
+            theirs: [const { Slot::new() }; CIRCUITS],
+            line: Line::new(LINE),
+            rx: [0; LINE.rx_len()],
+            tx: [0; LINE.tx_len()],
+            next_id: 3,
+            adopts: false,
+            grants: 0,
+            leaf: None,
+            sending: None,
+            taken: 0,
+        }
+    }
+
+    /// Takes the first `n` of the bytes, and writes its own there: how many.
+    fn turn(&mut self, bytes: &mut [u8; 300], n: usize, now: Instant) -> Outcome<usize> {
+        let mut slots = Slots { mine: &mut self.mine, theirs: &mut self.theirs };
+        let mut input = &bytes[..n];
+        while let Some(frame) = self.line.next(&mut self.rx, &mut input, now).map_err(|_| "the line above")? {
+            match self.link.handle(&mut slots, frame).map_err(|_| "the link above")? {
+                Event::Up(_) => self.adopts = true,
+                Event::Tree(TreeFrame::Allocate(count)) => self.grants = count,
+                Event::Tree(TreeFrame::AddRoute { id, .. }) => self.leaf = Some(id),
+                Event::Accepted(handle, _) if self.link.limit(&mut slots, handle) > 0 => {
+                    self.sending = Some(handle);
+                }
+                Event::Data(handle, Part::Whole, message) => {
+                    self.taken += 1;
+                    let total = self.link.values_in(&mut slots, handle);
+                    self.link.taken(&mut slots, handle, total, false);
+                    self.link.consumed(&mut slots, handle, Link::charge(message.len() as u32));
+                }
+                Event::Dead(handle, _) => {
+                    self.sending = self.sending.filter(|sending| *sending != handle);
+                    self.link.drained(&mut slots, handle);
+                }
+                _ => {}
+            }
+        }
+        self.line.tick(now).map_err(|_| "the line above")?;
+        self.link.tick(now).map_err(|_| "the link above")?;
+        let mut sink = self.line.sink(&mut self.tx);
+        self.link.control(&mut slots, &mut sink);
+        if self.adopts {
+            let above = Above::default().below(1).unwrap_or_default();
+            self.adopts = !self.link.put_tree(&TreeFrame::Adopt { id: 2, above }, &mut sink);
+        }
+        if self.grants > 0 {
+            let grant = TreeFrame::Grant { start: self.next_id, count: self.grants };
+            if self.link.put_tree(&grant, &mut sink) {
+                self.next_id += core::mem::take(&mut self.grants);
+            }
+        }
+        if let Some(to) = self.leaf
+            && sink.room() >= 200
+        {
+            self.leaf = None;
+            for (name, flags, credit) in [("out", OpenFlags::RECEIVES, 480), ("in", OpenFlags::SENDS, 0)] {
+                let open = Open {
+                    flags,
+                    wait_ms: 0,
+                    credit,
+                    limit: credit,
+                    values: 0,
+                    name,
+                    fingerprints: Fingerprints::new(Long::FINGERPRINT.get(), &[]),
+                    type_name: "Blob<231>",
+                    route: Some(Route { from: 1, hops: 0, to, path: "" }),
+                };
+                self.link.open(&mut slots, &open, &mut sink).map_err(|_| "no room for an open")?;
+            }
+        }
+        // A length, and as many bytes: a longer one would not go straight into a packet.
+        let mut message = [0x5a; 222];
+        message[..2].copy_from_slice(&[220 | 0x80, 0x01]);
+        if let Some(handle) = self.sending
+            && sink.room() >= 230
+            && let Ok(Start::Straight(head)) = self.link.start(&mut slots, handle, message.len())
+        {
+            sink.begin(head.as_slice().len() + message.len());
+            sink.put(head.as_slice());
+            sink.put(&message);
+        }
+        Ok(self.line.drain(&mut self.tx, bytes, now))
+    }
+}
