@@ -124,6 +124,7 @@ impl<'m> Desk<'m> {
             fingerprints,
             type_name: "test",
             route: None,
+            body: None,
         };
         self.peer.open_as(&open).expect("room for the open")
     }

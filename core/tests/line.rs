@@ -380,6 +380,7 @@ fn short_packets_shorten_texts_and_refuse_long_names() {
         fingerprints: Fingerprints::new(7, &[]),
         type_name: "a::type::with::a::name::that::is::longer::than::the::packet",
         route: None,
+        body: None,
     };
     let (link, mut slots, output) = pair.nodes[0].port.parts();
     link.open(&mut slots, &open("temperature"), output).unwrap();

@@ -22,6 +22,10 @@ struct Bounds {
     asks: u8,
     kills: u8,
     value_len: usize,
+    /// The opener's only message goes with the open.
+    body: bool,
+    /// The far node takes none so: a router unpacks it.
+    plain: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +57,10 @@ struct World {
 
 impl World {
     fn new(bounds: &Bounds, routed: bool) -> Self {
-        let small = |config: &mut LinkConfig| (config.circuits, config.packet) = (1, 256);
+        let small = |config: &mut LinkConfig| {
+            (config.circuits, config.packet) = (1, 256);
+            config.bodies = !bounds.plain || config.identity.name.as_str() != "b";
+        };
         let (mut a, mut b, router) = if routed {
             let mut chain = Chain::with(small);
             chain.r.room = 2 * (bounds.value_len + 7);
@@ -130,7 +137,11 @@ impl World {
         let did = match step {
             Step::Open => {
                 self.opens -= 1;
-                self.nodes[0].open("x", bounds.flags).is_ok()
+                if bounds.body {
+                    self.nodes[0].open_with("x", bounds.flags, &vec![0; bounds.value_len]).is_ok()
+                } else {
+                    self.nodes[0].open("x", bounds.flags).is_ok()
+                }
             }
             Step::Accept(n, id) => {
                 self.nodes[n].accept(id);
@@ -215,7 +226,9 @@ impl World {
                 let account = c.account();
                 assert_eq!(account.sent, account.confirmed + account.in_doubt + account.unsent);
                 let Some(far) = self.nodes[1 - n].circuits.get(id) else {
-                    assert_eq!(c.started + c.received, 0);
+                    // What has gone with an open that has not come.
+                    let gone = u32::from(c.stage == Stage::Opening || c.killed) * c.started.min(1);
+                    assert_eq!((c.started - gone, c.received, c.confirmed), (0, 0, 0));
                     continue;
                 };
                 assert!(c.confirmed <= far.taken && far.taken <= far.received && far.received <= c.started);
@@ -329,8 +342,16 @@ fn deep() -> bool {
     std::env::var_os("NETCHAN_LONG").is_some()
 }
 
-const SMALL: Bounds =
-    Bounds { flags: OpenFlags::SENDS, opens: 2, sends: [2, 2], asks: 1, kills: 2, value_len: 1 };
+const SMALL: Bounds = Bounds {
+    flags: OpenFlags::SENDS,
+    opens: 2,
+    sends: [2, 2],
+    asks: 1,
+    kills: 2,
+    value_len: 1,
+    body: false,
+    plain: false,
+};
 
 #[test]
 fn a_sending_opener() {
@@ -379,4 +400,28 @@ fn a_receiving_opener_behind_a_router() {
 fn both_directions_behind_a_router() {
     let bounds = Bounds { flags: OpenFlags::BOTH, opens: 1, sends: [1, 0], asks: 0, kills: 1, ..SMALL };
     explore("router, both send", bounds, true);
+}
+
+#[test]
+fn a_message_in_the_open() {
+    explore("two nodes, in the open", Bounds { body: true, ..SMALL }, false);
+    let asks = Bounds { flags: OpenFlags::BOTH, opens: 1, sends: [0, 2], body: true, ..SMALL };
+    explore("two nodes, in the open, and an answer", asks, false);
+}
+
+#[test]
+fn a_message_in_the_open_behind_a_router() {
+    for plain in [false, true] {
+        let bounds = Bounds { opens: 1 + u8::from(deep()), body: true, plain, ..SMALL };
+        explore("router, in the open", bounds, true);
+    }
+}
+
+#[test]
+fn a_question_in_the_open_behind_a_router() {
+    for plain in [false, true] {
+        let (flags, kills) = (OpenFlags::BOTH, 1 + u8::from(deep()));
+        let bounds = Bounds { flags, kills, opens: 1, sends: [0, 1], asks: 0, body: true, plain, ..SMALL };
+        explore("router, in the open, and an answer", bounds, true);
+    }
 }

@@ -482,3 +482,85 @@ fn what_the_peer_did_not_grant_is_not_opened() {
     assert_eq!(pair.a.open("Not a name", OpenFlags::SENDS), Err(Blocked::NoSlot { theirs: true }));
     assert_eq!(pair.b.open("Not a name", OpenFlags::SENDS), Err(Blocked::Invalid));
 }
+
+#[test]
+fn a_message_that_goes_with_the_open_is_all_there_is() {
+    let mut pair = Pair::up();
+    let a = pair.a.open_with("x", OpenFlags::SENDS, b"only").unwrap();
+    pair.run();
+    assert_eq!(pair.a.circuits[a].stage, Stage::Open);
+    assert_eq!(account(&pair.a, a), (1, 0, 1, 0));
+    assert_eq!(take_all(&mut pair.b, 0), (vec![b"only".to_vec()], Outcome::Closed));
+    pair.run();
+    assert!(pair.a.circuits[a].done);
+    assert_eq!(account(&pair.a, a), (1, 1, 0, 0));
+    pair.assert_quiet();
+}
+
+#[test]
+fn who_takes_no_messages_in_opens_is_sent_none() {
+    let config = Pair::config("b", 2);
+    let mut pair = Pair::new(Pair::config("a", 1), netchan::proto::LinkConfig { bodies: false, ..config });
+    pair.run();
+    assert_eq!(pair.a.open_with("x", OpenFlags::SENDS, b"only"), Err(Blocked::Invalid));
+    // And so is whoever would not have room for it in one frame.
+    assert_eq!(pair.b.open_with("x", OpenFlags::SENDS, &[0; 250]), Err(Blocked::Invalid));
+    let b = pair.b.open_with("x", OpenFlags::SENDS, &[0; 200]).unwrap();
+    let bytes = pair.b.port.output.split_off(0);
+    pair.a.receive(&bytes);
+    assert!(pair.a.port.fault.is_none() && pair.b.circuits[b].dead.is_none());
+    // The same to the one that has said that it takes none, with the handle that the other side would use.
+    let mut frame = bytes[2..].to_vec();
+    frame[0] ^= 1 << 3;
+    pair.a.port.output.clear();
+    pair.a.port.forge_bytes(&frame);
+    pair.b.receive(&pair.a.port.output);
+    assert_eq!(pair.b.port.fault, Some(netchan::proto::Fault::BadOpen));
+}
+
+/// Frames and bytes, with the length before each, of a message of 16 bytes to a name of 8, from the open to the last
+/// frame, and how often the wire is crossed before the message is there.
+#[test]
+#[expect(clippy::print_stdout, reason = "figures, for who wants them")]
+fn what_a_message_costs_with_its_open_and_behind_it() {
+    let cost = |with_open: bool| {
+        let mut pair = Pair::up();
+        let value = [7; 16];
+        if with_open {
+            pair.a.open_with("commands", OpenFlags::SENDS, &value).unwrap();
+        } else {
+            let a = pair.a.open("commands", OpenFlags::SENDS).unwrap();
+            pair.a.send(a, value.into());
+            pair.a.end(a);
+        }
+        let (mut bytes, mut crossings, mut arrived) = (0, 0, 0);
+        let frames = [pair.a.port.frames_in, pair.b.port.frames_in];
+        loop {
+            pair.a.pump();
+            pair.b.pump();
+            let (there, back) = (pair.a.port.output.split_off(0), pair.b.port.output.split_off(0));
+            if there.is_empty() && back.is_empty() {
+                break;
+            }
+            crossings += 1;
+            bytes += there.len() + back.len();
+            pair.b.receive(&there);
+            pair.a.receive(&back);
+            let id = pair.b.live().next();
+            if let Some(id) = id
+                && let Outcome::Value(_) = pair.b.take(id)
+            {
+                arrived = crossings;
+                pair.b.take(id);
+            }
+        }
+        pair.assert_quiet();
+        let frames = pair.a.port.frames_in + pair.b.port.frames_in - frames[0] - frames[1];
+        (frames, bytes, arrived)
+    };
+    let (with_open, behind) = (cost(true), cost(false));
+    println!(
+        "(frames, bytes, crossings until it is there): {with_open:?} with the open, {behind:?} behind it"
+    );
+    assert_eq!((with_open, behind), ((4, 63, 1), (6, 67, 3)));
+}

@@ -83,6 +83,7 @@ fn hello() -> Hello<'static> {
         crc: false,
         kind: LinkKind::Peer,
         adopts: false,
+        bodies: false,
         window: 0,
         packet: 1024,
         circuits: 4,
@@ -452,6 +453,7 @@ fn opens_beyond_what_was_promised_end_the_link() {
         fingerprints,
         type_name: "",
         route: None,
+        body: None,
     };
     for number in [handle.get(), handle.get() ^ 1, handle.get() + 8, u32::MAX >> 3] {
         let mut pair = pair.clone();

@@ -32,8 +32,9 @@ enum Input {
     Does(&'static str),
 }
 
-const COLUMNS: [(&str, Input); 15] = [
+const COLUMNS: [(&str, Input); 17] = [
     ("OPEN", Input::Hears("OPEN")),
+    ("OPEN+", Input::Hears("OPEN+")),
     ("ACCEPT", Input::Hears("ACCEPT")),
     ("DATA", Input::Hears("DATA")),
     ("CREDIT", Input::Hears("CREDIT")),
@@ -43,6 +44,7 @@ const COLUMNS: [(&str, Input); 15] = [
     ("DONE", Input::Hears("DONE")),
     ("DEAD", Input::Hears("DEAD")),
     ("opens", Input::Does("opens")),
+    ("opens+", Input::Does("opens+")),
     ("accepts", Input::Does("accepts")),
     ("ends", Input::Does("ends")),
     ("drained", Input::Does("drained")),
@@ -62,6 +64,7 @@ fn open_frame(flags: OpenFlags) -> Open<'static> {
         fingerprints: Fingerprints::new(1, &[]),
         type_name: "",
         route: None,
+        body: None,
     }
 }
 
@@ -90,6 +93,7 @@ impl Side {
         let handle = self.handle;
         let frame = match input {
             Input::Hears("OPEN") => Frame::Open(handle, open_frame(self.flags)),
+            Input::Hears("OPEN+") => Frame::Open(handle, Open { body: Some(b"x"), ..open_frame(self.flags) }),
             Input::Hears("ACCEPT") => Frame::Accept(handle, Accept { which: 0, credit: 64, limit: 60 }),
             Input::Hears("DATA") => Frame::Data(handle, netchan::proto::Part::Whole, b"x"),
             Input::Hears("CREDIT") => Frame::Credit(handle, granted),
@@ -104,7 +108,8 @@ impl Side {
             Input::Does(act) => return self.act(act),
         };
         let mut bytes = [0; 128];
-        let len = frame.write(&mut bytes).unwrap();
+        // Who only receives has nothing to bring.
+        let Ok(len) = frame.write(&mut bytes) else { return false };
         let (link, mut slots, _) = self.port.parts();
         link.handle(&mut slots, &bytes[..len]).is_ok()
     }
@@ -113,9 +118,10 @@ impl Side {
         let (before, handle, flags) = (self.slot().life(), self.handle, self.flags);
         let (link, mut slots, output) = self.port.parts();
         match act {
-            "opens" => {
-                if before == "Free" && self.opener {
-                    let opened = link.open(&mut slots, &open_frame(flags), output).unwrap();
+            "opens" | "opens+" => {
+                let body = (act == "opens+").then_some(&b"x"[..]);
+                if before == "Free" && self.opener && (body.is_none() || flags.has(OpenFlags::SENDS)) {
+                    let opened = link.open(&mut slots, &Open { body, ..open_frame(flags) }, output).unwrap();
                     assert_eq!(opened, handle);
                 }
             }
@@ -226,6 +232,7 @@ fn the_longest_frames_are_those_of_the_table() {
         fingerprints: Fingerprints::new(1, &[2, 3, 4]),
         type_name: &text64,
         route: None,
+        body: None,
     };
     let dead = Dead { reason: Reason::TypeDiffers, at: netchan::proto::Place::Node(u32::MAX) };
     let name32 = "x".repeat(32);
@@ -235,6 +242,7 @@ fn the_longest_frames_are_those_of_the_table() {
         crc: true,
         kind: netchan::proto::LinkKind::Peer,
         adopts: false,
+        bodies: false,
         window: 0,
         packet: u32::MAX,
         circuits: u32::MAX,

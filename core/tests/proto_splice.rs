@@ -299,3 +299,64 @@ fn opens_of_both_sides_cross_and_do_not_mix() {
     chain.run();
     chain.assert_quiet();
 }
+
+/// Three nodes, of which the far one takes no messages in opens.
+fn plain() -> Chain {
+    Chain::with(|config| config.bodies = config.identity.name.as_str() != "b")
+}
+
+#[test]
+fn a_message_that_came_with_the_open_crosses_whether_the_far_node_takes_it_so_or_not() {
+    for mut chain in [Chain::up(), plain()] {
+        for (flags, body) in [(OpenFlags::SENDS, &b"only"[..]), (OpenFlags::BOTH, b"")] {
+            let a = chain.a.open_with("far/x", flags, body).unwrap();
+            let b = chain.b.circuits.len();
+            chain.run();
+            assert_eq!(chain.b.take(b), Outcome::Value(body.into()));
+            assert_eq!(chain.b.take(b), Outcome::Closed);
+            chain.b.end(b);
+            chain.run();
+            assert_eq!(chain.a.circuits[a].confirmed, 1);
+            if flags == OpenFlags::BOTH {
+                assert_eq!(chain.a.take(a), Outcome::Closed);
+                chain.run();
+            }
+            assert!(chain.a.circuits[a].done && chain.b.circuits[b].done);
+            chain.assert_quiet();
+        }
+    }
+}
+
+#[test]
+fn a_message_that_came_with_the_open_and_is_too_long_is_told() {
+    let mut chain = plain();
+    chain.b.limit = 3;
+    let a = chain.a.open_with("far/x", OpenFlags::SENDS, b"four").unwrap();
+    chain.run();
+    let dead = chain.a.circuits[a].dead.unwrap();
+    assert_eq!((dead.reason, dead.at), (Reason::TooLarge, Place::Peer));
+    assert_eq!(chain.b.circuits[0].dead.unwrap().reason, Reason::TooLarge);
+    chain.b.take(0);
+    chain.run();
+    chain.assert_quiet();
+}
+
+#[test]
+fn a_message_that_came_with_the_open_and_is_refused_or_lost_is_told() {
+    for mut chain in [Chain::up(), plain()] {
+        chain.b.policy = Policy::Hold;
+        let a = chain.a.open_with("far/x", OpenFlags::SENDS, b"only").unwrap();
+        chain.run();
+        chain.b.kill(0, Reason::NoName);
+        chain.run();
+        assert_eq!(chain.a.circuits[a].dead.unwrap().at, Place::Node(2));
+        assert_eq!(chain.a.circuits[a].account().in_doubt, 1, "what the reason means is for the program");
+        let a = chain.a.open_with("far/x", OpenFlags::SENDS, b"only").unwrap();
+        chain.run();
+        chain.r.cut(1);
+        chain.b.cut();
+        chain.run();
+        assert_eq!(chain.a.circuits[a].dead.unwrap().reason, Reason::LinkLost);
+        assert!(chain.a.is_quiet() && chain.r.is_quiet());
+    }
+}

@@ -41,17 +41,18 @@ fn tell(frame: &Frame<'_>) -> String {
             open.type_name
         ) + &open.route.map_or(String::new(), |route| {
             format!(" from={} hops={} to={} path={:?}", route.from, route.hops, route.to, route.path)
-        })
+        }) + &open.body.map_or(String::new(), |body| format!(" body={}", hex(body)))
     };
     match frame {
         Frame::Hello(h) => format!(
-            "HELLO versions={}-{} crc={} kind={:?}{} window={} packet={} circuits={} dead_ms={} hear_ms={} \
+            "HELLO versions={}-{} crc={} kind={:?}{}{} window={} packet={} circuits={} dead_ms={} hear_ms={} \
              nonce={:x} echo={:x} boot={:x} uid={:x} name={:?}",
             h.oldest,
             h.newest,
             h.crc,
             h.kind,
             if h.adopts { " adopts" } else { "" },
+            if h.bodies { " bodies" } else { "" },
             h.window,
             h.packet,
             h.circuits,
@@ -121,6 +122,7 @@ fn samples() -> Vec<Vec<u8>> {
         fingerprints: Fingerprints::new(0x0123_4567_89ab_cdef, &[0xfedc_ba98_7654_3210]),
         type_name: "Reading",
         route: None,
+        body: None,
     };
     let first = Hello {
         oldest: 1,
@@ -128,6 +130,7 @@ fn samples() -> Vec<Vec<u8>> {
         crc: true,
         kind: LinkKind::Peer,
         adopts: false,
+        bodies: false,
         window: 0,
         packet: 17_408,
         circuits: 16_384,
@@ -142,6 +145,7 @@ fn samples() -> Vec<Vec<u8>> {
     let answer = Hello { nonce: 2, echo: first.nonce, boot: 1, uid: 9, name: "board-3", ..first };
     let gone = Dead { reason: Reason::HungUp, at: Place::Peer };
     let differs = Dead { reason: Reason::TypeDiffers, at: Place::Node(300) };
+    let brings = |body| Open { flags: OpenFlags::SENDS, body: Some(body), ..open };
     let attached = Open { name: "", flags: OpenFlags::BOTH.with(OpenFlags::CALLS), ..open };
     [
         Frame::Hello(first),
@@ -184,6 +188,16 @@ fn samples() -> Vec<Vec<u8>> {
             Open { route: Some(Route { from: 1, hops: 0, to: 0, path: "bridge/board-7" }), ..open },
         ),
         Frame::Open(h(1), Open { route: Some(Route { from: 1, hops: 15, to: 0, path: "/" }), ..open }),
+        Frame::Hello(Hello { bodies: true, ..first }),
+        Frame::Open(h(1), brings(b"")),
+        Frame::Open(h(1), Open { flags: OpenFlags::BOTH.with(OpenFlags::CALLS), ..brings(b"\x01\0\0five") }),
+        Frame::Open(
+            h(1),
+            Open {
+                route: Some(Route { from: 1, hops: 0, to: 0, path: "bridge/board-7" }),
+                ..brings(b"hello")
+            },
+        ),
         Frame::Tree(TreeFrame::Adopt { id: 300, above: above(&[1]) }),
         Frame::Tree(TreeFrame::Adopt {
             id: 9,
@@ -231,6 +245,11 @@ const REFUSED: &[&str] = &[
     "1601000000000000",
     "160101000000000141016161616161616161",
     "1602040000",
+    // Opens that carry a message: with nothing behind, of one who only receives, of a latest value, and in an ATTACH.
+    "160111000000000161010000000000000000",
+    "16011200000000016101000000000000000000000000",
+    "16011500000000016101000000000000000000000000",
+    "16070f001100000000000100000000000000000000",
     "16050100004180",
     "160501000001ff",
     "16050100000107",
@@ -264,8 +283,11 @@ fn generate() -> String {
         );
         if has_tail {
             // An open between neighbours says first that no route follows.
-            let none: &[u8] =
-                if matches!(frame, Frame::Open(_, Open { route: None, .. })) { &[0] } else { &[] };
+            let none: &[u8] = if matches!(frame, Frame::Open(_, Open { route: None, body: None, .. })) {
+                &[0]
+            } else {
+                &[]
+            };
             writeln!(text, "{} < {}", tell(&frame), hex(&[&bytes, none, b"\x01tail"].concat())).unwrap();
         }
     }
@@ -298,6 +320,7 @@ fn line_packets() -> Vec<(char, Vec<u8>)> {
             crc: false,
             kind: LinkKind::Peer,
             adopts: false,
+            bodies: false,
             window: 2,
             packet: 64,
             circuits: 4,

@@ -37,6 +37,9 @@ prints! {
         "tick 1" "tick 2" "tick 3" "a gap after 3: dead: the node shut down (says the peer)"
         "tick 4" "tick 5" "tick 6" "the end";
     tree: "tick 1" "node 2 was the bridge, and so: dead: the node shut down (says node 2)";
+    post:
+        "the heater is Ok(true)" "the level is 21"
+        "channel `heater`: not taken: types differ: imported as string, exported as bool";
     some_values: "tick 1" "tick 2" "tick 3" "channel `ticks`: not sent: nobody has imported the channel";
     account:
         "channel `ticks`: not drained: 3 values in doubt, 0 unsent, the deadline passed"

@@ -191,6 +191,7 @@ impl OpenOf for Client<u32, u32> {
             fingerprints: Fingerprints::new(fingerprint_of_a_call(), &[]),
             type_name: "u32",
             route: None,
+            body: None,
         }
     }
 }

@@ -299,8 +299,23 @@ impl Calls {
     }
 }
 
-/// Puts a reply to its call: the waker of whoever waits for it.
-fn resolve(pending: &mut HashMap<u32, Pending>, mut bytes: Vec<u8>) -> Option<Waker> {
+/// What stands before a request: its number, and how long its caller waits, in milliseconds; 0: for ever.
+pub(crate) fn request_head(id: u32, left_ms: u32) -> ([u8; HEADER_MAX], usize) {
+    let mut head = [0; HEADER_MAX];
+    let at = varint::put(&mut head, 0, id);
+    head[at] = KIND_MESSAGE;
+    let len = varint::put(&mut head, at + 1, left_ms);
+    (head, len)
+}
+
+/// How long it is until then, as a request says it.
+pub(crate) fn left_ms(until: Instant) -> u32 {
+    let left = until.saturating_duration_since(sync::now()).as_millis();
+    u32::try_from(left).unwrap_or(u32::MAX).max(1)
+}
+
+/// The call that a message answers, and its reply's encoding, or why there is none.
+pub(crate) fn reply_in(mut bytes: Vec<u8>) -> Option<(u32, Result<Vec<u8>, Dead>)> {
     let (id, used) = varint::get(&bytes).ok()?;
     let reply = match bytes.get(used) {
         Some(&KIND_MESSAGE) => {
@@ -312,6 +327,12 @@ fn resolve(pending: &mut HashMap<u32, Pending>, mut bytes: Vec<u8>) -> Option<Wa
             Err(Dead { reason, at: Place::Peer })
         }
     };
+    Some((id, reply))
+}
+
+/// Puts a reply to its call: the waker of whoever waits for it.
+fn resolve(pending: &mut HashMap<u32, Pending>, bytes: Vec<u8>) -> Option<Waker> {
+    let (id, reply) = reply_in(bytes)?;
     match pending.get_mut(&id)? {
         Pending::Waiting(waker) => {
             let waker = waker.take();
@@ -373,14 +394,7 @@ impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
                 Ok(begun) => begun,
                 Err(dead) => return Some(Err(CallError::Dead(dead))),
             };
-            let left = self.deadline.map_or(0, |at| {
-                let left = at.saturating_duration_since(sync::now()).as_millis();
-                u32::try_from(left).unwrap_or(u32::MAX).max(1)
-            });
-            let mut head = [0; HEADER_MAX];
-            let mut at = varint::put(&mut head, 0, id);
-            head[at] = KIND_MESSAGE;
-            at = varint::put(&mut head, at + 1, left);
+            let (head, at) = request_head(id, self.deadline.map_or(0, left_ms));
             bytes.splice(..0, head[..at].iter().copied());
             let Err(refusal) = self.core.circuit.0.send(bytes, Some(&self.core.waker())) else {
                 return Some(Ok(id));
@@ -583,6 +597,10 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
                     Arrived::Owned(bytes) => bytes.as_slice(),
                 };
                 let parsed = parse::<Req>(bytes)?;
+                if parsed.1.is_some() {
+                    // Before it counts as taken, when its caller may be through: the reply is still to come.
+                    circuit.begin_request();
+                }
                 Ok((parsed, Arc::clone(circuit)))
             });
             if is_new {
@@ -772,6 +790,7 @@ impl Drop for Reply {
     fn drop(&mut self) {
         self.refuse(if std::thread::panicking() { Reason::HandlerPanicked } else { Reason::HandlerGone });
         lock(&self.shared).handled.remove(&(Arc::as_ptr(&self.circuit) as usize, self.id));
+        self.circuit.end_request();
     }
 }
 

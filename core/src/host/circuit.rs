@@ -16,6 +16,7 @@ use super::output::Urgency;
 use super::peer::WINDOW_MAX;
 use super::sender::{Account, Short};
 use super::spec::Spec;
+use super::sync::{AtomicU64, Ordering};
 use crate::proto::{Blocked, Dead, Fingerprints, Handle, Link, Open, OpenFlags, Place, Reason, Start, Total};
 
 /// Most short messages that wait for credit on one circuit: more than calls may be under way.
@@ -58,6 +59,17 @@ pub(crate) struct Circuit {
     pub(crate) name: Arc<str>,
     id: CellId,
     taken: Arc<TakenWord>,
+    requests: Requests,
+}
+
+/// Of a method: how many requests are being handled, in steps of two, and in the lowest bit whether what is sent ends
+/// with the last of them.
+#[derive(Default)]
+struct Requests(AtomicU64);
+
+impl Requests {
+    const ENDING: u64 = 1;
+    const ONE: u64 = 2;
 }
 
 impl fmt::Debug for Circuit {
@@ -69,7 +81,38 @@ impl fmt::Debug for Circuit {
 impl Circuit {
     pub(crate) fn new(link: &Arc<LinkCell>, state: &mut LinkState, id: CellId, name: Arc<str>) -> Self {
         let taken = state.cells.get(id).map(|cell| Arc::clone(&cell.taken)).unwrap_or_default();
-        Self { link: Arc::clone(link), name, id, taken }
+        Self { link: Arc::clone(link), name, id, taken, requests: Requests::default() }
+    }
+
+    /// A request has come that will be answered.
+    pub(crate) fn begin_request(&self) {
+        self.requests.0.fetch_add(Requests::ONE, Ordering::AcqRel);
+    }
+
+    /// A request was answered.
+    pub(crate) fn end_request(&self) {
+        let before = self.requests.0.fetch_sub(Requests::ONE, Ordering::AcqRel);
+        if before == Requests::ONE | Requests::ENDING {
+            self.drop_tx();
+        }
+    }
+
+    /// The sending half ends as soon as no request is being handled.
+    pub(crate) fn end_after_requests(&self) {
+        if self.requests.0.fetch_or(Requests::ENDING, Ordering::AcqRel) < Requests::ONE {
+            self.drop_tx();
+        }
+    }
+
+    /// Whether the far program has taken all that was sent; `None` registers the waker.
+    pub(crate) fn settled(&self, waker: &Waker) -> Option<Result<(), Dead>> {
+        let settled = self.with(|cell| match cell.dead {
+            _ if cell.done || cell.confirmed == cell.sent => (Some(Ok(())), None),
+            Some(dead) => (Some(Err(dead)), None),
+            None => (None, set(&mut cell.send_waker, waker)),
+        });
+        // The one before may be the last hold on a task: not dropped under the lock.
+        settled.map_or_else(|| Some(Err(gone())), |(settled, _)| settled)
     }
 
     /// Sends one message, or says why not. A large one is taken out of `message`.
@@ -366,6 +409,17 @@ impl Circuit {
         let mut state = self.link.lock();
         if let Some(cell) = state.cells.get(self.id) {
             cell.backlog.extend(messages);
+        }
+        state.send_waiting(self.id);
+        self.link.flush(state);
+    }
+
+    /// Sends this and the end as soon as the circuit is open, without anybody who would wait for it.
+    pub(crate) fn send_when_open(&self, message: Vec<u8>) {
+        let mut state = self.link.lock();
+        if let Some(cell) = state.cells.get(self.id) {
+            cell.backlog.push_back(message);
+            (cell.tx_gone, cell.end_after) = (true, true);
         }
         state.send_waiting(self.id);
         self.link.flush(state);
@@ -730,6 +784,7 @@ fn attach(state: &mut LinkState, carrier: Handle, ordinal: u32, end: &Departing)
         fingerprints: Fingerprints::new(ours.fingerprints[0], &[]),
         type_name: ours.type_name,
         route: None,
+        body: None,
     };
     let cell = Cell {
         window: floor,

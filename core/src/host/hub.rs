@@ -417,9 +417,9 @@ impl Hub {
             if let Some(importer) = left {
                 self.tell_left(importer, circuit, account);
             }
-            // Whoever has ended its half has left.
+            // Whoever has ended its half has left; what it has asked before is answered still.
             if self.spec.flags.has(OpenFlags::SENDS) {
-                circuit.drop_tx();
+                circuit.end_after_requests();
             }
             if self.spec.flags.has(OpenFlags::RECEIVES) {
                 circuit.drop_rx(&mut Inbox::default());

@@ -164,6 +164,8 @@ pub(crate) struct Offer {
     pub(crate) wait_ms: u32,
     pub(crate) name: String,
     pub(crate) fingerprints: Vec<u64>,
+    /// The opener's only message, where the open has brought it: 255 bytes at most.
+    pub(crate) body: Option<Vec<u8>>,
     /// Where in a tree it leads.
     pub(crate) path: Option<Path>,
     /// The rest of what the opener asks for, where it is to be passed on.
@@ -551,6 +553,7 @@ impl LinkState {
                     wait_ms: open.wait_ms,
                     name: open.name.to_string(),
                     fingerprints: open.fingerprints.as_slice().to_vec(),
+                    body: open.body.map(<[u8]>::to_vec),
                 }));
                 return;
             }
@@ -596,6 +599,15 @@ impl LinkState {
             effects.wakers.extend(cell.recv_waker.take());
         }
         effects.tell(cell.member.as_ref(), signal);
+    }
+
+    /// The only message of an opener, and its end, which have come with an open that is accepted now.
+    pub(crate) fn take_body(&mut self, id: CellId, handle: Handle, body: &[u8]) {
+        if let Some(cell) = self.cells.get(id) {
+            cell.inbox.push(body);
+            cell.announced = true;
+        }
+        self.take_end(handle);
     }
 
     fn take_ask(&mut self, handle: Handle, total: Total) {

@@ -319,14 +319,9 @@ impl LinkState {
                 }
                 return;
             }
-            let is_list = cell.is_list;
             let start = match self.proto(|link, slots| link.start(slots, handle, len)) {
                 Ok(start) => start,
-                Err(Blocked::TooLarge(_)) if is_list => {
-                    // Nobody waits for it who could be told to ask for more.
-                    self.kill(id, Reason::TooLarge, "");
-                    return self.remove(id);
-                }
+                Err(Blocked::TooLarge(_)) => return self.give_up(id, Reason::TooLarge),
                 Err(_) => return,
             };
             let Some(cell) = self.cells.get(id) else { return };
@@ -443,6 +438,18 @@ impl LinkState {
         cell.dead.get_or_insert(Dead::here(Reason::HungUp));
         self.proto_out(|link, slots, out| link.control(slots, out));
         self.kill(id, Reason::HungUp, "");
+        if orphan {
+            self.remove(id);
+        }
+    }
+
+    /// What waits cannot go: whoever waits on the circuit hears of it.
+    fn give_up(&mut self, id: CellId, reason: Reason) {
+        let Some(cell) = self.cells.get(id) else { return };
+        cell.dead.get_or_insert_with(|| Dead::here(reason));
+        cell.backlog.clear();
+        let orphan = cell.orphan;
+        self.kill(id, reason, "");
         if orphan {
             self.remove(id);
         }

@@ -13,6 +13,7 @@
 //! An end has no lock of its own: what a receiver has taken over from its link (`Inflow`)
 //! belongs to the one who holds `&mut` to it, so values are decoded with nothing locked.
 
+mod ask;
 mod batch;
 mod bytes_io;
 mod call;
@@ -45,6 +46,7 @@ mod output;
 mod parker;
 mod peer;
 mod picture;
+mod post;
 mod quiet;
 mod read_write;
 mod receiver;
@@ -55,6 +57,7 @@ mod reserve;
 mod select;
 mod sender;
 mod sessions;
+mod shot;
 mod slice;
 mod slots;
 mod spec;
@@ -67,6 +70,7 @@ mod tree;
 mod turn;
 mod wait;
 
+pub use ask::{Ask, AskError, Asking};
 pub use batch::{BatchError, SendingBatch};
 pub use bytes_io::{ByteReader, ByteWriter};
 pub use call::{CallError, Calling, Client, Replying, Request, Server, Serving};
@@ -84,6 +88,7 @@ pub use named::{ChannelError, Named, Naming, Outcome};
 pub use node::{Node, WeakNode};
 pub use peer::{Down, Import, Importing, Peer, PeerInfo};
 pub use picture::{Picture, Picturing};
+pub use post::{Post, PostCause, PostError, Posting};
 pub use quiet::{QUIET_MAX, QuietError, Quieting};
 pub use read_write::ReadWrite;
 pub use receiver::{Next, Receiver, Receiving};

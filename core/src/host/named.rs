@@ -8,6 +8,7 @@ use core::ops::Deref;
 use core::task::{Context, Poll};
 use std::time::Instant;
 
+use super::ask::AskError;
 use super::call::CallError;
 use super::error::{ImportError, RecvError, SendCause};
 use super::sender::DrainError;
@@ -94,7 +95,7 @@ macro_rules! without_name {
 }
 
 // For `?` in functions whose own error has no name.
-without_name!(Dead, CallError, DrainError, ImportError, RecvError, SendCause);
+without_name!(Dead, AskError, CallError, DrainError, ImportError, RecvError, SendCause);
 
 /// What `main` prints of an error that it returns.
 pub(crate) fn sentence(

@@ -16,7 +16,7 @@ use super::directory::NodeChange;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
 use super::export::ExportOptions;
-use super::hub::{Fanout, Hub};
+use super::hub::{Fanout, Hub, Signal};
 use super::input::Offer;
 use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
@@ -546,7 +546,15 @@ impl NodeInner {
         let Some((own, theirs)) = chosen else {
             return refuse(link, offer, Reason::TypeDiffers, spec.type_name);
         };
-        let (limit, floor) = spec.room(hub.limit);
+        let (limit, floor) = match (spec.room(hub.limit), &offer.body) {
+            ((limit, _), Some(body)) if body.len() > limit as usize => {
+                return refuse(link, offer, Reason::TooLarge, "");
+            }
+            // What the open has brought is all that comes.
+            ((limit, _), Some(body)) => (limit, proto::Link::charge(body.len() as u32)),
+            (room, None) => room,
+        };
+        let mut told = None;
         let joined = hub.join(own, |member| {
             let mut state = link.lock();
             // A peer that only asks and does not read is answered in state bits alone.
@@ -559,7 +567,7 @@ impl NodeInner {
             }
             let Some(cell) = state.cells.get(offer.cell) else { return Err(Reason::Cancelled) };
             cell.opened = true;
-            cell.member = Some(member);
+            cell.member = Some(member.clone());
             cell.window = floor;
             cell.window_max = WINDOW_MAX.max(floor);
             cell.reserved = floor;
@@ -571,12 +579,20 @@ impl NodeInner {
                 // Into the buffer at once, so that no value can come before it.
                 link.control(slots, out);
             });
+            if let Some(body) = &offer.body {
+                state.take_body(offer.cell, handle, body);
+                member.is_ready();
+                told = Some(member);
+            }
             Ok(Arc::new(Circuit::new(link, &mut state, offer.cell, Arc::clone(&hub.name))))
         });
         match joined {
             Ok(()) => {
                 link.flush(link.lock());
                 hub.offer_newest();
+                if let Some(member) = told {
+                    member.signal(Signal::Over);
+                }
             }
             Err(reason) => refuse(link, offer, reason, ""),
         }

@@ -8,18 +8,21 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
+use super::ask::Ask;
 use super::cell::Cell;
 use super::circuit::Circuit;
 use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
 use super::named::Named;
+use super::post::{Post, PostError};
 use super::remote::Remote;
 use super::reopen::Reopen;
 use super::sessions::Keeper;
 use super::spec::{End, Imported, ReopenEnd, Spec};
 use super::sync;
 use super::wait::{Source, Wait, Waiting, after};
-use crate::proto::{Dead, Fingerprints, Hello, Open, Reason, Route};
+use crate::message::Message;
+use crate::proto::{Blocked, Dead, Fingerprints, Hello, Link, Open, OpenFlags, Reason, Route};
 
 /// How long an import waits for its export, unless a timeout says otherwise.
 pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
@@ -90,9 +93,42 @@ impl Peer {
     /// Waits for an export that is not there yet, 5 seconds by default. Dropping the
     /// operation cancels the import.
     pub fn import<E: End>(&self, name: &str) -> Import<E> {
-        let name = name.into();
-        let request = Request { spec: E::spec(), name, window: WINDOW_MAX, limit: None, values: None };
-        Import { from: From::Peer(self.clone()), request, reopen: false, end: PhantomData }
+        Import::new(From::Peer(self.clone()), name)
+    }
+
+    /// Sends one message to what the peer exports under `name` as a `Receiver`, without importing it: as if a
+    /// `Sender` were imported, had sent this value, and were dropped. Yields when the far program has *taken* it.
+    ///
+    /// A short one (about 200 bytes beside the names, or what fits a packet of the line) goes in one frame with
+    /// the question whether it may; a longer one, up to the receiver's
+    /// [`message_limit`](super::ExportOptions::message_limit), costs a round trip more.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = netchan::Node::new("desk");
+    /// # let station: netchan::Peer = todo!();
+    /// station.post("commands", 7_u8).wait()?;
+    /// let sum: u64 = station.ask("add", (2_u32, 3_u32)).wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn post<T: Message + Send>(&self, name: &str, value: T) -> Post<T> {
+        Post::new(Way::new(From::Peer(self.clone())), name, value)
+    }
+
+    /// As [`Peer::post`], without waiting for anything: it goes now, and nobody hears what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError`], when it cannot go now. Nothing has been sent then.
+    pub fn try_post<T: Message + Send>(&self, name: &str, value: T) -> Result<(), PostError<T>> {
+        self.post(name, value).go()
+    }
+
+    /// Calls what the peer exports under `name` as a `Server`, once, without importing it: as if a `Client` were
+    /// imported, had made this call, and were dropped. Lengths are as with [`Peer::post`].
+    pub fn ask<Req: Message + Send, Rep: Message + Send>(&self, name: &str, request: Req) -> Ask<Req, Rep> {
+        Ask::new(Way::new(From::Peer(self.clone())), name, request)
     }
 
     /// Whether the link is up now.
@@ -125,24 +161,66 @@ impl Peer {
 #[derive(Debug)]
 #[must_use = "nothing happens until `.wait()`, `.timeout(d)` or `.await`"]
 pub struct Import<E> {
-    from: From,
+    way: Way,
     request: Request,
     reopen: bool,
     end: PhantomData<fn() -> E>,
 }
 
 /// Of whom it is asked.
-#[derive(Debug, Clone)]
-enum From {
+#[derive(Debug)]
+pub(crate) enum From {
     Peer(Peer),
     Remote(Remote),
 }
 
-impl From {
+/// The way to whoever is asked, which may have to wait for the next session.
+#[derive(Debug)]
+pub(crate) struct Way {
+    from: From,
+    waiter: Option<u64>,
+}
+
+impl Way {
+    pub(crate) const fn new(from: From) -> Self {
+        Self { from, waiter: None }
+    }
+
     const fn sessions(&self) -> Option<&Arc<Keeper>> {
-        match self {
-            Self::Peer(peer) => peer.sessions.as_ref(),
-            Self::Remote(_) => None,
+        match &self.from {
+            From::Peer(peer) => peer.sessions.as_ref(),
+            From::Remote(_) => None,
+        }
+    }
+
+    /// Opens a circuit: also the number of its session, where sessions are counted. `None` while there is no link,
+    /// with the waker registered; without a waker that is an error.
+    pub(crate) fn open<R>(
+        &mut self,
+        waker: Option<&Waker>,
+        open: impl FnOnce(&Arc<LinkCell>, Option<Route<'_>>) -> Result<R, ImportError>,
+    ) -> Result<Option<(R, u64)>, ImportError> {
+        let waiter = match &self.from {
+            From::Remote(remote) => return Ok(Some((remote.open(open)?, 0))),
+            From::Peer(Peer { link, sessions: None, .. }) => return Ok(Some((open(link, None)?, 0))),
+            From::Peer(Peer { sessions: Some(sessions), .. }) => {
+                *self.waiter.get_or_insert_with(|| sessions.waiter())
+            }
+        };
+        let Some(sessions) = self.sessions() else { return Ok(None) };
+        match sessions.after(0, waiter, waker) {
+            Ok(Some((link, number))) => Ok(Some((open(&link, None)?, number))),
+            Ok(None) if waker.is_none() => Err(ImportError::Dead(Dead::here(Reason::LinkLost))),
+            Ok(None) => Ok(None),
+            Err(dead) => Err(ImportError::Dead(dead)),
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        if let (Some(sessions), Some(waiter)) = (self.sessions(), self.waiter) {
+            sessions.forget_waiter(waiter);
         }
     }
 }
@@ -156,6 +234,8 @@ pub(crate) struct Request {
     limit: Option<u32>,
     /// How many may pass in all.
     pub(crate) values: Option<u64>,
+    /// One value at the most comes back: that is all that room is reserved for.
+    single: bool,
 }
 
 impl fmt::Debug for LinkCell {
@@ -165,10 +245,9 @@ impl fmt::Debug for LinkCell {
 }
 
 impl<E: End> Import<E> {
-    pub(crate) fn from_remote(remote: Remote, name: &str) -> Self {
-        let name = name.into();
-        let request = Request { spec: E::spec(), name, window: WINDOW_MAX, limit: None, values: None };
-        Self { from: From::Remote(remote), request, reopen: false, end: PhantomData }
+    pub(crate) fn new(from: From, name: &str) -> Self {
+        let request = Request::new(E::spec(), name);
+        Self { way: Way::new(from), request, reopen: false, end: PhantomData }
     }
 
     /// The most that may be under way to a receiving end, in bytes of encoded values;
@@ -202,7 +281,7 @@ impl<E: End> Import<E> {
 
     /// Waits at most `limit` for the answer, and for the export to appear.
     pub fn timeout(self, limit: Duration) -> super::wait::Timeout<Importing<E>> {
-        let importing = Importing { import: self, until: after(limit), waiter: None, opened: None };
+        let importing = Importing { import: self, until: after(limit), opened: None };
         Wait::new(importing).timeout(limit)
     }
 }
@@ -240,21 +319,34 @@ impl<E: End> IntoFuture for Import<E> {
 pub struct Importing<E> {
     import: Import<E>,
     until: Instant,
-    /// Waits for the next session.
-    waiter: Option<u64>,
     /// With the number of its session, where sessions are counted.
     opened: Option<(Arc<Circuit>, u64)>,
 }
 
-impl<E> Drop for Importing<E> {
-    fn drop(&mut self) {
-        if let (Some(sessions), Some(waiter)) = (self.import.from.sessions(), self.waiter) {
-            sessions.forget_waiter(waiter);
-        }
-    }
+/// How a message goes that is all that will be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// In the open.
+    WithOpen,
+    /// It is to follow when the open is accepted.
+    Not,
 }
 
 impl Request {
+    pub(crate) fn new(spec: Spec, name: &str) -> Self {
+        Self { spec, name: name.into(), window: WINDOW_MAX, limit: None, values: None, single: false }
+    }
+
+    /// For an answer of one message, of at most so many bytes where its type has no bound.
+    pub(crate) fn single(self, limit: Option<u32>) -> Self {
+        Self { limit, single: true, ..self }
+    }
+
+    /// Readable name of the type that is asked for.
+    pub(crate) const fn type_name(&self) -> &'static str {
+        self.spec.type_name
+    }
+
     /// Asks the peer at the other end of this link; it waits for the export until then.
     pub(crate) fn open(
         &self,
@@ -262,11 +354,25 @@ impl Request {
         until: Instant,
         route: Option<Route<'_>>,
     ) -> Result<Arc<Circuit>, ImportError> {
+        self.open_with(link, until, route, None).map(|(circuit, _)| circuit)
+    }
+
+    /// As [`Request::open`], with the only message that will be sent, if it can go along.
+    pub(crate) fn open_with(
+        &self,
+        link: &Arc<LinkCell>,
+        until: Instant,
+        route: Option<Route<'_>>,
+        body: Option<&[u8]>,
+    ) -> Result<(Arc<Circuit>, Sent), ImportError> {
         let spec = &self.spec;
-        let (limit, floor) = spec.room(self.limit);
+        let (limit, floor) = match spec.room(self.limit) {
+            (limit, floor) if self.single && floor > 0 => (limit, Link::charge(limit)),
+            room => room,
+        };
         // A little less than we wait ourselves, so that the peer's answer comes first.
         let left = until.saturating_duration_since(sync::now()).as_millis();
-        let values = self.values.filter(|_| spec.flags.has(crate::proto::OpenFlags::RECEIVES));
+        let values = self.values.filter(|_| spec.flags.has(OpenFlags::RECEIVES));
         let open = Open {
             flags: spec.flags,
             wait_ms: u32::try_from(left * 9 / 10).unwrap_or(u32::MAX),
@@ -277,6 +383,7 @@ impl Request {
             fingerprints: Fingerprints::new(spec.fingerprints[0], &spec.fingerprints[1..]),
             type_name: spec.type_name,
             route,
+            body: None,
         };
         if self.name.is_empty() {
             return Err(ImportError::BadName);
@@ -291,22 +398,35 @@ impl Request {
         if !state.reserve(floor) {
             return Err(ImportError::NoResources);
         }
-        let cell = Cell {
+        let cell = || Cell {
             window: floor,
             window_max: self.window.max(floor),
             reserved: floor,
-            receives: spec.flags.has(crate::proto::OpenFlags::RECEIVES),
-            sends: spec.flags.has(crate::proto::OpenFlags::SENDS),
-            is_latest: spec.flags.has(crate::proto::OpenFlags::LATEST),
+            receives: spec.flags.has(OpenFlags::RECEIVES),
+            sends: spec.flags.has(OpenFlags::SENDS),
+            is_latest: spec.flags.has(OpenFlags::LATEST),
             ..Cell::default()
         };
-        let id = state.open(&open, cell).map_err(|blocked| {
+        let opened = match body {
+            // Who drops it does not take it back.
+            Some(_) => {
+                let cell = Cell { sent: 1, tx_gone: true, end_after: true, ..cell() };
+                state.open(&Open { body, ..open }, cell).map(|id| (id, Sent::WithOpen))
+            }
+            None => Err(Blocked::Invalid),
+        };
+        let opened = match opened {
+            // Too long, or for a peer that takes none so; or the name cannot be one, which is said again.
+            Err(Blocked::Invalid) => state.open(&open, cell()).map(|id| (id, Sent::Not)),
+            opened => opened,
+        };
+        let (id, sent) = opened.map_err(|blocked| {
             state.release(floor);
             ImportError::blocked(blocked)
         })?;
         let circuit = Arc::new(Circuit::new(link, &mut state, id, Arc::clone(&self.name)));
         link.push(state, super::output::Urgency::Burst);
-        Ok(circuit)
+        Ok((circuit, sent))
     }
 }
 
@@ -317,23 +437,11 @@ impl<E: End> Importing<E> {
 
     /// Opens the circuit; `None` while there is no link, with the waker registered.
     fn open(&mut self, waker: &Waker) -> Result<Option<(Arc<Circuit>, u64)>, ImportError> {
-        let Import { from, request, reopen, .. } = &self.import;
-        let Some(sessions) = from.sessions() else {
-            if *reopen {
-                return Err(ImportError::NoReconnect);
-            }
-            let circuit = match from {
-                From::Peer(peer) => request.open(&peer.link, self.until, None)?,
-                From::Remote(remote) => remote.open(request, self.until)?,
-            };
-            return Ok(Some((circuit, 0)));
-        };
-        let waiter = *self.waiter.get_or_insert_with(|| sessions.waiter());
-        match sessions.after(0, waiter, Some(waker)) {
-            Ok(Some((link, number))) => Ok(Some((request.open(&link, self.until, None)?, number))),
-            Ok(None) => Ok(None),
-            Err(dead) => Err(ImportError::Dead(dead)),
+        let Import { way, request, reopen, .. } = &mut self.import;
+        if *reopen && way.sessions().is_none() {
+            return Err(ImportError::NoReconnect);
         }
+        way.open(Some(waker), |link, route| request.open(link, self.until, route))
     }
 }
 
@@ -353,9 +461,9 @@ impl<E: End> Waiting for Importing<E> {
             Some(Ok(which)) => {
                 let (circuit, session) = (Arc::clone(circuit), *session);
                 self.opened = None;
-                let Import { from, request, reopen, .. } = &self.import;
+                let Import { way, request, reopen, .. } = &self.import;
                 let values = request.values;
-                let sessions = from.sessions().filter(|_| *reopen);
+                let sessions = way.sessions().filter(|_| *reopen);
                 let reopen =
                     sessions.map(|sessions| Reopen::new(Arc::clone(sessions), session, request.clone()));
                 Poll::Ready(Ok(E::imported(Imported { circuit, which, values, reopen })))

@@ -4,13 +4,15 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::time::Duration;
-use std::time::Instant;
 
-use super::circuit::Circuit;
+use super::ask::Ask;
 use super::error::ImportError;
+use super::link::LinkCell;
 use super::node::{Node, NodeInner};
-use super::peer::{Import, Request};
+use super::peer::{From, Import, Way};
+use super::post::{Post, PostError};
 use super::spec::End;
+use crate::message::Message;
 use crate::proto::{Dead, Place, Reason, Route};
 
 /// A node of the same tree, by its path or its id; from [`Node::remote`]. Nothing is asked of it before
@@ -54,10 +56,42 @@ impl Remote {
     /// at once, with the reason and the id of the node that gave up. Import again then: by a path you
     /// find the node also after it has been given another id.
     pub fn import<E: End>(&self, name: &str) -> Import<E> {
-        Import::from_remote(self.clone(), name)
+        Import::new(From::Remote(self.clone()), name)
     }
 
-    pub(crate) fn open(&self, request: &Request, until: Instant) -> Result<Arc<Circuit>, ImportError> {
+    /// Sends one message to what the node exports under `name` as a `Receiver`, as
+    /// [`Peer::post`](super::Peer::post).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = netchan::Node::new("desk");
+    /// node.remote("bridge/board-7").post("heater", true).wait()?; // the board's program has taken it
+    /// let level: i16 = node.remote("bridge/board-7").ask("calibrate", 3_u8).wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn post<T: Message + Send>(&self, name: &str, value: T) -> Post<T> {
+        Post::new(Way::new(From::Remote(self.clone())), name, value)
+    }
+
+    /// As [`Remote::post`], without waiting for anything: it goes now, and nobody hears what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError`], when it cannot go now. Nothing has been sent then.
+    pub fn try_post<T: Message + Send>(&self, name: &str, value: T) -> Result<(), PostError<T>> {
+        self.post(name, value).go()
+    }
+
+    /// Calls what the node exports under `name` as a `Server`, once, as [`Peer::ask`](super::Peer::ask).
+    pub fn ask<Req: Message + Send, Rep: Message + Send>(&self, name: &str, request: Req) -> Ask<Req, Rep> {
+        Ask::new(Way::new(From::Remote(self.clone())), name, request)
+    }
+
+    pub(crate) fn open<R>(
+        &self,
+        open: impl FnOnce(&Arc<LinkCell>, Option<Route<'_>>) -> Result<R, ImportError>,
+    ) -> Result<R, ImportError> {
         let node = self.node.upgrade().ok_or(ImportError::Dead(Dead::here(Reason::Shutdown)))?;
         let (to, path) = match &self.to {
             To::Id(id) => (*id, ""),
@@ -67,7 +101,7 @@ impl Remote {
             return Err(ImportError::BadName);
         }
         let route = Route { from: 0, hops: 0, to, path };
-        node.way_to(route, |link, route| request.open(link, until, route))
+        node.way_to(route, open)
     }
 }
 

@@ -113,12 +113,13 @@ impl Sink for Limited<'_> {
 
 /// What is to be promised at least to the left and to the right. How long the messages of the opener
 /// may be is for the acceptor to say.
-fn floors(flags: OpenFlags, wanted: &Wanted) -> [u32; 2] {
+fn floors(flags: OpenFlags, wanted: &Wanted, body: Option<&[u8]>) -> [u32; 2] {
     let floor = |flows: bool, limit: u32| {
         if flows { WINDOW_MIN.max(Link::charge(limit).saturating_mul(2)) } else { 0 }
     };
     [
-        floor(flags.has(OpenFlags::SENDS), 0),
+        // What the open has brought is all that comes.
+        body.map_or_else(|| floor(flags.has(OpenFlags::SENDS), 0), |body| Link::charge(body.len() as u32)),
         floor(flags.has(OpenFlags::RECEIVES), wanted.limit.min(wanted.credit)),
     ]
 }
@@ -251,7 +252,8 @@ impl NodeInner {
         route: Option<Route<'_>>,
     ) {
         let Some(wanted) = &offer.wanted else { return };
-        let [from_left, from_right] = floors(offer.flags, wanted);
+        let body = offer.body.as_deref();
+        let [from_left, from_right] = floors(offer.flags, wanted, body);
         let links = [Arc::downgrade(left), Arc::downgrade(right)];
         let transit = Transit::new(links, offer.cell, [from_left, from_right]);
         let left_handle = {
@@ -290,12 +292,24 @@ impl NodeInner {
                     fingerprints: Fingerprints::new(offer.fingerprints[0], &offer.fingerprints[1..]),
                     type_name: &wanted.type_name,
                     route,
+                    body,
                 };
-                let cell = transit.cell(Side::Right, from_right);
+                let cell = || transit.cell(Side::Right, from_right);
                 let of = |link: &LinkCell| link.neighbour.load(super::sync::Ordering::Relaxed);
-                match state.open(&Splice::onward(&open, from_right), cell) {
-                    Ok(id) => {
+                let onward = Splice::onward(&open, from_right);
+                let opened = match state.open(&onward, cell()) {
+                    // A peer that takes no messages in opens, or too short a packet: it goes behind.
+                    Err(Blocked::Invalid) if body.is_some() => {
+                        state.open(&Open { body: None, ..onward }, cell()).map(|id| (id, false))
+                    }
+                    opened => opened.map(|id| (id, true)),
+                };
+                match opened {
+                    Ok((id, has_gone)) => {
                         own.opened(&mut state, id, offer.flags, left_handle, [of(left), of(right)]);
+                        if let (Some(body), Some((splice, mut rings))) = (body, own.parts()) {
+                            splice.came_with_open(body, has_gone, &mut rings);
+                        }
                         Ok(())
                     }
                     Err(blocked) => {
@@ -408,7 +422,7 @@ impl LinkState {
         effects: &mut Effects,
     ) {
         let wanted = Wanted::new(open);
-        let windows = floors(open.flags, &wanted);
+        let windows = floors(open.flags, &wanted, None);
         let Passage { transit, side } = carrier;
         let mut own = transit.lock();
         let way = [&transit.links[*side as usize], &transit.links[side.other() as usize]].map(Weak::clone);
@@ -461,6 +475,7 @@ impl LinkState {
                 fingerprints: Fingerprints::new(next.fingerprints[0], &next.fingerprints[1..]),
                 type_name: &next.wanted.type_name,
                 route: None,
+                body: None,
             };
             let cell = next.transit.cell(Side::Right, window);
             if self.output.is_flooded() || window > self.share || !self.reserve(window) {

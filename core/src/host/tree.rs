@@ -139,14 +139,11 @@ impl NodeInner {
     }
 
     /// Over which link a node is reached, and what is said to it.
-    pub(crate) fn way_to(
+    pub(crate) fn way_to<R>(
         &self,
         route: Route<'_>,
-        open: impl FnOnce(
-            &Arc<LinkCell>,
-            Option<Route<'_>>,
-        ) -> Result<Arc<super::circuit::Circuit>, super::ImportError>,
-    ) -> Result<Arc<super::circuit::Circuit>, super::ImportError> {
+        open: impl FnOnce(&Arc<LinkCell>, Option<Route<'_>>) -> Result<R, super::ImportError>,
+    ) -> Result<R, super::ImportError> {
         let no_route = |reason| super::ImportError::Dead(crate::proto::Dead::here(reason));
         let (link, onward) = match self.tree().way(None, Some(&route)) {
             Ok(Way::Onward { link, route }) => (link, route),

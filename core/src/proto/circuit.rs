@@ -249,6 +249,11 @@ impl Slot {
             window: open.credit,
             limit_in: limit_in(open.credit, open.limit),
             promised: Total::new(open.credit),
+            // Its message and its end are written with it.
+            ending: open.body.is_some(),
+            ended: open.body.is_some(),
+            values_out: Total::new(open.body.is_some().into()),
+            sent: Total::new(open.body.map_or(0, |body| charge(body.len() as u32))),
             ..Self::new()
         }
     }
@@ -264,6 +269,10 @@ impl Slot {
             granted: Total::new(open.credit),
             limit_out: open.limit,
             values_left: open.values,
+            // Its message and its end have come with it.
+            in_ended: open.body.is_some(),
+            values_in: Total::new(open.body.is_some().into()),
+            received: Total::new(open.body.map_or(0, |body| charge(body.len() as u32))),
             ..Self::new()
         })
     }
@@ -272,12 +281,14 @@ impl Slot {
         if self.phase != Phase::Opening || self.is_final() {
             return Err(Fault::WrongState);
         }
-        if accept.credit > Total::MAX_DISTANCE {
+        // What the open has brought is within what is promised.
+        if accept.credit > Total::MAX_DISTANCE || accept.credit < self.sent.ahead_of(Total::ZERO) {
             return Err(Fault::BadTotal);
         }
         self.phase = Phase::Open;
         self.granted = Total::new(accept.credit);
         self.limit_out = accept.limit;
+        self.settle();
         Ok(!self.killed)
     }
 
@@ -399,7 +410,8 @@ impl Slot {
         if !answers {
             let out_over = !self.direction.sends() || self.ended;
             let in_over = !self.direction.receives() || self.in_ended;
-            if self.phase != Phase::Open || !out_over || !in_over {
+            let is_open = self.phase == Phase::Open && self.due & due::ACCEPT == 0;
+            if !is_open || !out_over || !in_over {
                 return Err(Fault::WrongState);
             }
             // Of a lossy circuit only the newest value need be taken.
@@ -429,7 +441,10 @@ impl Slot {
     /// The program wants no more of it.
     pub(crate) fn kill(&mut self, dead: Dead, detail: &'static str) {
         self.killed = true;
+        // Who is through before its answer is written was brought all with the open: both are still written.
+        let answer = if self.mine == Final::Done { self.due & due::ACCEPT } else { 0 };
         self.stop_sending();
+        self.due = answer;
         if self.mine == Final::None {
             // A dead notice is answered by `DONE`, never by another. But `DONE` alone says
             // that all was taken, so a peer that is through in order hears of our giving up.

@@ -268,6 +268,7 @@ mod tests {
             crc: true,
             kind: LinkKind::Either,
             adopts: false,
+            bodies: false,
             window: 7,
             packet: 64,
             circuits: 9,

@@ -185,6 +185,8 @@ pub struct Open<'a> {
     pub type_name: &'a str,
     /// Where in the tree the circuit leads; `None` between neighbours.
     pub route: Option<Route<'a>>,
+    /// The opener's only message, at most 255 bytes: the open carries it, and is the end behind it as well.
+    pub body: Option<&'a [u8]>,
 }
 
 /// Where an open comes from in a tree, and where it goes.
@@ -305,6 +307,8 @@ impl OpenFlags {
     pub const LATEST: Self = Self(4);
     /// Calls: requests one way, replies the other.
     pub const CALLS: Self = Self(8);
+    /// On the wire only: the open carries the opener's only message. [`Open::body`] says it otherwise.
+    const BODY: u8 = 16;
     const KNOWN: u8 = 0x0f;
 
     /// These and those.
@@ -455,7 +459,7 @@ impl<'a> Frame<'a> {
                     CONTROL_ASK => Self::Ask(handle, r.total()),
                     CONTROL_END => Self::End(handle, r.total()),
                     CONTROL_DONE => Self::Done(handle, r.total()),
-                    CONTROL_OPEN => Self::Open(handle, r.routed_open()),
+                    CONTROL_OPEN => Self::Open(handle, r.carrying_open()),
                     CONTROL_ACCEPT => Self::Accept(handle, r.accept()),
                     CONTROL_DEAD => Self::Dead(handle, r.dead()),
                     CONTROL_ATTACH => {
@@ -514,6 +518,7 @@ impl<'a> Frame<'a> {
                 .number(accept.credit)?
                 .number(accept.limit)?,
             Self::Dead(handle, ref dead) => w.control(handle, CONTROL_DEAD)?.dead(dead)?,
+            Self::Attach(_, _, _, Open { body: Some(_), .. }) => return Err(FrameError::Value),
             Self::Attach(handle, end, ordinal, ref open) => {
                 w.control(handle, CONTROL_ATTACH)?.number(end.0)?.number(ordinal)?.open(open)?
             }
@@ -661,7 +666,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn open(&mut self) -> Open<'a> {
-        let flags = OpenFlags::parse(self.byte()).unwrap_or_else(|error| {
+        let flags = self.byte();
+        self.open_as(flags)
+    }
+
+    /// The fields behind the flags.
+    fn open_as(&mut self, flags: u8) -> Open<'a> {
+        let flags = OpenFlags::parse(flags).unwrap_or_else(|error| {
             self.fail(error);
             OpenFlags::NONE
         });
@@ -681,27 +692,28 @@ impl<'a> Reader<'a> {
         }
         let type_name = self.text(TYPE_NAME_MAX);
         let fingerprints = Fingerprints { list, len: len.min(FINGERPRINTS_MAX as u8) };
-        Open { flags, wait_ms, credit, limit, values, name, fingerprints, type_name, route: None }
+        Open { flags, wait_ms, credit, limit, values, name, fingerprints, type_name, route: None, body: None }
     }
 
-    /// As [`Reader::open`]; only an attached end has no name.
-    pub(crate) fn named_open(&mut self) -> Open<'a> {
-        let open = self.open();
+    /// As [`Reader::open`], of one with a name (only an attached end has none), and with what says where in a
+    /// tree it leads.
+    #[cfg(feature = "bridge")]
+    pub(crate) fn routed_open(&mut self) -> Open<'a> {
+        let flags = self.byte();
+        self.routed_open_as(flags)
+    }
+
+    fn routed_open_as(&mut self, flags: u8) -> Open<'a> {
+        let open = self.open_as(flags);
         if open.name.is_empty() {
             self.fail(FrameError::Text);
         }
-        open
-    }
-
-    /// As [`Reader::named_open`], with what says where in a tree it leads.
-    pub(crate) fn routed_open(&mut self) -> Open<'a> {
-        let open = self.named_open();
         if self.rest.is_empty() {
             return open;
         }
         let from = self.number();
         if from == 0 {
-            // What a later version may have to say.
+            // What a later version may have to say, or a message.
             return open;
         }
         let (hops, to) = (self.byte(), self.number());
@@ -710,6 +722,21 @@ impl<'a> Reader<'a> {
             self.fail(FrameError::Value);
         }
         Open { route: Some(Route { from, hops, to, path }), ..open }
+    }
+
+    /// As [`Reader::routed_open`], of one that may carry its opener's only message.
+    pub(crate) fn carrying_open(&mut self) -> Open<'a> {
+        let flags = self.byte();
+        let open = self.routed_open_as(flags & !OpenFlags::BODY);
+        if flags & OpenFlags::BODY == 0 {
+            return open;
+        }
+        // Of a latest value there is no last one.
+        if !open.flags.has(OpenFlags::SENDS) || open.flags.has(OpenFlags::LATEST) {
+            self.fail(FrameError::Value);
+        }
+        let len = self.byte();
+        Open { body: Some(self.raw(usize::from(len))), ..open }
     }
 
     /// Of a node, which is never 0.
@@ -820,7 +847,8 @@ impl Writer<'_> {
         if !open.name.is_empty() && !is_channel_name(open.name, true) {
             return Err(FrameError::Text);
         }
-        self.byte(open.flags.get())?
+        let body = if open.body.is_some() { OpenFlags::BODY } else { 0 };
+        self.byte(open.flags.get() | body)?
             .number(open.wait_ms)?
             .number(open.credit)?
             .number(open.limit)?
@@ -832,9 +860,22 @@ impl Writer<'_> {
         self.text(cut(open.type_name, TYPE_NAME_MAX), TYPE_NAME_MAX)
     }
 
-    /// Behind an open: where in a tree it leads.
+    /// Behind an open: where in a tree it leads, and the message that it carries.
     fn route(&mut self, open: &Open<'_>) -> Result<&mut Self, FrameError> {
-        let Some(route) = open.route else { return Ok(self) };
+        match (open.route, open.body) {
+            (Some(route), _) => self.way(&route)?,
+            (None, Some(_)) => self.number(0)?,
+            (None, None) => self,
+        };
+        let Some(body) = open.body else { return Ok(self) };
+        let fits = open.flags.has(OpenFlags::SENDS) && !open.flags.has(OpenFlags::LATEST);
+        match u8::try_from(body.len()) {
+            Ok(len) if fits => self.byte(len)?.raw(body),
+            _ => Err(FrameError::Value),
+        }
+    }
+
+    fn way(&mut self, route: &Route<'_>) -> Result<&mut Self, FrameError> {
         if route.from == 0
             || (route.to == 0) == route.path.is_empty()
             || !route.path.is_empty() && !is_path(route.path)

@@ -15,6 +15,7 @@ const FIXED_LEN: usize = 62;
 const CRC_LEN: usize = 4;
 const FLAG_CRC: u8 = 1;
 const FLAG_ADOPTS: u8 = 2;
+const FLAG_BODIES: u8 = 4;
 /// The longest that this version writes, in bytes.
 pub(crate) const HELLO_MAX: usize = FIXED_LEN + Name::MAX_LEN + CRC_LEN;
 /// A hello has its checksum whatever the link agrees on later, with a seed of its own.
@@ -155,6 +156,8 @@ pub struct Hello<'a> {
     pub kind: LinkKind,
     /// In a tree, this side is the parent.
     pub adopts: bool,
+    /// Takes opens that carry their message.
+    pub bodies: bool,
     /// Retransmission window of a lossy line, in packets; 0 on a reliable stream.
     pub window: u8,
     /// Longest frame taken, in bytes.
@@ -200,6 +203,7 @@ impl<'a> Hello<'a> {
             newest: fixed[5],
             crc: fixed[6] & FLAG_CRC != 0,
             adopts: fixed[6] & FLAG_ADOPTS != 0,
+            bodies: fixed[6] & FLAG_BODIES != 0,
             kind: match fixed[7] {
                 1 => LinkKind::Peer,
                 2 => LinkKind::Tree,
@@ -236,7 +240,7 @@ impl<'a> Hello<'a> {
         fixed[4] = self.oldest;
         fixed[5] = self.newest;
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        fixed[6] = flag(self.crc, FLAG_CRC) | flag(self.adopts, FLAG_ADOPTS);
+        fixed[6] = flag(self.crc, FLAG_CRC) | flag(self.adopts, FLAG_ADOPTS) | flag(self.bodies, FLAG_BODIES);
         fixed[7] = self.kind as u8;
         fixed[8] = self.window;
         let low = |value: u64| value as u32;

@@ -16,10 +16,14 @@ impl Slot {
             _ if self.ending => "Ending",
             _ => "Sending",
         };
+        let is_awaited = self.theirs == Final::None;
         let mut name = String::from(match (self.phase, self.killed) {
             (Phase::Free, _) => return "Free".into(),
+            (Phase::Opening, false) if self.ended && is_awaited => "Opening with its message",
             (Phase::Opening, false) => "Opening",
+            (Phase::Opening, true) if self.ended && is_awaited => "Cancelled with its message",
             (Phase::Opening, true) => "Cancelled",
+            (Phase::Offered, false) if self.in_ended && is_awaited => "Offered with its message",
             (Phase::Offered, false) => "Offered",
             (Phase::Offered, true) => "Refused",
             (Phase::Open, false) => flow,
@@ -29,6 +33,7 @@ impl Slot {
         name += match self.mine {
             Final::None if self.due & due::ACCEPT != 0 => ", ACCEPT due",
             Final::None => "",
+            Final::Done if self.due & due::ACCEPT != 0 => ", ACCEPT and DONE due",
             Final::Done => ", DONE due",
             Final::Dead => ", DEAD due",
             Final::Sent => ", final sent",

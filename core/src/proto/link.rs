@@ -89,6 +89,7 @@ struct Peer {
     dead_ms: u32,
     parity: u32,
     crc: bool,
+    bodies: bool,
     relation: Relation,
 }
 
@@ -132,6 +133,7 @@ impl Link {
                 dead_ms: 0,
                 parity: 0,
                 crc: false,
+                bodies: false,
                 relation: Relation::Peer,
             },
             session: 0,

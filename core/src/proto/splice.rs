@@ -193,6 +193,22 @@ impl Splice {
         Open { credit, limit: limit_in(credit, open.limit), ..*open }
     }
 
+    /// The open on the left has brought the opener's only message, and its end. `has_gone`: the router's own open on
+    /// the right carries them as well. Otherwise the message waits here until the right side accepts.
+    pub fn came_with_open(&mut self, body: &[u8], has_gone: bool, rings: &mut Rings<'_>) {
+        let flow = &mut self.flows[Side::Left as usize];
+        flow.ended = true;
+        if has_gone {
+            flow.values = flow.values.plus(1);
+            flow.end_told = true;
+        } else {
+            let ring = rings.from(Side::Left);
+            flow.push(ring, &(body.len() as u32).to_le_bytes());
+            flow.push(ring, body);
+            self.ends[Side::Right as usize].todo |= todo::SEND;
+        }
+    }
+
     /// Takes an event of the link on `side`, and notes what the other side is to do.
     pub fn on_event(
         &mut self,
@@ -390,10 +406,10 @@ impl Splice {
     }
 
     /// The longest message that is to be taken from `side`, in bytes, where an answer is to be passed on
-    /// there that has not been yet.
+    /// there that has not been yet, and any are still to come.
     pub fn accepts(&self, side: Side) -> Option<u32> {
-        let end = &self.ends[side as usize];
-        (end.todo & todo::ACCEPT != 0).then_some(end.limit)
+        let (end, flow) = (&self.ends[side as usize], &self.flows[side as usize]);
+        (end.todo & todo::ACCEPT != 0 && !flow.ended).then_some(end.limit)
     }
 
     /// As [`Splice::widen`], before an answer was passed on.
@@ -482,10 +498,8 @@ impl Splice {
                 // The credit to come, or the next look, goes on.
                 Err(Blocked::Credit) => return,
                 Err(Blocked::TooLarge(_)) => {
-                    // Only a peer that breaks its own limit's promise brings us here.
-                    self.ends[side as usize].dead = Dead::here(Reason::TooLarge);
-                    self.ends[side as usize].todo = todo::KILL;
-                    return;
+                    // One that came with the open, before anybody knew the limit.
+                    return self.give_up(Dead::here(Reason::TooLarge));
                 }
                 Err(_) => {
                     self.ends[side as usize].todo |= todo::SEND;

@@ -225,6 +225,7 @@ fn numbers() -> Open<'static> {
         fingerprints: Fingerprints::new(1, &[]),
         type_name: "u32",
         route: None,
+        body: None,
     }
 }
 

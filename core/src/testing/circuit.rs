@@ -91,6 +91,8 @@ pub struct Circuit {
     pub in_end: bool,
     /// The program has been told of the end.
     pub drained: bool,
+    /// The message that came with the open, until the program has answered.
+    pub brought: Option<Vec<u8>>,
     partial: Vec<u8>,
     partial_len: usize,
 
@@ -127,6 +129,7 @@ impl Circuit {
             asked: None,
             in_end: false,
             drained: false,
+            brought: None,
             partial: Vec::new(),
             partial_len: 0,
             done: false,

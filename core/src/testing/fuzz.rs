@@ -112,6 +112,7 @@ pub fn bring_up(data: &[u8]) {
                 newest: byte(2) % 4,
                 crc: byte(3) & 1 == 1,
                 adopts: byte(4) & 4 != 0,
+                bodies: byte(4) & 8 != 0,
                 kind: [LinkKind::Peer, LinkKind::Tree, LinkKind::Either][usize::from(byte(4)) % 3],
                 window: byte(5),
                 packet: number(6),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{Circuit, Outcome, Port, Stage};
 use crate::proto::{
     Blocked, Dead, Direction, Event, Fault, Fingerprints, Handle, Instant, Link, LinkConfig, Open, OpenFlags,
-    Place, Reason, Start, Total, TreeFrame,
+    Part, Place, Reason, Start, Total, TreeFrame,
 };
 
 /// What a node does with an open.
@@ -100,8 +100,34 @@ impl Node {
             fingerprints,
             type_name: "test",
             route: None,
+            body: None,
         };
         self.open_as(&open)
+    }
+
+    /// Opens a circuit for one message and the end, which go with the open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::open`].
+    pub fn open_with(&mut self, name: &str, flags: OpenFlags, body: &[u8]) -> Result<usize, Blocked> {
+        let receives = flags.has(OpenFlags::RECEIVES);
+        let (credit, limit) = if receives { (self.window, self.limit) } else { (0, 0) };
+        let fingerprints = Fingerprints::new(7, &[]);
+        let body = Some(body);
+        let (wait_ms, values, type_name, route) = (0, 0, "test", None);
+        self.open_as(&Open {
+            flags,
+            wait_ms,
+            credit,
+            limit,
+            values,
+            name,
+            fingerprints,
+            type_name,
+            route,
+            body,
+        })
     }
 
     /// Opens a circuit just so.
@@ -112,7 +138,11 @@ impl Node {
     pub fn open_as(&mut self, open: &Open<'_>) -> Result<usize, Blocked> {
         let (link, mut slots, output) = self.port.parts();
         let handle = link.open(&mut slots, open, output)?;
-        Ok(self.add(Circuit::new(open.name, handle, Direction::of_opener(open.flags), Stage::Opening)))
+        let mut circuit = Circuit::new(open.name, handle, Direction::of_opener(open.flags), Stage::Opening);
+        if open.body.is_some() {
+            (circuit.sent, circuit.started, circuit.ending, circuit.ended) = (1, 1, true, true);
+        }
+        Ok(self.add(circuit))
     }
 
     /// Accepts an offered circuit.
@@ -120,6 +150,10 @@ impl Node {
         let circuit = &mut self.circuits[id];
         let (Some(handle), Stage::Offered) = (circuit.handle, circuit.stage) else { return };
         circuit.stage = Stage::Open;
+        if let Some(body) = circuit.brought.take() {
+            circuit.on_data(Part::Whole, &body);
+            circuit.in_end = true;
+        }
         let (window, limit) = if circuit.receives() { (self.window, self.limit) } else { (0, 0) };
         let (link, mut slots, _) = self.port.parts();
         link.accept(&mut slots, handle, 0, window, limit);
@@ -291,7 +325,9 @@ impl Node {
         match event {
             Event::Open(handle, open) => {
                 let direction = Direction::of_acceptor(open.flags);
-                let id = self.add(Circuit::new(open.name, handle, direction, Stage::Offered));
+                let mut circuit = Circuit::new(open.name, handle, direction, Stage::Offered);
+                circuit.brought = open.body.map(<[u8]>::to_vec);
+                let id = self.add(circuit);
                 if self.policy == Policy::Accept {
                     core::mem::swap(&mut self.port, port);
                     self.accept(id);

@@ -4,7 +4,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Port, Queue};
-use crate::proto::{Dead, Event, Handle, Instant, LinkConfig, OpenFlags, Reason, Rings, Side, Splice, Total};
+use crate::proto::{
+    Blocked, Dead, Event, Handle, Instant, Link, LinkConfig, Open, OpenFlags, Reason, Rings, Side, Splice,
+    Total,
+};
 
 /// A router with two links.
 #[derive(Debug, Clone, Hash)]
@@ -136,11 +139,18 @@ impl Router {
                 let (forth, back) = (open.flags.has(OpenFlags::SENDS), open.flags.has(OpenFlags::RECEIVES));
                 let size = |flows: bool| if flows { self.room } else { 0 };
                 let from_right = Queue::new(size(back));
-                let from_left = Queue::new(size(forth));
+                let brought = open.body.map(|body| Link::charge(body.len() as u32) as usize);
+                let from_left = Queue::new(brought.unwrap_or_else(|| size(forth)));
                 let windows = [from_left.room() as u32, from_right.room() as u32];
                 let onward = Splice::onward(&open, windows[1]);
                 let (link, mut slots, output) = self.ports[1 - port].parts();
-                match link.open(&mut slots, &onward, output) {
+                let mut has_gone = true;
+                let mut opened = link.open(&mut slots, &onward, output);
+                if let (Err(Blocked::Invalid), Some(_)) = (&opened, open.body) {
+                    has_gone = false;
+                    opened = link.open(&mut slots, &Open { body: None, ..onward }, output);
+                }
+                match opened {
                     Ok(right) => {
                         let (left_node, right_node) = (port as u32 + 1, 2 - port as u32);
                         let splice =
@@ -149,7 +159,12 @@ impl Router {
                             self.splices.push(None);
                             self.splices.len() - 1
                         });
-                        self.splices[index] = Some(Spliced { splice, left: port, from_left, from_right });
+                        let mut spliced = Spliced { splice, left: port, from_left, from_right };
+                        if let Some(body) = open.body {
+                            let (splice, mut rings) = spliced.parts();
+                            splice.came_with_open(body, has_gone, &mut rings);
+                        }
+                        self.splices[index] = Some(spliced);
                         self.at[port].insert(handle, (index, Side::Left));
                         self.at[1 - port].insert(right, (index, Side::Right));
                     }

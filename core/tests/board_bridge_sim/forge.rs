@@ -72,5 +72,6 @@ fn open<'o>(rng: &mut Rng, name: &'o str, is_routed: bool) -> Open<'o> {
         fingerprints: Fingerprints::new(7, &[]),
         type_name: "",
         route: is_routed.then_some(route),
+        body: None,
     }
 }

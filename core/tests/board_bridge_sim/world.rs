@@ -468,6 +468,7 @@ fn plain(name: &str) -> Open<'_> {
         fingerprints: Fingerprints::new(7, &[]),
         type_name: "test",
         route: None,
+        body: None,
     }
 }
 

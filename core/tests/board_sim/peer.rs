@@ -149,6 +149,7 @@ impl Peer {
             fingerprints,
             type_name: "sim",
             route: None,
+            body: None,
         };
         // Without room it tries again another time.
         if let Ok(id) = self.node.open_as(&open) {

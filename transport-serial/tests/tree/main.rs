@@ -19,8 +19,8 @@ use netchan::host::ReadWrite;
 use netchan::host::transport::{LinkOptions, Tie, start_blocking};
 use netchan::testing::Faults;
 use netchan::{
-    CallError, Client, Config, Dead, LinkEvent, Node, Peer, Place, Reason, Receiver, RecvError, SendCause,
-    Sender, Watch,
+    CallError, Client, Config, Dead, ImportError, LinkEvent, Node, Peer, Place, PostCause, Reason, Receiver,
+    RecvError, SendCause, Sender, Watch,
 };
 use netchan_serial as serial;
 
@@ -182,6 +182,33 @@ fn all_passes(yard: &Yard) -> Outcome {
 fn everything_passes_a_bridge_to_a_board() -> Outcome {
     for open in OPENERS {
         all_passes(&Yard::with(*open, [("board", Cable::new())]))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn one_message_and_one_question_reach_a_board_behind_a_bridge() -> Outcome {
+    for (open, faults) in OPENERS.iter().zip([None, Some(bad())].into_iter().cycle()) {
+        let cable = faults.map_or_else(Cable::new, |faults| Cable::disturbed(faults, 1));
+        let yard = Yard::with(*open, [("board", cable)]);
+        // A board takes no messages in opens: the bridge unpacks them, and so does a neighbour.
+        let there = yard.desk.remote("bridge/board");
+        let neighbour = &yard.lines[0].1;
+        for n in 0..40 {
+            let long = block(n);
+            there.post("load", long).timeout(SOON).wait()?;
+            assert_eq!(there.ask("double", n).timeout(SOON).wait(), Ok(2 * u64::from(n)));
+            neighbour.post("load", block(4)).timeout(SOON).wait()?;
+            assert_eq!(neighbour.ask("double", n).timeout(SOON).wait(), Ok(2 * u64::from(n)));
+        }
+        eventually("the board has them all", || (yard.boards[0].loaded() == 80).then_some(()));
+        let error = there.post("double", 1_u32).timeout(SOON).wait().unwrap_err();
+        assert_eq!(*error.cause(), PostCause::Refused(ImportError::WrongDirection));
+        let error = there.post("load", 1_u32).timeout(SOON).wait().unwrap_err();
+        assert!(matches!(error.cause(), PostCause::Refused(ImportError::TypeDiffers { .. })), "{error:?}");
+        eventually("nothing stays", || {
+            (yard.bridge.links().iter().all(|link| link.passing == 0)).then_some(())
+        });
     }
     Ok(())
 }

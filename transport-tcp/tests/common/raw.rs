@@ -30,6 +30,7 @@ pub fn hello(echo: u64) -> Hello<'static> {
         crc: false,
         kind: LinkKind::Peer,
         adopts: false,
+        bodies: true,
         window: 0,
         packet: 17 * 1024,
         circuits: 16 * 1024,
@@ -75,6 +76,7 @@ pub fn receives<T: Message>(name: &str, credit: u32) -> Open<'_> {
         fingerprints: Fingerprints::new(T::FINGERPRINT.get(), &[]),
         type_name: T::NAME,
         route: None,
+        body: None,
     }
 }
 

@@ -190,7 +190,8 @@ fn a_client_that_takes_no_answers_does_not_make_them_pile_up() -> Outcome {
     drop(teacher);
     honest.join();
     let mut raw = Raw::up(ground.address);
-    let accept = raw.open(0, Open { flags, fingerprints, ..receives::<()>("calls", 0) });
+    // It takes answers of that length, but has no room for any.
+    let accept = raw.open(0, Open { flags, fingerprints, limit: 10, ..receives::<()>("calls", 0) });
     let (mut promised, mut charged, mut id) = (accept.credit, 0, 0_u32);
     // Requests for as long as the server takes them, and never a byte of credit for the answers.
     let dead = 'flood: loop {

@@ -107,6 +107,24 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "if flow.left == 0 {",
     ),
     mutant(
+        "a message that has gone with an open is kept as well",
+        SPLICE,
+        "if has_gone {\n            flow.values",
+        "if false {\n            flow.values",
+    ),
+    mutant(
+        "a message that has gone with an open is not counted",
+        SPLICE,
+        "if has_gone {\n            flow.values = flow.values.plus(1);",
+        "if has_gone {",
+    ),
+    mutant(
+        "who has sent all with an open does not say that it is through",
+        CIRCUIT,
+        "self.settle();\n        Ok(!self.killed)",
+        "Ok(!self.killed)",
+    ),
+    mutant(
         "an open from above goes back there",
         WAY,
         "Some(parent) if !is_parent && parent.settled => {",

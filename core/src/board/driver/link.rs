@@ -237,6 +237,7 @@ impl Circuits<'_> {
             crc: false,
             kind,
             adopts,
+            bodies: false,
             window: config.window,
             packet: config.packet.into(),
             circuits: self.refusals.len() as u32,

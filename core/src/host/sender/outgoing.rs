@@ -19,7 +19,7 @@ pub(crate) enum Outgoing<T> {
 
 impl<T: Message> Outgoing<T> {
     /// Takes the channel ends out of the value, before it is encoded.
-    pub(super) fn detach(&mut self, ends: &mut Vec<Departing>) -> Result<(), SendError<T>> {
+    pub(crate) fn detach(&mut self, ends: &mut Vec<Departing>) -> Result<(), SendError<T>> {
         let Self::Value(value) = self else { return Ok(()) };
         let mut departure = Departure::default();
         let result = value.visit_ends(&mut departure);
@@ -31,7 +31,7 @@ impl<T: Message> Outgoing<T> {
     }
 
     /// Puts them back.
-    pub(super) fn attach(&mut self, ends: &mut Vec<Departing>) {
+    pub(crate) fn attach(&mut self, ends: &mut Vec<Departing>) {
         if let Self::Value(value) | Self::Encoded(value) = self
             && !ends.is_empty()
         {

@@ -53,6 +53,7 @@ impl Link {
             dead_ms: silence,
             parity,
             crc: !lossy && (hello.crc || self.config.crc),
+            bodies: hello.bodies,
             relation,
         };
         if hello.echo != self.nonce && self.no_room.is_none() {

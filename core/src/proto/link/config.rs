@@ -25,6 +25,8 @@ pub struct LinkConfig {
     pub hear_ms: u32,
     /// Give up the bring-up after this time, in milliseconds.
     pub hello_ms: u32,
+    /// Take opens that carry their message; others bring it behind them.
+    pub bodies: bool,
     /// Want a checksum on every packet.
     pub crc: bool,
     /// On a lossy line, the packets that may be under way at a time; 0 on a reliable stream.
@@ -49,6 +51,7 @@ impl LinkConfig {
             dead_ms: 5_000,
             hear_ms: 1_250,
             hello_ms: 3_000,
+            bodies: true,
             crc: false,
             window: 0,
             flight: 1024 * 1024,

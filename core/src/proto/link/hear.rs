@@ -58,7 +58,7 @@ impl Link {
         };
         let told = match code {
             CONTROL_OPEN => {
-                let open = r.routed_open();
+                let open = r.carrying_open();
                 r.check()?;
                 self.expect_up()?;
                 self.on_open(slots, handle, &open)?;
@@ -84,7 +84,10 @@ impl Link {
                 let accept = r.accept();
                 r.check()?;
                 self.expect_up()?;
-                (self.known(slots, handle)?.on_accept(&accept)?, Event::Accepted(handle, accept.which))
+                let news = self.known(slots, handle)?.on_accept(&accept)?;
+                // Who has sent all with the open is through.
+                self.mark(slots, handle);
+                (news, Event::Accepted(handle, accept.which))
             }
             CONTROL_DEAD => {
                 let dead = r.dead();

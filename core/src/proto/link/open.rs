@@ -7,7 +7,7 @@ use crate::proto::frame::{CONTROL_FRAME_MAX, Frame, Handle, Open, TYPE_NAME_MAX,
 use crate::proto::{Fault, Total};
 
 /// An `OPEN` before its type name is cut, in bytes: all of its texts may be of their longest.
-const OPEN_MAX: usize = 2 * CONTROL_FRAME_MAX;
+const OPEN_MAX: usize = 3 * CONTROL_FRAME_MAX;
 
 impl Link {
     /// Opens a circuit: writes the `OPEN` and returns its handle. The `credit` and `limit`
@@ -16,7 +16,8 @@ impl Link {
     /// # Errors
     ///
     /// [`Blocked::NoSlot`] (let `slots.mine` grow, unless it is the peer's limit),
-    /// [`Blocked::NoRoom`], [`Blocked::NotOpen`] before the bring-up, [`Blocked::Invalid`].
+    /// [`Blocked::NoRoom`], [`Blocked::NotOpen`] before the bring-up, [`Blocked::Invalid`], also where the open
+    /// carries its message and that is too long beside the rest, or the peer takes none so: send it behind the open.
     pub fn open(
         &mut self,
         slots: &mut Slots<'_>,
@@ -65,7 +66,7 @@ impl Link {
 
     /// Accepts an offered circuit: promises to take `window` bytes, in messages of at most
     /// `limit` bytes (both 0 where this side only sends). The limit is cut to what the
-    /// window holds.
+    /// window holds. Where the open carries its message, that and its end have come with it: the window holds it.
     pub fn accept(&mut self, slots: &mut Slots<'_>, handle: Handle, which: u8, window: u32, limit: u32) {
         let Some(slot) = self.slot(slots, handle) else { return };
         if slot.phase != Phase::Offered || slot.is_final() || slot.killed {
@@ -73,7 +74,9 @@ impl Link {
         }
         slot.phase = Phase::Open;
         slot.which = which;
-        slot.window = window.min(Total::MAX_DISTANCE);
+        // What the open has brought is there already.
+        let there = slot.received.ahead_of(Total::ZERO);
+        slot.window = window.min(Total::MAX_DISTANCE).max(there);
         slot.limit_in = limit_in(slot.window, limit);
         slot.promised = Total::new(slot.window);
         slot.due |= due::ACCEPT;
@@ -90,7 +93,7 @@ impl Link {
         if self.state != LinkState::Up {
             return Err(Blocked::NotOpen);
         }
-        if open.credit > Total::MAX_DISTANCE {
+        if open.credit > Total::MAX_DISTANCE || open.body.is_some() && !self.peer.bodies {
             return Err(Blocked::Invalid);
         }
         let reused = self.free != Handle::NONE;
@@ -138,8 +141,9 @@ impl Link {
         if handle.parity() != self.peer.parity || handle.index() >= self.config.circuits as usize {
             return Err(Fault::BadOpen);
         }
+        let takes_bodies = self.config.bodies;
         let slot = self.slot(slots, handle).ok_or(Fault::BadOpen)?;
-        if slot.phase != Phase::Free {
+        if slot.phase != Phase::Free || open.body.is_some() && !takes_bodies {
             return Err(Fault::BadOpen);
         }
         slot.reset(Slot::offered(open)?);

@@ -63,6 +63,7 @@ impl Link {
                 crc: self.config.crc,
                 kind: self.config.kind,
                 adopts: self.config.adopts,
+                bodies: self.config.bodies,
                 window: self.config.window,
                 packet: self.config.packet,
                 circuits: self.config.circuits,

@@ -68,6 +68,7 @@ impl Talker {
             crc: false,
             kind: LinkKind::Peer,
             adopts: false,
+            bodies: false,
             window: self.config.window,
             packet: u32::from(self.config.packet),
             circuits: 1,

@@ -117,7 +117,10 @@ pub(super) fn forge(port: &mut Port, rng: &mut Rng) {
         fingerprints: Fingerprints::new(7, &[]),
         type_name: "",
         route: None,
+        body: None,
     };
+    // In an attached one it could not be written.
+    let brings = (flags != OpenFlags::RECEIVES && rng.one_in(2)).then_some(bytes);
     let dead = Dead { reason: Reason::new(rng.next() as u8), at: Place::Peer };
     port.forge(&match rng.below(17) {
         0..3 => Frame::Data(handle, Part::Whole, bytes),
@@ -134,6 +137,6 @@ pub(super) fn forge(port: &mut Port, rng: &mut Rng) {
         13 => Frame::Attach(handle, Handle::new(rng.below(10) as u32), 0, open),
         14 => Frame::Beat,
         15 => Frame::Ping,
-        _ => Frame::Open(handle, open),
+        _ => Frame::Open(handle, Open { body: brings, ..open }),
     });
 }

@@ -153,6 +153,7 @@ impl Board {
             fingerprints,
             type_name: "desk",
             route: None,
+            body: None,
         };
         let id = self.until(name, |board| board.node.open_as(&open).ok())?;
         self.until(name, |board| match board.node.circuits[id].dead {

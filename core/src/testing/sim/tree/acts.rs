@@ -8,7 +8,7 @@ use super::end::Stage;
 use super::net::{self, Line, Tie};
 use super::program::{Target, flags};
 use super::world::World;
-use crate::proto::Reason;
+use crate::proto::{OpenFlags, Reason};
 
 impl World {
     /// A call of some program.
@@ -68,7 +68,10 @@ impl World {
             _ => Target::Path(self.path(to), to),
         };
         let flags = flags(&mut self.rng);
-        self.nodes[from].open(&target, flags, &mut self.ledger);
+        let only = flags.has(OpenFlags::SENDS) && !flags.has(OpenFlags::LATEST) && self.rng.one_in(3);
+        // No longer than any limit.
+        let only = only.then(|| 4 + self.rng.below(57));
+        self.nodes[from].open(&target, flags, only, &mut self.ledger);
         self.pump(from);
     }
 

@@ -62,6 +62,8 @@ pub(super) struct End {
     pub(super) drained: bool,
     /// Ends that came for the next message.
     pub(super) attached: Vec<usize>,
+    /// The message that came with the open, until the program has answered.
+    pub(super) brought: Option<Vec<u8>>,
     partial: Vec<u8>,
     partial_len: usize,
 
@@ -101,6 +103,7 @@ impl End {
             in_end: false,
             drained: false,
             attached: Vec::new(),
+            brought: None,
             partial: Vec::new(),
             partial_len: 0,
             done: false,
@@ -203,6 +206,14 @@ impl End {
         let mut ends = core::mem::take(&mut self.attached);
         ends.extend(core::mem::take(&mut self.inbox).into_iter().flat_map(|value| value.ends));
         ends
+    }
+
+    /// The open has brought this and the end.
+    pub(super) fn take_brought(&mut self, bytes: Vec<u8>) {
+        self.held = Proto::charge(bytes.len() as u32);
+        self.received = 1;
+        self.in_end = true;
+        self.inbox.push_back(Value { bytes, ends: Vec::new() });
     }
 
     fn on_data(&mut self, part: Part, bytes: &[u8]) -> Option<Value> {

@@ -178,6 +178,7 @@ impl Core {
                 fingerprints: Fingerprints::new(wanted.fingerprint, &[]),
                 type_name: "t",
                 route: None,
+                body: None,
             };
             let opened = if rest.reserve(window) {
                 let (link, mut slots, output) = port.parts();
@@ -275,6 +276,7 @@ impl Core {
                 fingerprints: Fingerprints::new(Ledger::fingerprint(number), &[]),
                 type_name: "t",
                 route: None,
+                body: None,
             };
             let Ok(opened) = link.attach(&mut slots, handle, ordinal as u32, &open, output) else {
                 return false;

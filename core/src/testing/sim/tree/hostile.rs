@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::node::Link;
 use super::world::World;
-use crate::proto::{Above, Fingerprints, Frame, HOPS_MAX, Handle, Open, Part, Route, TreeFrame};
+use crate::proto::{Above, Fingerprints, Frame, HOPS_MAX, Handle, Open, OpenFlags, Part, Route, TreeFrame};
 use crate::testing::{Port, Rng};
 
 /// So many at a time, where it floods.
@@ -64,8 +64,10 @@ fn forge_open(port: &mut Port, rng: &mut Rng, ids: &[u32]) {
     let to = if rng.one_in(2) { id(rng) } else { 0 };
     let hops = if rng.one_in(3) { HOPS_MAX } else { rng.below(16) as u8 };
     let route = Route { from: id(rng), hops, to, path: if to == 0 { &path } else { "" } };
+    let flags = super::program::flags(rng);
+    let brings = rng.one_in(3) && flags.has(OpenFlags::SENDS) && !flags.has(OpenFlags::LATEST);
     let open = Open {
-        flags: super::program::flags(rng),
+        flags,
         wait_ms: 0,
         credit: rng.below(5000) as u32,
         limit: rng.below(3000) as u32,
@@ -75,6 +77,7 @@ fn forge_open(port: &mut Port, rng: &mut Rng, ids: &[u32]) {
         fingerprints: Fingerprints::new(7, &[]),
         type_name: "",
         route: Some(route),
+        body: brings.then_some(&[0x5a; 60][..rng.below(60)]),
     };
     // As an honest link does it, so that it is the claim that is judged; or with any handle.
     if rng.one_in(4) {

@@ -39,6 +39,8 @@ pub struct TreeReport {
     pub accepted: u32,
     /// Of these, inside messages.
     pub attached: u32,
+    /// Of those opened, such as carried their only message.
+    pub brought: u32,
     /// Opens that a node on the way has refused.
     pub refused: u32,
     /// Values taken by programs.
@@ -64,6 +66,7 @@ impl core::ops::AddAssign for TreeReport {
         self.opened = self.opened.saturating_add(other.opened);
         self.accepted = self.accepted.saturating_add(other.accepted);
         self.attached = self.attached.saturating_add(other.attached);
+        self.brought = self.brought.saturating_add(other.brought);
         self.refused = self.refused.saturating_add(other.refused);
         self.taken = self.taken.saturating_add(other.taken);
         self.lost = self.lost.saturating_add(other.lost);
@@ -99,6 +102,8 @@ struct Plan {
     rivals: bool,
     /// Little room for routes, ids and circuits.
     tight: bool,
+    /// Some of the nodes take no messages in opens.
+    plain: bool,
     /// Packets of streams have checksums.
     crc: bool,
     /// Messages of many parts.
@@ -135,6 +140,7 @@ impl Plan {
             hostile: nodes > 2 && rng.one_in(4),
             rivals: nodes > 3 && rng.one_in(6),
             tight,
+            plain: rng.one_in(2),
             crc: rng.one_in(4),
             large,
             window: 64 + rng.below(if large { 8000 } else { 400 }) as u32,

@@ -102,10 +102,17 @@ impl Line {
         };
         let adopts = side == 0 && self.tie != Tie::Peer;
         let circuits = if plan.tight { 4 } else { 48 };
+        // Boards take no messages in opens, and nor do some others.
+        let bodies = kind != LinkKind::Either && !(plan.plain && node.is_multiple_of(3));
         if self.lossy {
             let line = line();
-            let config =
-                LinkConfig { kind, adopts, hello_ms: 1500, ..LinkConfig::line(identity, &line, circuits) };
+            let config = LinkConfig {
+                kind,
+                adopts,
+                bodies,
+                hello_ms: 1500,
+                ..LinkConfig::line(identity, &line, circuits)
+            };
             return match core::mem::replace(&mut self.sides[side].at, At::Down(None)) {
                 At::Down(Some(port)) if port.line.is_some() => port.again(config, nonce, now),
                 _ => Port::on_line(config, line, nonce, now),
@@ -114,6 +121,7 @@ impl Line {
         let config = LinkConfig {
             kind,
             adopts,
+            bodies,
             circuits,
             packet: if plan.large { 1024 } else { 256 },
             dead_ms: DEAD_MS,

@@ -71,6 +71,8 @@ pub(super) struct Offer {
     pub(super) handle: Handle,
     pub(super) wanted: Wanted,
     pub(super) route: Option<(u32, u8, u32, String)>,
+    /// Its opener's only message.
+    pub(super) body: Option<Vec<u8>>,
 }
 
 /// A node but for its links.
@@ -205,7 +207,8 @@ impl Core {
             Event::Open(handle, ref open) => {
                 rest.bind(handle, Use::Offer);
                 let route = open.route.map(|r| (r.from, r.hops, r.to, r.path.to_string()));
-                let offer = Offer { handle, wanted: Wanted::new(open), route };
+                let body = open.body.map(<[u8]>::to_vec);
+                let offer = Offer { handle, wanted: Wanted::new(open), route, body };
                 return self.asked.push_back((rest.number, Asked::Offer(offer)));
             }
             Event::Attach(carrier, handle, ordinal, ref open) => {

@@ -75,6 +75,7 @@ impl Node {
             return self.turn_away(number, offer, Reason::NoName, ledger);
         };
         rest.set(offer.handle, Use::End(2 * circuit + 1));
+        ledger.end(2 * circuit + 1).brought.clone_from(&offer.body);
         let opener = ledger.ends[2 * circuit].as_ref().map_or(index, |end| end.node);
         let known = origin.id == 0 || offer.route.is_none() || ledger.ids[opener].contains(&origin.id);
         let tainted = ledger.circuits[circuit].tainted;
@@ -92,7 +93,8 @@ impl Node {
     ) {
         let index = self.core.index;
         let wanted = offer.wanted;
-        let [from_left, from_right] = wanted.floors(ledger.plan.floor);
+        let body = offer.body.as_deref();
+        let [from_left, from_right] = wanted.floors(ledger.plan.floor, body);
         let Some(Link { rest, .. }) = self.link(left) else { return };
         if rest.use_of(offer.handle) != Some(Use::Offer) {
             return rest.forget(offer.handle);
@@ -127,13 +129,22 @@ impl Node {
                             to: *to,
                             path: path.as_str(),
                         }),
+                        body,
                     };
                     let (link, mut slots, output) = port.parts();
-                    match link.open(&mut slots, &Splice::onward(&open, from_right), output) {
-                        Ok(handle) => {
+                    let onward = Splice::onward(&open, from_right);
+                    let opened = match link.open(&mut slots, &onward, output) {
+                        // It goes behind, to who takes none so.
+                        Err(Blocked::Invalid) if body.is_some() => link
+                            .open(&mut slots, &Open { body: None, ..onward }, output)
+                            .map(|handle| (handle, false)),
+                        opened => opened.map(|handle| (handle, true)),
+                    };
+                    match opened {
+                        Ok((handle, has_gone)) => {
                             rest.bind(handle, Use::Transit(id, Side::Right));
                             ledger.goes_to(wanted.fingerprint, rest.peer);
-                            Ok((handle, rest.neighbour))
+                            Ok((handle, has_gone, rest.neighbour))
                         }
                         Err(blocked) => {
                             rest.budget += from_right;
@@ -145,10 +156,13 @@ impl Node {
             }
         };
         match opened {
-            Ok((handle, right_node)) => {
+            Ok((handle, has_gone, right_node)) => {
                 ledger.passes(wanted.fingerprint, Hop { node: index, links: [left, right] });
                 if let Some(own) = self.core.transits.get_mut(&id) {
                     own.opened(wanted.flags, [offer.handle, handle], [left_node, right_node]);
+                    if let (Some(body), Some((splice, mut rings))) = (body, own.parts()) {
+                        splice.came_with_open(body, has_gone, &mut rings);
+                    }
                 }
                 self.core.pass_on(id, Side::Right);
             }

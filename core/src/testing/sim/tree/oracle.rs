@@ -161,7 +161,7 @@ impl World {
                 continue;
             }
             let target = Target::Id(self.nodes[to].core.tree.id());
-            let opened = self.nodes[from].open(&target, OpenFlags::BOTH, &mut self.ledger);
+            let opened = self.nodes[from].open(&target, OpenFlags::BOTH, None, &mut self.ledger);
             let number = opened.unwrap_or_else(|| panic!("node {from} finds no way to node {to}"));
             self.pump(from);
             self.wait(|world| {

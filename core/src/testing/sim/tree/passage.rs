@@ -20,7 +20,7 @@ impl Core {
         ordinal: u32,
         wanted: Wanted,
     ) {
-        let windows = wanted.floors(ledger.plan.floor);
+        let windows = wanted.floors(ledger.plan.floor, None);
         let own = self.transits.get_mut(&carrier).expect("a link names transits that there are");
         let links = [own.links[side as usize], own.links[side.other() as usize]];
         if !rest.reserve(windows[0]) {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::end::{Stage, Value};
 use super::ledger::{Ledger, Meant, value};
 use super::node::{Node, Use, refuse_ends};
-use crate::proto::{Dead, Fingerprints, Open, OpenFlags, Reason, Route, Total};
+use crate::proto::{Blocked, Dead, Fingerprints, Open, OpenFlags, Reason, Route, Total};
 use crate::testing::Rng;
 use crate::tree::{LinkNumber, Way};
 
@@ -28,8 +28,15 @@ pub(super) fn flags(rng: &mut Rng) -> OpenFlags {
 }
 
 impl Node {
-    /// Opens a circuit: its number, if it could be written.
-    pub(super) fn open(&mut self, target: &Target, flags: OpenFlags, ledger: &mut Ledger) -> Option<usize> {
+    /// Opens a circuit: its number, if it could be written. With a length, it is for one message of that length and
+    /// the end, which go with the open if they may.
+    pub(super) fn open(
+        &mut self,
+        target: &Target,
+        flags: OpenFlags,
+        only: Option<usize>,
+        ledger: &mut Ledger,
+    ) -> Option<usize> {
         let (index, life) = (self.core.index, self.core.life);
         let route = match target {
             Target::Neighbour(..) => None,
@@ -62,6 +69,7 @@ impl Node {
             return None;
         }
         let circuit = ledger.open(index, life, flags, meant, Stage::Opening);
+        let only = only.map(|len| value(circuit, true, 0, len));
         let open = Open {
             flags,
             wait_ms: 0,
@@ -72,11 +80,26 @@ impl Node {
             fingerprints: Fingerprints::new(Ledger::fingerprint(circuit), &[]),
             type_name: "t",
             route: route.map(|(from, hops, to)| Route { from, hops, to, path: &path }),
+            body: only.as_deref(),
         };
         let (proto, mut slots, output) = link.port.parts();
         let end = ledger.end(2 * circuit);
-        match proto.open(&mut slots, &open, output) {
+        let mut opened = proto.open(&mut slots, &open, output);
+        let has_gone = only.is_some() && opened != Err(Blocked::Invalid);
+        if only.is_some() && !has_gone {
+            opened = proto.open(&mut slots, &Open { body: None, ..open }, output);
+        }
+        match opened {
             Ok(handle) => {
+                if let Some(bytes) = only {
+                    (end.sent, end.ending, end.ended) = (1, true, has_gone);
+                    match has_gone {
+                        true => end.started = 1,
+                        false => end.outbox.push_back(Value { bytes, ends: Vec::new() }),
+                    }
+                    ledger.report.brought += u32::from(has_gone);
+                }
+                let end = ledger.end(2 * circuit);
                 (end.handle, end.link, end.window) = (Some(handle), number, credit);
                 link.rest.bind(handle, Use::End(2 * circuit));
                 ledger.goes_to(Ledger::fingerprint(circuit), link.rest.peer);
@@ -98,8 +121,13 @@ impl Node {
         let end = ledger.end(id);
         let (Some(handle), Stage::Offered) = (end.handle, end.stage) else { return };
         let Some(link) = self.links.iter_mut().find(|link| link.rest.number == end.link) else { return };
-        let (credit, limit) = if end.receives() { (window, window - 4) } else { (0, 0) };
+        let (mut credit, limit) = if end.receives() { (window, window - 4) } else { (0, 0) };
         end.stage = Stage::Open;
+        if let Some(bytes) = end.brought.take() {
+            // It is all that comes.
+            credit = crate::proto::Link::charge(bytes.len() as u32);
+            end.take_brought(bytes);
+        }
         end.window = credit;
         let (proto, mut slots, _) = link.port.parts();
         proto.accept(&mut slots, handle, 0, credit, limit);

@@ -21,13 +21,17 @@ impl Wanted {
         Self { flags, credit, limit, fingerprint: open.fingerprints.as_slice()[0] }
     }
 
-    /// What is to be promised at least to the left and to the right.
-    pub(super) fn floors(&self, least: u32) -> [u32; 2] {
+    /// What is to be promised at least to the left and to the right. What an open has brought is all that comes.
+    pub(super) fn floors(&self, least: u32, body: Option<&[u8]>) -> [u32; 2] {
         let floor = |flows: bool, limit: u32| {
             if flows { least.max(Proto::charge(limit).saturating_mul(2)) } else { 0 }
         };
         let limit = self.limit.min(self.credit);
-        [floor(self.flags.has(OpenFlags::SENDS), 0), floor(self.flags.has(OpenFlags::RECEIVES), limit)]
+        let from_left = body.map(|body| Proto::charge(body.len() as u32));
+        [
+            from_left.unwrap_or_else(|| floor(self.flags.has(OpenFlags::SENDS), 0)),
+            floor(self.flags.has(OpenFlags::RECEIVES), limit),
+        ]
     }
 }
 

@@ -198,6 +198,7 @@ impl Parent {
                     fingerprints: Fingerprints::new(Long::FINGERPRINT.get(), &[]),
                     type_name: "Blob<231>",
                     route: Some(Route { from: 1, hops: 0, to, path: "" }),
+                    body: None,
                 };
                 self.link.open(&mut slots, &open, &mut sink).map_err(|_| "no room for an open")?;
             }
