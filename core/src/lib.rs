@@ -35,10 +35,10 @@ pub use log_record::LogRecord;
 
 #[cfg(feature = "std")]
 pub use host::{
-    Account, AskError, BatchError, ByteReader, ByteWriter, CallError, ChannelError, Client, CloneError,
-    Config, DrainError, Duplex, ExportError, ExportOptions, Fanout, ImportError, Latest, LinkError,
-    LinkEvent, Named, Node, Peer, PeerInfo, PostCause, PostError, Receiver, Reconnect, RecvError, Request,
-    SelectError, SendCause, SendError, Sender, Server, Watch, channel, select,
+    Account, AskError, BatchError, ByteReader, ByteWriter, CallError, Chain, ChainCause, ChainError,
+    ChannelError, Client, CloneError, Config, DrainError, Duplex, ExportError, ExportOptions, Fanout,
+    ImportError, Latest, LinkError, LinkEvent, Named, Node, Peer, PeerInfo, PostCause, PostError, Receiver,
+    Reconnect, RecvError, Request, SelectError, SendCause, SendError, Sender, Server, Watch, channel, select,
 };
 pub use proto::{Dead, Place, Reason};
 #[cfg(feature = "testing-bare")]

@@ -24,6 +24,9 @@ prints! {
         "root of 2 is 1.4142135623730951"
         "root of -1: dead: the handler is gone without an answer (says the peer)"
         "after the shutdown: dead: the node shut down (says the peer)";
+    chain:
+        "step 1 is done" "the flash is locked"
+        "not run, because an earlier call of the chain has failed: the flash is locked" "2 of 3 have run";
     chat: "hello -> HELLO" "bye -> BYE";
     latest: "who comes later sees 1" "the last one is 1000, whatever was left out on the way: true";
     selecting: "name seven" "number 7" "nothing for 100 ms";

@@ -33,7 +33,7 @@ use crate::proto::{Dead, Link, OpenFlags, Place, Reason, varint};
 const KIND_MESSAGE: u8 = 0;
 const KIND_OTHER: u8 = 1;
 /// What stands before a message: id, kind, deadline.
-const HEADER_MAX: usize = 2 * varint::MAX_LEN + 1;
+pub(crate) const HEADER_MAX: usize = 2 * varint::MAX_LEN + 1;
 
 /// Why a call has no reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,9 +92,17 @@ pub struct Client<Req, Rep> {
 }
 
 /// What the calls of one circuit share.
-struct Core {
+pub(crate) struct Core {
     circuit: Circuits,
     calls: Turn<Calls>,
+}
+
+/// Why the first of a chain's calls has failed.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// Its reply says so: the encoding.
+    Reply(Vec<u8>),
+    Call(CallError),
 }
 
 /// Keeps the circuit, and ends it in order with the last call.
@@ -118,6 +126,11 @@ struct Calls {
     told: u64,
     inbox: Inbox,
     dead: Option<Dead>,
+    is_chain: bool,
+    /// Of a chain: why no call runs any more.
+    failure: Option<Failure>,
+    /// Replies that have come and were not taken by their calls: their room is free.
+    answered: usize,
 }
 
 enum Pending {
@@ -149,12 +162,7 @@ impl<Req: Message + Send, Rep: Message + Send> Client<Req, Rep> {
     ///
     /// [`CallError`].
     pub fn call(&self, request: Req) -> Wait<Calling<Req, Rep>> {
-        Wait::new(Calling {
-            core: Arc::clone(&self.core),
-            state: State::Unsent(Outgoing::Value(request), Vec::new()),
-            deadline: None,
-            reply: PhantomData,
-        })
+        Wait::new(Calling::new(Arc::clone(&self.core), request))
     }
 }
 
@@ -164,14 +172,31 @@ impl<Req: Message + Send, Rep: Message + Send> End for Client<Req, Rep> {
     }
 
     fn imported(end: Imported) -> Self {
-        let (limit, floor) = Self::spec().room(None);
-        let most = (floor / Link::charge(limit)).max(1) as usize;
-        let calls = Turn::new(Calls { most, ..Calls::default() });
-        Self { core: Arc::new(Core { circuit: Circuits(end.circuit), calls }), types: PhantomData }
+        Self { core: Core::new(end, &Self::spec(), false), types: PhantomData }
     }
 }
 
 impl Core {
+    pub(crate) fn new(end: Imported, spec: &Spec, is_chain: bool) -> Arc<Self> {
+        let (limit, floor) = spec.room(end.limit);
+        let most = (floor / Link::charge(limit)).max(1) as usize;
+        let calls = Turn::new(Calls { most, is_chain, ..Calls::default() });
+        Arc::new(Self { circuit: Circuits(end.circuit), calls })
+    }
+
+    /// Of a chain: why no call runs any more.
+    pub(crate) fn failure(self: &Arc<Self>) -> Option<Failure> {
+        let failure = self.calls.lock().failure.clone();
+        self.settle();
+        failure
+    }
+
+    /// Of a chain: a call could not even be made. The first cause stays.
+    pub(crate) fn fail(self: &Arc<Self>, error: CallError) {
+        self.calls.lock().failure.get_or_insert(Failure::Call(error));
+        self.settle();
+    }
+
     /// Gives what has come to the calls that wait for it.
     fn pump(self: &Arc<Self>) {
         let waker = self.waker();
@@ -202,7 +227,12 @@ impl Core {
         if let Some(dead) = calls.dead {
             return Some(Err(dead));
         }
-        if calls.pending.len() >= calls.most {
+        if calls.failure.is_some() {
+            return Some(Err(Dead::here(Reason::ChainBroken)));
+        }
+        // Whoever makes a chain keeps its calls; a client's end one by one.
+        let answered = if calls.is_chain { calls.answered } else { 0 };
+        if calls.pending.len() >= calls.most + answered {
             calls.wait_for_room(waker);
             return None;
         }
@@ -276,8 +306,11 @@ impl Calls {
                     Arrived::Small(bytes) => bytes.to_vec(),
                     Arrived::Owned(bytes) => bytes,
                 };
-                if let Some(waker) = resolve(&mut self.pending, bytes) {
-                    wakers.push(waker);
+                if let Some((id, reply)) = reply_in(bytes) {
+                    if self.is_chain && self.failure.is_none() {
+                        self.failure = failure_in(&reply);
+                    }
+                    wakers.extend(self.resolve(id, reply));
                 }
                 circuit.count_taken(&mut self.inbox);
             }
@@ -330,20 +363,45 @@ pub(crate) fn reply_in(mut bytes: Vec<u8>) -> Option<(u32, Result<Vec<u8>, Dead>
     Some((id, reply))
 }
 
-/// Puts a reply to its call: the waker of whoever waits for it.
-fn resolve(pending: &mut HashMap<u32, Pending>, bytes: Vec<u8>) -> Option<Waker> {
-    let (id, reply) = reply_in(bytes)?;
-    match pending.get_mut(&id)? {
-        Pending::Waiting(waker) => {
-            let waker = waker.take();
-            pending.insert(id, Pending::Replied(reply));
-            waker
+/// Why a call of a chain has failed, if it has, and is not one that was not run for that.
+fn failure_in(reply: &Result<Vec<u8>, Dead>) -> Option<Failure> {
+    match reply {
+        Ok(bytes) => is_error(bytes).then(|| Failure::Reply(bytes.clone())),
+        Err(dead) if dead.reason == Reason::ChainBroken => None,
+        Err(dead) => Some(Failure::Call(CallError::Dead(*dead))),
+    }
+}
+
+/// Whether an encoded `Result` is an error.
+fn is_error(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&1)
+}
+
+impl Calls {
+    /// Puts a reply to its call: the waker of whoever waits for it.
+    fn resolve(&mut self, id: u32, reply: Result<Vec<u8>, Dead>) -> Option<Waker> {
+        match self.pending.get_mut(&id)? {
+            Pending::Waiting(waker) => {
+                let waker = waker.take();
+                self.pending.insert(id, Pending::Replied(reply));
+                self.answered += 1;
+                waker
+            }
+            Pending::Cancelled => {
+                self.pending.remove(&id);
+                None
+            }
+            Pending::Replied(_) => None,
         }
-        Pending::Cancelled => {
-            pending.remove(&id);
-            None
+    }
+
+    /// The call takes its reply, or does not want it any more.
+    fn take_reply(&mut self, id: u32) -> Option<Pending> {
+        let reply = self.pending.remove(&id);
+        if matches!(reply, Some(Pending::Replied(_))) {
+            self.answered = self.answered.saturating_sub(1);
         }
-        Pending::Replied(_) => None,
+        reply
     }
 }
 
@@ -371,6 +429,40 @@ impl<Req: Message, Rep> fmt::Debug for Calling<Req, Rep> {
 }
 
 impl<Req: Message + Send, Rep: Message + Send> Calling<Req, Rep> {
+    pub(crate) const fn new(core: Arc<Core>, request: Req) -> Self {
+        let state = State::Unsent(Outgoing::Value(request), Vec::new());
+        Self { core, state, deadline: None, reply: PhantomData }
+    }
+
+    pub(crate) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Sends the request, and does not wait for the reply.
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        if !matches!(self.state, State::Unsent(..)) {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = self.send(cx.waker());
+        self.core.settle();
+        match sent {
+            None => {
+                self.core.pump_if_idle();
+                Poll::Pending
+            }
+            Some(Err(error)) => {
+                self.state = State::Over;
+                Poll::Ready(Err(error))
+            }
+            Some(Ok(id)) => {
+                self.state = State::Sent(id);
+                // Registers for the reply, and finds one that was faster.
+                self.core.pump();
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
     /// Sends the request, or registers the waker.
     fn send(&mut self, waker: &Waker) -> Option<Result<u32, CallError>> {
         let State::Unsent(mut request, mut bytes) = core::mem::replace(&mut self.state, State::Over) else {
@@ -421,30 +513,16 @@ impl<Req: Message + Send, Rep: Message + Send> Waiting for Calling<Req, Rep> {
     type Output = Result<Rep, CallError>;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if matches!(self.state, State::Unsent(..)) {
-            let sent = self.send(cx.waker());
-            self.core.settle();
-            match sent {
-                None => {
-                    self.core.pump_if_idle();
-                    return Poll::Pending;
-                }
-                Some(Err(error)) => {
-                    self.state = State::Over;
-                    return Poll::Ready(Err(error));
-                }
-                Some(Ok(id)) => {
-                    self.state = State::Sent(id);
-                    // Registers for the reply, and finds one that was faster.
-                    self.core.pump();
-                }
-            }
+        match self.poll_sent(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {}
         }
         let State::Sent(id) = self.state else { return Poll::Pending };
         let mut calls = self.core.calls.lock();
         let (outcome, old) = match calls.pending.get_mut(&id) {
             Some(Pending::Waiting(waker)) => (None, waker.replace(cx.waker().clone())),
-            Some(Pending::Replied(_)) => match calls.pending.remove(&id) {
+            Some(Pending::Replied(_)) => match calls.take_reply(id) {
                 Some(Pending::Replied(reply)) => (Some(reply), None),
                 _ => (None, None),
             },
@@ -502,7 +580,7 @@ impl<Req: Message, Rep> Calling<Req, Rep> {
         let mut calls = self.core.calls.lock();
         let is_waiting = matches!(calls.pending.get(&id), Some(Pending::Waiting(_)));
         let old =
-            if is_waiting { calls.pending.insert(id, Pending::Cancelled) } else { calls.pending.remove(&id) };
+            if is_waiting { calls.pending.insert(id, Pending::Cancelled) } else { calls.take_reply(id) };
         drop(calls);
         // With the waker of a task that may own other calls.
         drop(old);
@@ -606,6 +684,7 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
             if is_new {
                 self.note_cancels();
             }
+            let is_chain = self.inflow.is_chain();
             let ((id, request), circuit) = next?;
             let key = (Arc::as_ptr(&circuit) as usize, id);
             let Some((value, left_ms)) = request else {
@@ -614,12 +693,18 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
                 }
                 continue;
             };
+            if is_chain && (circuit.is_chain_broken() || circuit.dead().is_some()) {
+                circuit.send_short(short(id, &[KIND_OTHER, Reason::ChainBroken.get()]));
+                circuit.end_request();
+                continue;
+            }
             let cancel = short(id, &[KIND_OTHER]);
             let is_cancel = |bytes: &[u8]| bytes == &cancel[..];
             let cancelled = Arc::new(AtomicBool::new(self.inflow.inbox().any(is_cancel)));
             lock(&self.shared).handled.insert(key, Arc::clone(&cancelled));
             let deadline = (left_ms > 0).then(|| sync::now() + Duration::from_millis(u64::from(left_ms)));
-            let reply = Reply { shared: Arc::clone(&self.shared), circuit, id, cancelled, open: true };
+            let shared = Arc::clone(&self.shared);
+            let reply = Reply { shared, circuit, id, cancelled, is_chain, open: true };
             return Ok(Request { value, deadline, reply, rep: PhantomData });
         }
     }
@@ -666,7 +751,9 @@ fn parse<Req: Message>(bytes: &[u8]) -> Result<Parsed<Req>, DecodeError> {
 
 impl<Req: Message + Send, Rep: Message + Send> End for Server<Req, Rep> {
     fn spec() -> Spec {
-        Spec::both::<Req, Rep>(OpenFlags::CALLS, Req::NAME, Req::MAX_LEN.map(|len| len + HEADER_MAX))
+        let longest = Req::MAX_LEN.map(|len| len + HEADER_MAX);
+        let spec = Spec::both::<Req, Rep>(OpenFlags::CALLS, Req::NAME, longest);
+        if Rep::IS_RESULT { spec.or_chain::<Req, Rep>() } else { spec }
     }
 
     fn imported(end: Imported) -> Self {
@@ -765,6 +852,8 @@ struct Reply {
     circuit: Arc<Circuit>,
     id: u32,
     cancelled: Arc<AtomicBool>,
+    /// If it is an error, the next of its circuit do not run.
+    is_chain: bool,
     open: bool,
 }
 
@@ -781,6 +870,9 @@ impl Reply {
 
     fn refuse(&mut self, reason: Reason) {
         if core::mem::replace(&mut self.open, false) {
+            if self.is_chain {
+                self.circuit.break_chain();
+            }
             self.circuit.send_short(short(self.id, &[KIND_OTHER, reason.get()]));
         }
     }
@@ -816,11 +908,15 @@ impl<Rep: Message + Send> Waiting for Replying<Rep> {
         if let Err(error) = self.value.encode(&mut bytes) {
             return Poll::Ready(Err(error));
         }
+        let fails = self.reply.is_chain && Rep::IS_RESULT && is_error(&bytes);
         let head = short(self.reply.id, &[KIND_MESSAGE]);
         bytes.splice(..0, head.iter().copied());
         let sent = self.reply.circuit.send(&mut bytes, Some(cx.waker()));
         if sent.is_ok() {
             self.reply.open = false;
+            if fails {
+                self.reply.circuit.break_chain();
+            }
             return Poll::Ready(Ok(()));
         }
         bytes.drain(..head.len().min(bytes.len()));

@@ -9,6 +9,7 @@ use core::task::Waker;
 use super::carry::{Attached, Departing};
 use super::cell::{Cell, CellId, TakenWord};
 use super::error::SendCause;
+use super::hub::Signal;
 use super::inbox::Inbox;
 use super::lane::LanePlace;
 use super::link::{LinkCell, LinkState, Started};
@@ -62,14 +63,18 @@ pub(crate) struct Circuit {
     requests: Requests,
 }
 
-/// Of a method: how many requests are being handled, in steps of two, and in the lowest bit whether what is sent ends
-/// with the last of them.
+/// Of a method: how many requests are being handled, above three bits of what is to be when they are not any more.
 #[derive(Default)]
 struct Requests(AtomicU64);
 
 impl Requests {
+    /// What is sent ends.
     const ENDING: u64 = 1;
-    const ONE: u64 = 2;
+    /// Of a chain: there may be a next one.
+    const HELD: u64 = 2;
+    /// Of a chain: one has failed, and no other runs.
+    const BROKEN: u64 = 4;
+    const ONE: u64 = 8;
 }
 
 impl fmt::Debug for Circuit {
@@ -92,9 +97,39 @@ impl Circuit {
     /// A request was answered.
     pub(crate) fn end_request(&self) {
         let before = self.requests.0.fetch_sub(Requests::ONE, Ordering::AcqRel);
-        if before == Requests::ONE | Requests::ENDING {
+        if before >= 2 * Requests::ONE {
+            return;
+        }
+        if before & Requests::HELD != 0 {
+            self.requests.0.fetch_and(!Requests::HELD, Ordering::AcqRel);
+            if let Some(member) = self.with(|cell| cell.member.clone()).flatten() {
+                member.is_ready();
+                member.signal(Signal::Received);
+            }
+        }
+        if before & Requests::ENDING != 0 {
             self.drop_tx();
         }
+    }
+
+    /// Of a chain: whether its next request has to wait. Its hub is told when it has not any more.
+    pub(crate) fn holds_next(&self) -> bool {
+        let before = self.requests.0.fetch_or(Requests::HELD, Ordering::AcqRel);
+        let is_held = before >= Requests::ONE;
+        if !is_held {
+            // Whoever asks is the only one who begins requests.
+            self.requests.0.fetch_and(!Requests::HELD, Ordering::AcqRel);
+        }
+        is_held
+    }
+
+    /// Of a chain: no request that comes runs any more.
+    pub(crate) fn break_chain(&self) {
+        self.requests.0.fetch_or(Requests::BROKEN, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_chain_broken(&self) -> bool {
+        self.requests.0.load(Ordering::Acquire) & Requests::BROKEN != 0
     }
 
     /// The sending half ends as soon as no request is being handled.
@@ -522,16 +557,21 @@ impl Circuit {
 
     /// Exchanges an inbox that the program has emptied for what has come meanwhile.
     pub(crate) fn receive(&self, inbox: &mut Inbox, waker: Option<&Waker>) -> Arrival {
-        self.receive_as(inbox, waker, false)
+        self.receive_as(inbox, waker, false, false)
     }
 
     /// As [`Circuit::receive`], for the only importer of an export: the hub is not told of
     /// messages as long as this is how they are received.
     pub(crate) fn receive_directly(&self, inbox: &mut Inbox, waker: &Waker) -> Arrival {
-        self.receive_as(inbox, Some(waker), true)
+        self.receive_as(inbox, Some(waker), true, false)
     }
 
-    fn receive_as(&self, inbox: &mut Inbox, waker: Option<&Waker>, announced: bool) -> Arrival {
+    /// As [`Circuit::receive`], of one message only; what else has come stays where it is.
+    pub(crate) fn receive_next(&self, inbox: &mut Inbox) -> Arrival {
+        self.receive_as(inbox, None, false, true)
+    }
+
+    fn receive_as(&self, inbox: &mut Inbox, waker: Option<&Waker>, announced: bool, one: bool) -> Arrival {
         let mut guard = self.link.lock();
         let state = &mut *guard;
         let charged = core::mem::take(&mut inbox.charged);
@@ -544,7 +584,11 @@ impl Circuit {
         cell.announced = announced;
         let mut old = None;
         let arrival = if !cell.inbox.is_empty() {
-            core::mem::swap(&mut cell.inbox, inbox);
+            if one {
+                cell.inbox.move_next(inbox);
+            } else {
+                core::mem::swap(&mut cell.inbox, inbox);
+            }
             inbox.report_at = cell.report_at();
             Arrival::Messages
         } else if cell.ended {

@@ -51,6 +51,8 @@ pub enum Fanout {
     Exclusive,
 }
 
+/// Place of the fingerprint of chains among those that a method takes.
+const CHAIN: u8 = 1;
 /// Most importers of an exclusive export that have left and have not been told.
 const UNTOLD_MAX: usize = 16;
 
@@ -209,6 +211,11 @@ impl Hub {
     /// one's values begin. (Calls say themselves whose they are.)
     const fn is_conversation(&self) -> bool {
         self.spec.flags.has(OpenFlags::BOTH) && !self.spec.flags.has(OpenFlags::CALLS)
+    }
+
+    /// Whether an importer with this fingerprint has its requests run one after the other, until one fails.
+    pub(crate) const fn is_chain(&self, which: u8) -> bool {
+        which == CHAIN && self.spec.flags.has(OpenFlags::CALLS)
     }
 
     /// Whether the export is still there to have a newest value.
@@ -471,7 +478,12 @@ impl Hub {
                 let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
                 (index, Arc::clone(&entry.circuit), entry.which)
             };
-            match circuit.receive(inbox, None) {
+            let is_chain = self.is_chain(which);
+            if is_chain && circuit.holds_next() {
+                continue;
+            }
+            let arrival = if is_chain { circuit.receive_next(inbox) } else { circuit.receive(inbox, None) };
+            match arrival {
                 Arrival::Messages => {
                     self.turn_to(index);
                     // It may have more, or its end, by the time this is taken.

@@ -146,6 +146,27 @@ impl Inbox {
         self.at == self.bytes.len()
     }
 
+    /// Moves the next message to another inbox, which is empty: whether there was one.
+    pub(crate) fn move_next(&mut self, to: &mut Self) -> bool {
+        let Some((entry, end)) = self.bytes.get(self.at..).and_then(Entry::first) else { return false };
+        if let Entry::Owned { carries } = entry {
+            to.owned.extend(self.owned.pop_front());
+            if carries {
+                to.ends.extend(self.ends.pop_front());
+            }
+        }
+        to.bytes.extend_from_slice(&self.bytes[self.at..self.at + end]);
+        self.at += end;
+        if self.is_empty() {
+            self.recycle();
+        } else if self.at > self.bytes.len() / 2 {
+            // Others may come for as long as there are some.
+            self.bytes.drain(..self.at);
+            self.at = 0;
+        }
+        true
+    }
+
     /// Whether what was taken is to be reported now.
     #[inline(always)]
     pub(crate) fn owes_report(&self) -> bool {

@@ -131,6 +131,7 @@ impl ChannelError for Dead {
             Reason::HungUp => "the other end was dropped",
             Reason::Withdrawn => "the exported end was dropped",
             Reason::HandlerGone => "the server dropped the request without a reply",
+            Reason::ChainBroken => "begin a new chain",
             Reason::HandlerPanicked => "see the server's own messages",
             _ => return None,
         })

@@ -534,10 +534,10 @@ impl NodeInner {
         }
         // A receiver takes its older versions too; a sender sends only its own.
         let sends_only = !spec.flags.has(OpenFlags::RECEIVES);
-        let ours = match &spec.mirrored {
-            Some(mirrored) => core::slice::from_ref(mirrored),
-            None if sends_only => &spec.fingerprints[..1],
-            None => &spec.fingerprints[..],
+        let ours = match &spec.mirrored[..] {
+            [] if sends_only => &spec.fingerprints[..1],
+            [] => &spec.fingerprints[..],
+            mirrored => mirrored,
         };
         let chosen = ours.iter().enumerate().find_map(|(own, fingerprint)| {
             let theirs = offer.fingerprints.iter().position(|other| other == fingerprint)?;

@@ -466,7 +466,13 @@ impl<E: End> Waiting for Importing<E> {
                 let sessions = way.sessions().filter(|_| *reopen);
                 let reopen =
                     sessions.map(|sessions| Reopen::new(Arc::clone(sessions), session, request.clone()));
-                Poll::Ready(Ok(E::imported(Imported { circuit, which, values, reopen })))
+                Poll::Ready(Ok(E::imported(Imported {
+                    circuit,
+                    which,
+                    limit: request.limit,
+                    values,
+                    reopen,
+                })))
             }
             Some(Err((dead, detail))) => {
                 let wanted = self.import.request.spec.type_name;

@@ -96,6 +96,12 @@ impl Inflow {
         }
     }
 
+    /// Whether what is taken next is a request of a chain.
+    pub(crate) fn is_chain(&self) -> bool {
+        let (From::Hub(hub), Some((_, _, which))) = (&self.from, &self.member) else { return false };
+        hub.is_chain(*which)
+    }
+
     /// Where the messages in the inbox have come from.
     pub(crate) fn circuit_of_inbox(&self) -> Option<&Arc<Circuit>> {
         self.member.as_ref().map(|(_, circuit, _)| circuit)
@@ -137,7 +143,9 @@ impl Inflow {
             From::Gone => Arrival::Dead(Dead::here(Reason::Closed)),
             From::Circuit(circuit) => circuit.receive(&mut self.inbox, waker),
             From::Hub(hub) => {
+                let is_chain = self.member.as_ref().is_some_and(|(_, _, which)| hub.is_chain(*which));
                 if let (Some((_, circuit, _)), Some(waker)) = (&self.member, waker)
+                    && !is_chain
                     && hub.register_for_only(circuit, waker)
                 {
                     self.is_direct = true;
@@ -151,7 +159,7 @@ impl Inflow {
                 if let Some((index, circuit, _)) = self.member.take() {
                     // The credit of what was taken is its own, whoever comes next. What a
                     // circuit had told us itself it tells the hub from now on.
-                    if circuit.give_back(&mut self.inbox) | core::mem::take(&mut self.is_direct) {
+                    if circuit.give_back(&mut self.inbox) | core::mem::take(&mut self.is_direct) | is_chain {
                         hub.look_again(index);
                     }
                     drop(circuit);

@@ -38,6 +38,8 @@ pub struct Imported {
     pub(crate) circuit: Arc<Circuit>,
     /// Which of the spec's fingerprints the exporter chose.
     pub(crate) which: u8,
+    /// The longest message that it takes, where its type has no bound and the import says so, in bytes.
+    pub(crate) limit: Option<u32>,
     /// How many values may pass, if that is limited.
     pub(crate) values: Option<u64>,
     /// How it is opened again in the next session, if it is to be.
@@ -57,8 +59,8 @@ pub struct Spec {
     pub(crate) flags: OpenFlags,
     /// Own fingerprint first, then older ones that a receiver takes.
     pub(crate) fingerprints: Vec<u64>,
-    /// What an opener has to offer, in its own view, where both directions count.
-    pub(crate) mirrored: Option<u64>,
+    /// What an opener may offer, in its own view, where both directions count; else none.
+    pub(crate) mirrored: Vec<u64>,
     pub(crate) type_name: &'static str,
     /// Longest message that this end receives, where the type has a bound.
     pub(crate) longest: Option<u32>,
@@ -70,7 +72,7 @@ impl Spec {
         Self {
             flags: OpenFlags::SENDS.with(kind),
             fingerprints: [T::FINGERPRINT.get()].to_vec(),
-            mirrored: None,
+            mirrored: Vec::new(),
             type_name: T::NAME,
             longest: Some(0),
         }
@@ -83,7 +85,7 @@ impl Spec {
         Self {
             flags: OpenFlags::RECEIVES.with(kind),
             fingerprints: [T::FINGERPRINT.get()].into_iter().chain(older).collect(),
-            mirrored: None,
+            mirrored: Vec::new(),
             type_name: T::NAME,
             longest: bounds.reduce(|a, b| Some(a?.max(b?))).flatten().and_then(|len| u32::try_from(len).ok()),
         }
@@ -96,11 +98,31 @@ impl Spec {
         longest: Option<usize>,
     ) -> Self {
         let what = if kind.has(OpenFlags::CALLS) { "call" } else { "duplex" };
+        Self::both_as::<In, Out>(what, kind, name, longest)
+    }
+
+    /// For the calls of a chain, which are others than those of a client.
+    pub(crate) fn chain<In: Message, Out: Message>(name: &'static str, longest: Option<usize>) -> Self {
+        Self::both_as::<In, Out>("chain", OpenFlags::CALLS, name, longest)
+    }
+
+    /// The same, for whoever imports this as a chain.
+    pub(crate) fn or_chain<In: Message, Out: Message>(mut self) -> Self {
+        self.mirrored.extend(Self::chain::<In, Out>(self.type_name, None).mirrored);
+        self
+    }
+
+    fn both_as<In: Message, Out: Message>(
+        what: &str,
+        kind: OpenFlags,
+        name: &'static str,
+        longest: Option<usize>,
+    ) -> Self {
         let of = |list: &[Fingerprint]| Shape::end(what, list, 0).fingerprint().get();
         Self {
             flags: OpenFlags::BOTH.with(kind),
             fingerprints: [of(&[In::FINGERPRINT, Out::FINGERPRINT])].to_vec(),
-            mirrored: Some(of(&[Out::FINGERPRINT, In::FINGERPRINT])),
+            mirrored: [of(&[Out::FINGERPRINT, In::FINGERPRINT])].to_vec(),
             type_name: name,
             longest: longest.and_then(|len| u32::try_from(len).ok()),
         }

@@ -17,6 +17,7 @@ impl<T: Message> Message for Option<T> {
 impl<T: Message, E: Message> Message for Result<T, E> {
     const NAME: &'static str = "Result";
     const SHAPE: Shape = Shape::result::<T, E>();
+    const IS_RESULT: bool = true;
 
     fn visit_ends(&mut self, visitor: &mut dyn EndVisitor) -> Result<(), EndError> {
         match self {

@@ -105,6 +105,10 @@ pub trait Message: Serialize + DeserializeOwned + 'static {
     #[doc(hidden)]
     const BY_SERDE: bool = false;
 
+    /// A `Result`, whose encoding begins with 1 where it is an error.
+    #[doc(hidden)]
+    const IS_RESULT: bool = false;
+
     /// Encodes to the start of `out`, and gives the length.
     ///
     /// # Errors

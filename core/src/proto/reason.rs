@@ -82,6 +82,8 @@ reasons! {
     Renumbered = 24, "renumbered";
     /// The handler panicked.
     HandlerPanicked = 25, "the handler panicked";
+    /// A call was not run, because an earlier one of its chain has failed.
+    ChainBroken = 29, "an earlier call of the chain has failed";
     /// A channel end travelled in a message that was never taken.
     NotTaken = 26, "the message that carried this end was not taken";
 }
