@@ -26,6 +26,14 @@ pub struct Config {
     pub reserve_per_link: u64,
     /// What may be lent beyond that to channels that are busy, in bytes. 64 MiB by default.
     pub lend_per_link: u64,
+    /// The process ends with this node, where the node ends because it is told to from above in its tree, or has
+    /// lost its parent and does not [live on](super::transport::Tie::Join). Off by default: a process may have several nodes.
+    ///
+    /// The program has the node's grace ([`linger`](Self::linger) where the parent is lost) to end by itself. After that the
+    /// node's own thread calls `std::process::exit`, with 0 if it was told and 1 if the parent is lost; and if that has not ended the
+    /// process in half a second, `std::process::abort`. So nothing that hangs in the program, in a loop or behind somebody else's
+    /// lock, and no signal that it ignores, keeps the process.
+    pub ends_process: bool,
 }
 
 impl Config {
@@ -45,6 +53,13 @@ impl Config {
     #[must_use]
     pub const fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
+        self
+    }
+
+    /// Sets [`ends_process`](Self::ends_process).
+    #[must_use]
+    pub const fn ends_process(mut self) -> Self {
+        self.ends_process = true;
         self
     }
 
@@ -80,6 +95,7 @@ impl Default for Config {
             channels_per_link: 16 * 1024,
             reserve_per_link: 64 << 20,
             lend_per_link: 64 << 20,
+            ends_process: false,
         }
     }
 }

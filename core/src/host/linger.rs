@@ -70,6 +70,18 @@ impl LinkCell {
         }
     }
 
+    /// Has to be through with what was queued by then, if it is leaving and had more time for that.
+    pub(crate) fn leave_sooner(&self, until: Instant) {
+        let mut state = self.lock();
+        let Some(leave) = state.leave.as_mut().filter(|leave| leave.phase == Phase::Draining) else { return };
+        leave.at = leave.at.min(until);
+        let flusher = state.output.flusher.clone();
+        drop(state);
+        if let Some(flusher) = flusher {
+            flusher.wake();
+        }
+    }
+
     /// Goes on with leaving, if the link is: called by its flusher.
     pub(crate) fn leave_step(&self, now: Instant) -> Option<LeaveStep> {
         let mut state = self.lock();

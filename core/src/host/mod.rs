@@ -26,6 +26,7 @@ mod config;
 mod directory;
 mod driver;
 mod duplex;
+mod ending;
 mod error;
 mod events;
 mod export;

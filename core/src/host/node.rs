@@ -13,6 +13,7 @@ use super::cell::{Cell, CellId};
 use super::circuit::Circuit;
 use super::config::Config;
 use super::directory::NodeChange;
+use super::ending::Ending;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
 use super::export::ExportOptions;
@@ -74,7 +75,7 @@ pub(crate) struct NodeInner {
     /// Claims of neighbours that were not theirs to make.
     pub(crate) strikes: AtomicU64,
     /// It was told to end.
-    pub(crate) ending: Mutex<bool>,
+    pub(crate) ending: Mutex<Ending>,
     /// Tells of nodes that come and go, once somebody has asked.
     pub(crate) changes: Mutex<Option<Arc<Sender<NodeChange>>>>,
     /// Held by whoever tells of changes; the others leave it to him.
@@ -163,7 +164,7 @@ impl Node {
             events: Events::new(),
             tree: Mutex::new(Tree::new(identity.name, Limits::default())),
             strikes: AtomicU64::new(0),
-            ending: Mutex::new(false),
+            ending: Mutex::default(),
             changes: Mutex::new(None),
             telling: TryMutex::new(()),
             own: Weak::clone(own),

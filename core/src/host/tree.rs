@@ -7,17 +7,14 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use std::time::Instant;
 
+use super::ending::Cause;
 use super::error::LinkError;
 use super::events::LinkEvent;
 use super::input::Offer;
-use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::node::NodeInner;
-use super::peer::Down;
-use super::sync::{self, MutexGuard, Ordering, PoisonError, TryLockError};
-use super::wait::Wait;
+use super::sync::{MutexGuard, Ordering, PoisonError, TryLockError};
 use crate::proto::{Fault, Reason, Relation, Route, TreeFrame};
 use crate::tree::{Change, Heard, Lost, NoWay, Origin, Strike, Tree, Way};
 
@@ -72,7 +69,7 @@ impl NodeInner {
         self.number_links();
         self.tell_tree();
         if lost == Lost::Parent && link.ends_node {
-            self.end_in(self.config.linger);
+            self.end_in(self.config.linger, Cause::ParentLost);
         }
     }
 
@@ -104,7 +101,9 @@ impl NodeInner {
                     child.leave(Reason::NoResources);
                 }
             }
-            Ok(Heard::Shutdown(grace_ms)) => self.end_in(Duration::from_millis(u64::from(grace_ms))),
+            Ok(Heard::Shutdown(grace_ms)) => {
+                self.end_in(Duration::from_millis(u64::from(grace_ms)), Cause::Told)
+            }
             Err(Strike { out }) => {
                 self.strikes.fetch_add(1, Ordering::Relaxed);
                 self.end_struck(link, out);
@@ -229,74 +228,5 @@ impl NodeInner {
             }
             drop(turn);
         }
-    }
-
-    /// Links to children that are still up when `grace` is over end: nobody waits for a child that does not obey.
-    pub(crate) fn end_children_after(&self, grace: Duration) {
-        // One that obeys needs all of its time, and then that of its own links' goodbyes.
-        let until = sync::now() + grace.saturating_add(3 * PARTING);
-        let children = self.children_that_end();
-        if children.is_empty() {
-            return;
-        }
-        let links: Vec<_> = children.iter().map(Arc::downgrade).collect();
-        let end = move || {
-            for link in links {
-                let Some(link) = link.upgrade() else { continue };
-                let left = until.saturating_duration_since(sync::now());
-                Wait::new(Down::new(Arc::clone(&link))).timeout(left).wait();
-                link.leave(Reason::Shutdown);
-            }
-        };
-        if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
-            // Without a thread there is no time to be given.
-            for link in children {
-                link.leave(Reason::Shutdown);
-            }
-        }
-    }
-
-    /// Links to the children that can be told to end; boards stay.
-    fn children_that_end(&self) -> Vec<Arc<LinkCell>> {
-        let children: Vec<_> = self.tree().children().filter_map(|(number, _)| self.link(number)).collect();
-        let ends =
-            |link: &Arc<LinkCell>| !matches!(link.lock().link.relation(), Relation::Child { leaf: true });
-        children.into_iter().filter(ends).collect()
-    }
-
-    /// This node ends, and all below it, in so much time at the most. The program has no part in it.
-    pub(crate) fn end_in(&self, grace: Duration) {
-        let Some(node) = self.own.upgrade() else { return };
-        if core::mem::replace(&mut *self.ending.lock().unwrap_or_else(PoisonError::into_inner), true) {
-            return;
-        }
-        let until = sync::now() + grace;
-        let end = move || node.end_until(until);
-        if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
-            // Without a thread there is no time to be given.
-            if let Some(withdrawn) = self.withdraw() {
-                for link in withdrawn.links {
-                    link.leave(Reason::Shutdown);
-                }
-            }
-        }
-    }
-
-    /// Children first, then the rest.
-    fn end_until(self: &Arc<Self>, until: Instant) {
-        let left = || until.saturating_duration_since(sync::now());
-        {
-            let mut tree = self.tree();
-            let grace_ms = u32::try_from(left().as_millis() / 2).unwrap_or(u32::MAX);
-            tree.shut_down(None, grace_ms);
-        }
-        self.tell_tree();
-        let half = sync::now() + left() / 2;
-        for link in self.children_that_end() {
-            let time = half.saturating_duration_since(sync::now());
-            Wait::new(Down::new(link)).timeout(time).wait();
-        }
-        let linger = left();
-        Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();
     }
 }

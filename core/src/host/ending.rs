@@ -1,0 +1,200 @@
+//! How a node ends that is told to from above, or has lost its parent: those below it first, then itself, then its
+//! process if that was asked for. The program has no part in it, so none that hangs can stop it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::time::Instant;
+
+use super::linger::{Closing, PARTING};
+use super::link::LinkCell;
+use super::node::NodeInner;
+use super::peer::Down;
+use super::sync::{self, MutexGuard, PoisonError};
+use super::timer;
+use super::wait::{Wait, Waiting};
+use crate::proto::{Reason, Relation};
+
+/// What a process that ends may do in its last functions, before it is ended the hard way.
+const EXIT: Duration = Duration::from_millis(500);
+
+/// Why a node ends without its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It was told to from above.
+    Told,
+    ParentLost,
+}
+
+/// Until when a node is to have ended, once it is to end, and who waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    until: Option<Instant>,
+    waker: Option<Waker>,
+}
+
+/// Waits for something, or until so much of the time is over in which the node is to end. That may become less.
+struct Within<'n, W> {
+    what: Option<W>,
+    node: &'n NodeInner,
+    /// Half of the time from then on; else all of it.
+    half_from: Option<Instant>,
+    timer: Option<(Instant, timer::Entry)>,
+}
+
+impl<W: Waiting> Waiting for Within<'_, W> {
+    type Output = ();
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.what.as_mut().is_some_and(|what| what.poll(cx).is_ready()) {
+            return Poll::Ready(());
+        }
+        let until = self.node.ends_at(Some(cx.waker()));
+        let at = self.half_from.map_or(until, |from| from + until.saturating_duration_since(from) / 2);
+        if sync::now() >= at {
+            return Poll::Ready(());
+        }
+        match &self.timer {
+            Some((set, timer)) if *set == at => timer.refresh(cx.waker()),
+            _ => self.timer = Some((at, timer::Entry::new(at, cx.waker()))),
+        }
+        Poll::Pending
+    }
+
+    fn expire(&mut self) {}
+}
+
+impl NodeInner {
+    fn ending(&self) -> MutexGuard<'_, Ending> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the node is to have ended; the waker is told when that comes nearer.
+    fn ends_at(&self, waker: Option<&Waker>) -> Instant {
+        let mut ending = self.ending();
+        let old = waker.and_then(|waker| ending.waker.replace(waker.clone()));
+        let until = ending.until;
+        drop(ending);
+        drop(old);
+        until.unwrap_or_else(sync::now)
+    }
+
+    /// Waits for this, for no longer than the node may take; with `half_from` for half of that from then on.
+    fn wait_within<W: Waiting>(&self, what: Option<W>, half_from: Option<Instant>) {
+        Wait::new(Within { what, node: self, half_from, timer: None }).wait();
+    }
+
+    /// Links to children that are still up when `grace` is over end: nobody waits for a child that does not obey.
+    pub(crate) fn end_children_after(&self, grace: Duration) {
+        // One that obeys needs all of its time, and then that of its own links' goodbyes.
+        let until = sync::now() + grace.saturating_add(3 * PARTING);
+        let children = self.children_that_end();
+        if children.is_empty() {
+            return;
+        }
+        let links: Vec<_> = children.iter().map(Arc::downgrade).collect();
+        let end = move || {
+            for link in links {
+                let Some(link) = link.upgrade() else { continue };
+                let left = until.saturating_duration_since(sync::now());
+                Wait::new(Down::new(Arc::clone(&link))).timeout(left).wait();
+                link.leave(Reason::Shutdown);
+            }
+        };
+        if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
+            // Without a thread there is no time to be given.
+            for link in children {
+                link.leave(Reason::Shutdown);
+            }
+        }
+    }
+
+    /// Links to the children that can be told to end; boards stay.
+    fn children_that_end(&self) -> Vec<Arc<LinkCell>> {
+        let children: Vec<_> = self.tree().children().filter_map(|(number, _)| self.link(number)).collect();
+        let ends =
+            |link: &Arc<LinkCell>| !matches!(link.lock().link.relation(), Relation::Child { leaf: true });
+        children.into_iter().filter(ends).collect()
+    }
+
+    /// This node ends, and all below it, in so much time at the most. The program has no part in it. Of several times the
+    /// one that ends first counts.
+    pub(crate) fn end_in(&self, grace: Duration, cause: Cause) {
+        let Some(node) = self.own.upgrade() else { return };
+        let until = sync::now() + grace;
+        let mut ending = self.ending();
+        let before = ending.until;
+        // A node that ends loses its parent by that.
+        if before.is_some_and(|before| before <= until || cause == Cause::ParentLost) {
+            return;
+        }
+        ending.until = Some(until);
+        let waker = ending.waker.take();
+        drop(ending);
+        if before.is_some() {
+            // It is at it already, and so are those below.
+            self.tell_children(grace);
+            for link in self.links() {
+                link.leave_sooner(until);
+            }
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            return;
+        }
+        let end = move || {
+            node.end_children_first();
+            if node.config.ends_process {
+                node.wait_within(None::<Closing>, None);
+                end_process(cause);
+            }
+        };
+        if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
+            // Without a thread there is no time to be given.
+            if let Some(withdrawn) = self.withdraw() {
+                for link in withdrawn.links {
+                    link.leave(Reason::Shutdown);
+                }
+            }
+            if self.config.ends_process {
+                end_process(cause);
+            }
+        }
+    }
+
+    /// Tells the children to end in half of this time, so that they have gone when this node does.
+    fn tell_children(&self, left: Duration) {
+        self.tree().shut_down(None, u32::try_from(left.as_millis() / 2).unwrap_or(u32::MAX));
+        self.tell_tree();
+    }
+
+    /// Children first, then the rest.
+    fn end_children_first(self: &Arc<Self>) {
+        let left = || self.ends_at(None).saturating_duration_since(sync::now());
+        let from = sync::now();
+        self.tell_children(left());
+        for link in self.children_that_end() {
+            self.wait_within(Some(Down::new(link)), Some(from));
+        }
+        let linger = left();
+        Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();
+    }
+}
+
+/// Ends this process, whatever hangs in it.
+fn end_process(cause: Cause) -> ! {
+    // What runs at the end of a process may hang as well, behind the same lock.
+    let abort = || {
+        let at = sync::now() + EXIT;
+        while sync::now() < at {
+            sync::park_until(at);
+        }
+        std::process::abort();
+    };
+    let _ = sync::Builder::new().name("netchan-exit".into()).stack_size(64 * 1024).spawn(abort);
+    std::process::exit(match cause {
+        Cause::Told => 0,
+        Cause::ParentLost => 1,
+    })
+}
