@@ -359,6 +359,59 @@ fn channel_ends_in_messages_pass_bridges() -> Outcome {
     Ok(())
 }
 
+/// The desk gives a sender to the bridge's program, which gives it on to the board's: what that sends comes to the desk.
+#[test]
+fn a_sender_passes_from_program_to_program_and_brings_the_last_ones_values_to_the_first() -> Outcome {
+    let _calm = calm();
+    let Yard { board, desk, hub: _hub, bridge } = yard();
+    let mut at_board: Receiver<Sender<Tick>> = board.export_with("inbox", in_tree())?;
+    let mut at_bridge: Receiver<Sender<Tick>> = bridge.export_with("inbox", in_tree())?;
+    let mut onward = bridge.remote("board").import::<Sender<Sender<Tick>>>("inbox").wait()?;
+    let passing = common::spawn(move || {
+        for _ in 0..20 {
+            let sender = at_bridge.recv().timeout(SOON).wait().expect("one comes");
+            onward.send(sender).timeout(SOON).wait().expect("it goes on");
+        }
+        (at_bridge, onward)
+    });
+    let answering = common::spawn(move || {
+        for n in 0..19 {
+            let mut back = at_board.recv().timeout(SOON).wait().expect("one comes");
+            for i in 0..n {
+                back.send(tick(i)).timeout(SOON).wait().expect("somebody listens");
+            }
+            back.drain().timeout(SOON).wait().expect("all are taken");
+        }
+        let mut last = at_board.recv().timeout(SOON).wait().expect("one comes");
+        last.send(tick(7)).timeout(SOON).wait().expect("somebody listens");
+        (at_board, last)
+    });
+    for n in 0..19 {
+        let (mine, mut got) = channel(4);
+        // As a post, for every other one.
+        if n % 2 == 0 {
+            desk.remote("bridge").post("inbox", mine).timeout(SOON).wait()?;
+        } else {
+            let mut inbox = desk.remote("bridge").import::<Sender<Sender<Tick>>>("inbox").wait()?;
+            inbox.send(mine).timeout(SOON).wait()?;
+        }
+        for i in 0..n {
+            assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(i)));
+        }
+        assert_eq!(got.recv().timeout(SOON).wait(), Err(RecvError::Closed));
+    }
+    let (mine, mut got) = channel(4);
+    desk.remote("bridge").post("inbox", mine).timeout(SOON).wait()?;
+    assert_eq!(got.recv().timeout(SOON).wait(), Ok(tick(7)));
+    let (_passing, (_at_board, mut last)) = (passing.join(), answering.join());
+    // It is served through the one between: both are told when that is gone.
+    bridge.shutdown(Duration::ZERO);
+    let error = got.recv().timeout(SOON).wait().unwrap_err();
+    assert!(matches!(error, RecvError::Dead(dead) if dead.reason == Reason::Shutdown), "{error:?}");
+    eventually("the sender hears of it", || last.send(tick(8)).timeout(SOON).wait().err());
+    Ok(())
+}
+
 #[test]
 fn ends_in_messages_that_are_lost_on_the_way_are_told() -> Outcome {
     let _calm = calm();
