@@ -255,6 +255,27 @@ fn a_peer_that_is_given_up_is_dead_for_all_who_wait() -> Outcome {
 }
 
 #[test]
+fn a_message_that_is_posted_while_the_link_is_away_waits_for_the_next_one() -> Outcome {
+    let ground = ground(quick())?;
+    let mut orders: Receiver<Tick> = ground.exporter.export("orders")?;
+    ground.wire.lead_to(None);
+    ground.wire.cut();
+    ground.peer.down().timeout(SOON).wait();
+    let late = ground.peer.post("orders", tick(1)).timeout(Duration::from_millis(30)).wait();
+    let late = late.expect_err("the link is away");
+    assert!(!late.may_have_arrived() && late.into_value() == Some(tick(1)));
+    assert!(ground.peer.try_post("orders", tick(1)).is_err(), "it cannot go now");
+    let posted = spawn({
+        let peer = ground.peer.clone();
+        move || peer.post("orders", tick(2)).timeout(SOON).wait()
+    });
+    ground.wire.lead_to(Some(ground.listens));
+    assert_eq!(orders.recv().timeout(SOON).wait(), Ok(tick(2)));
+    posted.join()?;
+    Ok(())
+}
+
+#[test]
 fn what_comes_back_as_something_else_is_refused_by_type() -> Outcome {
     let ground = ground(quick())?;
     let out: Sender<Tick> = ground.exporter.export("ticks")?;

@@ -6,7 +6,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use netchan::host::{LinkError, QuietError, RecvError};
-use netchan::{Config, Dead, Node, Peer, Reason, Receiver, Sender};
+use netchan::{
+    AskError, Chain, ChainCause, Config, Dead, ImportError, Node, Peer, Reason, Receiver, Sender, Server,
+};
 use netchan_tcp::tokio as tcp;
 use netchan_tcp::{ConnectError, ListenError, Options};
 use tokio::runtime::{Builder, Runtime};
@@ -37,6 +39,43 @@ async fn pair() -> Result<(Node, Node, Peer), Box<dyn std::error::Error + Send +
     let peer = tcp::connect(&dashboard, listener.address()).await?;
     assert_eq!(peer.info().name, "station");
     Ok((station, dashboard, peer))
+}
+
+#[test]
+fn one_message_one_question_and_a_chain_are_awaited() -> Outcome {
+    both(|| async {
+        let (station, _dashboard, peer) = pair().await?;
+        let mut words: Receiver<String> = station.export("words")?;
+        let mut steps: Server<u32, Result<u32, String>> = station.export("steps")?;
+        let program = tokio::spawn(async move {
+            for len in [3, 30_000] {
+                assert_eq!(words.recv().await.expect("a word").len(), len);
+            }
+            while let Ok(request) = steps.recv().await {
+                let n = *request;
+                let result = if n == 13 { Err("unlucky".to_string()) } else { Ok(n + 1) };
+                let _ = request.reply(result).await;
+            }
+        });
+        for len in [3, 30_000] {
+            peer.post("words", "x".repeat(len)).await?;
+        }
+        assert_eq!(peer.ask::<u32, Result<u32, String>>("steps", 1).await?, Ok(2));
+        let error = peer.ask::<u32, u32>("words", 1).timeout(NEVER).await.unwrap_err();
+        assert_eq!(error, AskError::Refused(ImportError::WrongDirection));
+        let mut chain = peer.import::<Chain<u32, u32, String>>("steps").await?;
+        let first = chain.call(1).await.expect("it goes").await;
+        assert!(matches!(first, Ok(2)), "{first:?}");
+        let unlucky = chain.call(13).await.expect("it goes");
+        let error = match chain.call(2).await {
+            Ok(call) => call.await.expect_err("it does not run"),
+            Err(error) => error,
+        };
+        assert!(error.is_skipped() && *error.cause() == ChainCause::Failed("unlucky".into()), "{error:?}");
+        assert!(!unlucky.await.expect_err("it fails").is_skipped());
+        program.abort();
+        Ok(())
+    })
 }
 
 #[test]
@@ -147,7 +186,7 @@ fn a_link_that_breaks_tells_every_waiter() -> Outcome {
                 let peer = peer.clone();
                 tokio::spawn(async move {
                     let mut ticks = peer.import::<Receiver<u64>>(&format!("ticks/{i}")).await?;
-                    Ok::<_, netchan::host::ImportError>(ticks.recv().await)
+                    Ok::<_, ImportError>(ticks.recv().await)
                 })
             })
             .collect();
@@ -166,7 +205,7 @@ fn a_link_that_breaks_tells_every_waiter() -> Outcome {
         near.abort();
         for waiting in waiting {
             match waiting.await? {
-                Ok(Err(RecvError::Dead(_))) | Err(netchan::host::ImportError::Dead(_)) => {}
+                Ok(Err(RecvError::Dead(_))) | Err(ImportError::Dead(_)) => {}
                 other => panic!("not told: {other:?}"),
             }
         }
