@@ -1,5 +1,6 @@
 //! A neighbour: what is imported hangs on it.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
@@ -16,7 +17,7 @@ use super::link::LinkCell;
 use super::named::Named;
 use super::post::{Post, PostError};
 use super::remote::Remote;
-use super::reopen::Reopen;
+use super::reopen::{Pauses, Reopen, may_pass};
 use super::sessions::Keeper;
 use super::spec::{End, Imported, ReopenEnd, Spec};
 use super::sync;
@@ -174,6 +175,18 @@ pub(crate) enum From {
     Remote(Remote),
 }
 
+impl From {
+    /// What opens the import again, where something can.
+    fn reopen(&self, session: u64, request: &Request) -> Option<Box<Reopen>> {
+        Some(match self {
+            Self::Peer(peer) => {
+                Reopen::on_link(Arc::clone(peer.sessions.as_ref()?), session, request.clone())
+            }
+            Self::Remote(remote) => Reopen::at_node(remote.clone(), request.clone()),
+        })
+    }
+}
+
 /// The way to whoever is asked, which may have to wait for the next session.
 #[derive(Debug)]
 pub(crate) struct Way {
@@ -281,7 +294,8 @@ impl<E: End> Import<E> {
 
     /// Waits at most `limit` for the answer, and for the export to appear.
     pub fn timeout(self, limit: Duration) -> super::wait::Timeout<Importing<E>> {
-        let importing = Importing { import: self, until: after(limit), opened: None };
+        let importing =
+            Importing { import: self, until: after(limit), opened: None, pauses: Pauses::default() };
         Wait::new(importing).timeout(limit)
     }
 }
@@ -296,6 +310,11 @@ impl<E: ReopenEnd> Import<E> {
     /// [`NotReopened`](crate::RecvError::NotReopened) when the peer is back and no longer
     /// exports the name (for 5 seconds), or another type. The end goes on only while somebody
     /// uses it: it is opened again by the next operation on it.
+    ///
+    /// Of a [`Remote`](super::Remote) node, a session is over when anything on the way is gone, or the node itself; it is looked for
+    /// again after 50 ms, later every second, wherever it comes back under that path (or id, which no other node ever gets).
+    /// The import itself then also waits for a node that is not there yet, for as long as its timeout says. It is never given
+    /// up by itself: give operations a deadline.
     ///
     /// For `Receiver`, `Sender` and `Watch`; other ends end with their session. An end that
     /// reopens cannot be sent in a message.
@@ -321,6 +340,8 @@ pub struct Importing<E> {
     until: Instant,
     /// With the number of its session, where sessions are counted.
     opened: Option<(Arc<Circuit>, u64)>,
+    /// Until a node that is away is looked for again.
+    pauses: Pauses,
 }
 
 /// How a message goes that is all that will be sent.
@@ -435,10 +456,23 @@ impl<E: End> Importing<E> {
         Named::new(Arc::clone(&self.import.request.name), error)
     }
 
+    /// Whether a node is away that may come, and will be looked for again.
+    fn waits_for_node(&mut self, dead: Dead) -> bool {
+        let Import { way: Way { from: From::Remote(remote), .. }, reopen: true, .. } = &self.import else {
+            return false;
+        };
+        let waits = may_pass(dead.reason) && !remote.is_over();
+        if waits {
+            self.opened = None;
+            self.pauses.begin();
+        }
+        waits
+    }
+
     /// Opens the circuit; `None` while there is no link, with the waker registered.
     fn open(&mut self, waker: &Waker) -> Result<Option<(Arc<Circuit>, u64)>, ImportError> {
         let Import { way, request, reopen, .. } = &mut self.import;
-        if *reopen && way.sessions().is_none() {
+        if *reopen && matches!(way.from, From::Peer(Peer { sessions: None, .. })) {
             return Err(ImportError::NoReconnect);
         }
         way.open(Some(waker), |link, route| request.open(link, self.until, route))
@@ -450,8 +484,12 @@ impl<E: End> Waiting for Importing<E> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.opened.is_none() {
+            if !self.pauses.is_over(Some(cx.waker())) {
+                return Poll::Pending;
+            }
             match self.open(cx.waker()) {
                 Ok(opened) => self.opened = opened,
+                Err(error) if self.waits_for_node(error.dead()) => return self.poll(cx),
                 Err(error) => return Poll::Ready(Err(self.named(error))),
             }
         }
@@ -463,17 +501,11 @@ impl<E: End> Waiting for Importing<E> {
                 self.opened = None;
                 let Import { way, request, reopen, .. } = &self.import;
                 let values = request.values;
-                let sessions = way.sessions().filter(|_| *reopen);
-                let reopen =
-                    sessions.map(|sessions| Reopen::new(Arc::clone(sessions), session, request.clone()));
-                Poll::Ready(Ok(E::imported(Imported {
-                    circuit,
-                    which,
-                    limit: request.limit,
-                    values,
-                    reopen,
-                })))
+                let reopen = reopen.then(|| way.from.reopen(session, request)).flatten();
+                let limit = request.limit;
+                Poll::Ready(Ok(E::imported(Imported { circuit, which, limit, values, reopen })))
             }
+            Some(Err((dead, _))) if self.waits_for_node(dead) => self.poll(cx),
             Some(Err((dead, detail))) => {
                 let wanted = self.import.request.spec.type_name;
                 Poll::Ready(Err(self.named(ImportError::new(dead, wanted, detail))))

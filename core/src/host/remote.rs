@@ -88,6 +88,11 @@ impl Remote {
         Ask::new(Way::new(From::Remote(self.clone())), name, request)
     }
 
+    /// Whether this node is shut, or gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.node.upgrade().is_none_or(|node| node.is_shut())
+    }
+
     pub(crate) fn open<R>(
         &self,
         open: impl FnOnce(&Arc<LinkCell>, Option<Route<'_>>) -> Result<R, ImportError>,

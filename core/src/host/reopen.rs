@@ -1,15 +1,16 @@
-//! An import that goes on in the next session, after it has told of the loss.
+//! An import that goes on in the next session, or when its node is back in the tree, after it has told of the loss.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::task::{Poll, Waker};
+use core::time::Duration;
 use std::time::Instant;
 
 use super::circuit::{Circuit, Refusal};
 use super::error::SendCause;
-use super::link::LinkCell;
 use super::peer::{IMPORT_WAIT, Request};
+use super::remote::Remote;
 use super::sender::Account;
 use super::sessions::Keeper;
 use super::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,16 +18,62 @@ use super::timer;
 use super::wait::after;
 use crate::proto::{Dead, Reason};
 
+/// How long it is until a node that is away is looked for again, at first and at the most.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// What an end needs to be opened again.
 pub(crate) struct Reopen {
-    sessions: Arc<Keeper>,
-    waiter: u64,
+    at: Again,
     request: Request,
-    /// Sessions up to this one are over, or the present one is it.
-    session: u64,
     opening: Option<Opening>,
     /// Values that passed in earlier sessions.
     passed: u64,
+}
+
+/// Where an end is opened again.
+enum Again {
+    /// On a link that is made again.
+    Link {
+        sessions: Arc<Keeper>,
+        waiter: u64,
+        /// Sessions up to this one are over, or the present one is it.
+        session: u64,
+    },
+    /// At a node of the tree, wherever that is then.
+    Node { remote: Remote, pauses: Pauses },
+}
+
+/// Pauses between looks for a node that is away. Nobody tells of one that comes back elsewhere in the tree.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    last: Duration,
+    until: Option<Instant>,
+    timer: Option<timer::Entry>,
+}
+
+impl Pauses {
+    /// It was not there.
+    pub(super) fn begin(&mut self) {
+        self.last = (self.last * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.until = Some(after(self.last));
+    }
+
+    /// Whether the pause is over; if not, the waker is woken when it is.
+    pub(super) fn is_over(&mut self, waker: Option<&Waker>) -> bool {
+        match self.until {
+            Some(until) if super::sync::now() < until => {
+                if let Some(waker) = waker {
+                    self.timer = Some(timer::Entry::new(until, waker));
+                }
+                false
+            }
+            _ => {
+                (self.until, self.timer) = (None, None);
+                true
+            }
+        }
+    }
 }
 
 /// An open in the present session.
@@ -47,21 +94,32 @@ pub(crate) enum Unopened {
 
 impl fmt::Debug for Reopen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reopen").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("Reopen").field("passed", &self.passed).finish_non_exhaustive()
     }
 }
 
 impl Drop for Reopen {
     fn drop(&mut self) {
-        self.sessions.forget_waiter(self.waiter);
+        if let Again::Link { sessions, waiter, .. } = &self.at {
+            sessions.forget_waiter(*waiter);
+        }
     }
 }
 
 impl Reopen {
     /// For an import that stands in the present session.
-    pub(crate) fn new(sessions: Arc<Keeper>, session: u64, request: Request) -> Box<Self> {
+    pub(crate) fn on_link(sessions: Arc<Keeper>, session: u64, request: Request) -> Box<Self> {
         let waiter = sessions.waiter();
-        Box::new(Self { sessions, waiter, request, session, opening: None, passed: 0 })
+        Self::new(Again::Link { sessions, waiter, session }, request)
+    }
+
+    /// For an import of a node that is there.
+    pub(crate) fn at_node(remote: Remote, request: Request) -> Box<Self> {
+        Self::new(Again::Node { remote, pauses: Pauses::default() }, request)
+    }
+
+    fn new(at: Again, request: Request) -> Box<Self> {
+        Box::new(Self { at, request, opening: None, passed: 0 })
     }
 
     /// The channel's name.
@@ -71,7 +129,12 @@ impl Reopen {
 
     /// Whether the circuit died with its session, and another one may come.
     pub(crate) fn is_interrupted(&self, circuit: &Circuit) -> bool {
-        circuit.died_with_link() && self.sessions.over().is_none()
+        match &self.at {
+            Again::Link { sessions, .. } => circuit.died_with_link() && sessions.over().is_none(),
+            Again::Node { remote, .. } => {
+                circuit.dead().is_some_and(|dead| may_pass(dead.reason)) && !remote.is_over()
+            }
+        }
     }
 
     /// So many values have passed in the session that is over; `false` if those are all
@@ -85,26 +148,29 @@ impl Reopen {
     pub(crate) fn poll(&mut self, waker: Option<&Waker>) -> Poll<Result<(Arc<Circuit>, u8), Unopened>> {
         loop {
             let Some(Opening { circuit, until, timer }) = &mut self.opening else {
-                let (link, number) = match self.sessions.after(self.session, self.waiter, waker) {
-                    Ok(Some(session)) => session,
-                    Ok(None) => return Poll::Pending,
-                    Err(dead) => return Poll::Ready(Err(Unopened::Dead(dead))),
-                };
-                self.session = number;
-                self.open(&link)?;
+                if self.begin(waker)?.is_pending() {
+                    return Poll::Pending;
+                }
                 continue;
             };
             match circuit.opened(waker.unwrap_or(Waker::noop())) {
                 Some(Ok(which)) => {
                     let circuit = Arc::clone(circuit);
                     self.opening = None;
+                    if let Again::Node { pauses, .. } = &mut self.at {
+                        *pauses = Pauses::default();
+                    }
                     return Poll::Ready(Ok((circuit, which)));
                 }
-                // Nothing has passed in that session, so there is nothing to tell.
-                Some(Err(_)) if circuit.died_with_link() => self.opening = None,
                 Some(Err((dead, _))) => {
+                    let died_with_link = circuit.died_with_link();
                     self.opening = None;
-                    return Poll::Ready(Err(Unopened::Refused(dead)));
+                    match &mut self.at {
+                        // Nothing has passed in that session, so there is nothing to tell.
+                        Again::Link { .. } if died_with_link => {}
+                        Again::Node { pauses, .. } if may_pass(dead.reason) => pauses.begin(),
+                        _ => return Poll::Ready(Err(Unopened::Refused(dead))),
+                    }
                 }
                 None if super::sync::now() >= *until => {
                     self.opening = None;
@@ -120,18 +186,62 @@ impl Reopen {
         }
     }
 
-    fn open(&mut self, link: &Arc<LinkCell>) -> Result<(), Unopened> {
+    /// Begins to open it, or waits until that is of use.
+    fn begin(&mut self, waker: Option<&Waker>) -> Result<Poll<()>, Unopened> {
         let until = after(IMPORT_WAIT);
         let mut request = self.request.clone();
         request.values = request.values.map(|all| all.saturating_sub(self.passed));
-        match request.open(link, until, None) {
-            Ok(circuit) => self.opening = Some(Opening { circuit, until, timer: None }),
-            // Lost again before it was used: there may be another one.
-            Err(_) if link.is_down() => {}
-            Err(error) => return Err(Unopened::Refused(error.dead())),
-        }
-        Ok(())
+        let opened = match &mut self.at {
+            Again::Link { sessions, waiter, session } => {
+                let (link, number) = match sessions.after(*session, *waiter, waker) {
+                    Ok(Some(session)) => session,
+                    Ok(None) => return Ok(Poll::Pending),
+                    Err(dead) => return Err(Unopened::Dead(dead)),
+                };
+                *session = number;
+                match request.open(&link, until, None) {
+                    // Lost again before it was used: there may be another one.
+                    Err(_) if link.is_down() => return Ok(Poll::Ready(())),
+                    opened => opened,
+                }
+            }
+            Again::Node { remote, pauses } => {
+                if remote.is_over() {
+                    return Err(Unopened::Dead(Dead::here(Reason::Shutdown)));
+                }
+                if !pauses.is_over(waker) {
+                    return Ok(Poll::Pending);
+                }
+                match remote.open(|link, route| request.open(link, until, route)) {
+                    Err(error) if may_pass(error.dead().reason) => {
+                        pauses.begin();
+                        return Ok(Poll::Ready(()));
+                    }
+                    opened => opened,
+                }
+            }
+        };
+        let circuit = opened.map_err(|error| Unopened::Refused(error.dead()))?;
+        self.opening = Some(Opening { circuit, until, timer: None });
+        Ok(Poll::Ready(()))
     }
+}
+
+/// Whether a death says that something on the way is gone, and not that the far end has ended or refused it.
+pub(super) const fn may_pass(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::LinkLost
+            | Reason::LinkReset
+            | Reason::PeerRestarted
+            | Reason::Unresponsive
+            | Reason::Protocol
+            | Reason::Shutdown
+            | Reason::NoRoute
+            | Reason::Superseded
+            | Reason::Renumbered
+            | Reason::Closed
+    )
 }
 
 /// A sending end that reopens, behind a lock, for values may be sent through `&self`.
