@@ -294,6 +294,32 @@ fn a_child_ends_with_its_parent_unless_it_lives_on() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn who_lives_on_does_so_when_its_parent_ends_with_the_one_above() -> Outcome {
+    let _calm = calm();
+    let (hub, at_hub) = adopts("hub");
+    let (bridge, at_bridge) = adopts("bridge");
+    tcp::join(&bridge, &*at_hub).wait()?;
+    let (ends, lives) = (Node::new("ends"), Node::new("lives"));
+    tcp::join(&ends, &*at_bridge).wait()?;
+    joins(&lives, &at_bridge);
+    hub.shutdown(Duration::ZERO);
+    for node in [bridge, ends] {
+        eventually("it ends", || node.is_shut().then_some(()));
+    }
+    eventually("it is a root", || lives.above().is_empty().then_some(()));
+    assert!(!lives.is_shut());
+    // Nor is it told to end by a parent whose own program shuts it.
+    let (bridge, at_bridge) = adopts("bridge");
+    let (_hub, at_hub) = adopts("hub");
+    tcp::join(&bridge, &*at_hub).wait()?;
+    joins(&lives, &at_bridge);
+    bridge.shutdown(Duration::ZERO);
+    eventually("it is a root again", || lives.above().is_empty().then_some(()));
+    let _goes_on: Sender<Tick> = lives.export("more")?;
+    Ok(())
+}
+
 #[derive(Serialize, Deserialize, Message, Debug)]
 struct Question {
     text: String,

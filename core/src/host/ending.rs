@@ -144,7 +144,7 @@ impl NodeInner {
             return;
         }
         let end = move || {
-            node.end_children_first();
+            node.end_children_first(cause);
             if node.config.ends_process {
                 node.wait_within(None::<Closing>, None);
                 end_process(cause);
@@ -169,13 +169,16 @@ impl NodeInner {
         self.tell_tree();
     }
 
-    /// Children first, then the rest.
-    fn end_children_first(self: &Arc<Self>) {
+    /// Children first, then the rest. Where nobody above has told, nobody below is: they lose their parent, and
+    /// end by that, or were told to live on.
+    fn end_children_first(self: &Arc<Self>, cause: Cause) {
         let left = || self.ends_at(None).saturating_duration_since(sync::now());
-        let from = sync::now();
-        self.tell_children(left());
-        for link in self.children_that_end() {
-            self.wait_within(Some(Down::new(link)), Some(from));
+        if cause == Cause::Told {
+            let from = sync::now();
+            self.tell_children(left());
+            for link in self.children_that_end() {
+                self.wait_within(Some(Down::new(link)), Some(from));
+            }
         }
         let linger = left();
         Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();

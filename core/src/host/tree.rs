@@ -68,7 +68,8 @@ impl NodeInner {
         }
         self.number_links();
         self.tell_tree();
-        if lost == Lost::Parent && link.ends_node {
+        // One that its own program has shut ends as that has said.
+        if lost == Lost::Parent && link.ends_node && !self.is_shut() {
             self.end_in(self.config.linger, Cause::ParentLost);
         }
     }
