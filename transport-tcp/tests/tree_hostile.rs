@@ -494,7 +494,8 @@ fn who_waits_for_many_exports_keeps_nobody_else_from_waiting() -> Outcome {
     }
     let dead = raw.refused(64, wait);
     assert_eq!((dead.reason, dead.at), (Reason::NoResources, Place::Node(1)));
-    let importing = spawn(move || desk.remote("/").import::<Receiver<Tick>>("late").timeout(SOON).wait());
+    let hub_of = desk.remote("/");
+    let importing = spawn(move || hub_of.import::<Receiver<Tick>>("late").timeout(SOON).wait());
     eventually("it waits too", || (hub.links()[0].circuits == 65).then_some(()));
     let mut late: Sender<Tick> = hub.export("late")?;
     late.send(tick(1)).timeout(SOON).wait()?;
