@@ -49,7 +49,7 @@ impl Config {
     /// A node without channels.
     pub const fn new(line: LineConfig) -> Self {
         Self {
-            line: line.checked(),
+            line: line.checked().short(),
             exports: 0,
             imports: 0,
             bytes: 0,
@@ -90,7 +90,7 @@ impl Config {
     #[cfg(feature = "two-lines")]
     #[must_use]
     pub const fn over(self, line: LineConfig) -> Self {
-        Self { line: line.checked(), ..self }
+        Self { line: line.checked().short(), ..self }
     }
 
     /// A bridge, with room for so many circuits that pass through at a time, each with `room` bytes for what is under way: a

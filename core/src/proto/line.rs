@@ -32,7 +32,7 @@ use core::ops::Range;
 use crate::proto::frame::{LINK_QUIET, QUIET_MAX_MS};
 use crate::proto::time::Stamp;
 use crate::proto::{Fault, Instant, framing, varint};
-use arq::{Arq, Came, body};
+use arq::{Arq, Came, body, packet};
 use bring_up::{BringUp, Heard};
 
 pub use config::{LINE_PACKET_MIN, LineConfig, WINDOW_MAX};
@@ -125,7 +125,7 @@ impl Line {
                     self.count_packet();
                     self.counts.skipped = self.counts.skipped.wrapping_add(1);
                 }
-                Came::Broken(len) if self.arq.is_echo(&rx[..len]) => self.echo(),
+                Came::Broken(len) if self.arq.is_echo(&rx[packet(len)]) => self.echo(),
                 Came::Broken(_) => self.broken(),
                 Came::Oversize => {
                     self.counts.oversize = self.counts.oversize.wrapping_add(1);
@@ -305,7 +305,7 @@ mod tests {
     fn a_line_costs_what_its_documentation_says() {
         assert!(size_of::<Line>() <= 320, "{}", size_of::<Line>());
         let small = LineConfig::uart(115_200, 2, 64, 2);
-        assert_eq!((small.rx_len(), small.tx_len()), (126, 150));
+        assert_eq!((small.rx_len(), small.tx_len()), (127, 153));
     }
 
     #[test]

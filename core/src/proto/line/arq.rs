@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use super::LineConfig;
-use super::cobs::{Decoder, Encoder, Fed};
+use super::cobs::{CODE_LEN, Decoder, Encoder, Fed};
 use super::packet::{self, CRC_LEN, EMPTY_LEN, HEAD_LEN, HELLO_SEED, Head, Kind, Numbers};
 use super::receiver::Receiver;
 use super::sender::Sender;
@@ -44,9 +44,14 @@ pub(crate) enum Came {
     Oversize,
 }
 
-/// Where the body of a packet of this length is in `rx`.
+/// Where the body of a packet is in `rx`, if it is so long.
 pub(crate) const fn body(len: usize) -> Range<usize> {
-    HEAD_LEN..HEAD_LEN + len
+    CODE_LEN + HEAD_LEN..CODE_LEN + HEAD_LEN + len
+}
+
+/// Where a packet of this length is.
+pub(crate) const fn packet(len: usize) -> Range<usize> {
+    CODE_LEN..CODE_LEN + len
 }
 
 /// Go-back-N in both directions. It takes 160 bytes at most.
@@ -167,11 +172,10 @@ impl Arq {
 
     /// Takes bytes until they complete something, or there are none. After [`Came::Hello`] and [`Came::Data`] the
     /// body stands in `rx` until the next.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn take(&mut self, input: &mut &[u8], rx: &mut [u8]) -> Came {
         match self.decoder.feed(input, rx) {
             Fed::More | Fed::Nothing => Came::Nothing,
-            Fed::Packet(len) => self.hear(rx.get(..len).unwrap_or_default()),
+            Fed::Packet(len) => self.hear(rx.get(packet(len)).unwrap_or_default()),
             Fed::Broken => Came::Broken(0),
             Fed::Oversize => Came::Oversize,
         }
@@ -222,7 +226,6 @@ impl Arq {
         }
     }
 
-    #[cfg_attr(not(feature = "std"), inline(never))]
     fn on_ack(&mut self, ack: u32) {
         self.session.sender.on_ack(&self.config, ack, self.now);
     }
@@ -244,7 +247,6 @@ impl Arq {
     }
 
     /// Where in `tx` a record of this length goes, if there is room for it: all of it is to be put there.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn record(&mut self, len: usize, tx: &mut [u8]) -> Option<usize> {
         // A hello that is still being written is spoilt by this, when nobody needs it any more.
         (len <= self.room()).then(|| self.session.sender.record(&self.config, len, tx))
@@ -283,20 +285,21 @@ impl Arq {
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn pick(&mut self, tx: &mut [u8]) -> bool {
         let (session, now) = (&mut self.session, self.now);
-        let (mut numbers, mut seed, mut from, mut len) = (Numbers { sequence: 0, ack: 0 }, HELLO_SEED, 0, 0);
+        let (mut numbers, mut seed) = (Numbers { sequence: 0, ack: 0 }, HELLO_SEED);
+        let (mut again, mut at, mut len) = (false, 0, 0);
         let kind = if session.owes_hello(now) {
+            again = session.hello_wait_ms > 0;
             session.hello_wait_ms = (session.hello_wait_ms * 2).clamp(REPEAT_MS, REPEAT_MAX_MS);
             session.hello_at = now.plus_millis(u32::from(session.hello_wait_ms));
             len = session.hello_len.into();
             Kind::Hello
         } else if let Some(pick) = session.sender.pick(&self.config, tx, now, session.owes_nak()) {
             numbers.sequence = pick.sequence;
-            session.writing.again = pick.again;
             session.writing.sequence = pick.sequence;
-            (from, len) = (pick.from, pick.len);
+            (again, at, len) = (pick.again, pick.at, pick.len);
             Kind::Data
         } else if session.owes_nak() || session.owes_ack(now) {
-            from = tx.len() - EMPTY_LEN;
+            at = tx.len() - (CODE_LEN + EMPTY_LEN);
             if session.owes_nak() { Kind::Nak } else { Kind::Ack }
         } else {
             return false;
@@ -306,11 +309,12 @@ impl Arq {
             numbers.ack = session.receiver.next();
             seed = numbers.seed(session.seed);
         }
-        let end = from + len + EMPTY_LEN;
-        let packet = tx.get_mut(from..).and_then(|slot| slot.get_mut(..len + EMPTY_LEN)).unwrap_or_default();
-        packet::seal(seed, Head::new(kind, numbers), packet);
+        let len = CODE_LEN + len + EMPTY_LEN;
+        let slot = tx.get_mut(at..).and_then(|rest| rest.get_mut(..len)).unwrap_or_default();
+        packet::seal(seed, Head::new(kind, numbers), slot, again);
+        session.writing.encoder = Encoder::new(at as u16, len as u16);
         session.writing.kind = kind;
-        session.writing.encoder = Encoder::new(from as u16, end as u16);
+        session.writing.again = again;
         // After a pause, a delimiter of our own ends what noise has begun.
         session.writing.lead = session.last_out.plus_millis(PAUSE_MS).is_over(now);
         true
@@ -430,7 +434,7 @@ impl Session {
 }
 
 /// Where our hello goes in `tx`.
-pub(crate) const HELLO_AT: usize = HEAD_LEN;
+pub(crate) const HELLO_AT: usize = CODE_LEN + HEAD_LEN;
 
 #[cfg(test)]
 mod tests {

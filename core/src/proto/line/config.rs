@@ -1,5 +1,6 @@
 //! How a line is to be, and what it costs in bytes.
 
+use super::cobs::{CODE_LEN, PLACE_MAX, encoded_len};
 use super::packet::EMPTY_LEN;
 use super::receiver::ACK_DELAY_MS;
 use super::sender::slot_len;
@@ -9,6 +10,8 @@ pub const WINDOW_MAX: u8 = 7;
 /// The least that a packet's body may take, in bytes: every control frame fits, with a short
 /// name in those that carry names.
 pub const LINE_PACKET_MIN: u16 = 48;
+/// The most that the body of a board's packet may take, and of any without the feature `std`, in bytes.
+const BOARD_PACKET_MAX: u16 = (PLACE_MAX - EMPTY_LEN) as u16;
 /// Longest body of a packet with a hello, in bytes, with what later versions append.
 const HELLO_MAX: usize = 120;
 
@@ -23,7 +26,8 @@ const DEAD_MS_MAX: u32 = 600_000;
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 #[expect(clippy::exhaustive_structs, reason = "every field is a decision; `LineConfig::uart` has defaults")]
 pub struct LineConfig {
-    /// Longest body of a packet, in bytes: what one takes at most, and sends.
+    /// Longest body of a packet, in bytes: what one takes at most, and sends. On boards, and without the feature `std`, more than
+    /// 247 count as 247.
     pub packet: u16,
     /// Packets that may be under way without acknowledgement, 1 to [`WINDOW_MAX`].
     pub window: u8,
@@ -65,6 +69,9 @@ impl LineConfig {
         if self.window == 0 {
             self.window = 1;
         }
+        if !cfg!(feature = "std") {
+            self = self.short();
+        }
         if self.window > WINDOW_MAX {
             self.window = WINDOW_MAX;
         }
@@ -77,16 +84,24 @@ impl LineConfig {
         self
     }
 
+    /// With packets that a board encodes where they are.
+    pub(crate) const fn short(mut self) -> Self {
+        if self.packet > BOARD_PACKET_MAX {
+            self.packet = BOARD_PACKET_MAX;
+        }
+        self
+    }
+
     /// Bytes of a line's `rx`.
     pub const fn rx_len(&self) -> usize {
         let body = self.packet as usize;
-        EMPTY_LEN + if body < HELLO_MAX { HELLO_MAX } else { body }
+        encoded_len(EMPTY_LEN + if body < HELLO_MAX { HELLO_MAX } else { body })
     }
 
     /// Bytes of a line's `tx`: packets that are not acknowledged, or a hello, and a packet without a body.
     pub const fn tx_len(&self) -> usize {
         let window = slot_len(self) * self.window as usize;
-        let hello = EMPTY_LEN + HELLO_MAX;
-        EMPTY_LEN + if window < hello { hello } else { window }
+        let hello = CODE_LEN + EMPTY_LEN + HELLO_MAX;
+        CODE_LEN + EMPTY_LEN + if window < hello { hello } else { window }
     }
 }

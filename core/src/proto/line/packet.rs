@@ -1,5 +1,6 @@
 //! The bytes of a packet, before COBS: `control, sequence * 16 + acknowledgement, body, crc`.
 
+use super::cobs;
 use crate::proto::crc::crc32c;
 
 /// What stands before the body.
@@ -32,8 +33,8 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) kind: Kind,
-    sequence: u8,
-    ack: u8,
+    /// That of the packet in the upper half.
+    numbers: u8,
 }
 
 /// The numbers of a packet, counted from the session's beginning. Both sides know them, so
@@ -61,19 +62,19 @@ pub(super) const fn ahead(bits: u8, at: u32) -> u32 {
 
 impl Head {
     pub(super) const fn new(kind: Kind, numbers: Numbers) -> Self {
-        Self { kind, sequence: numbers.sequence as u8 & 0xf, ack: numbers.ack as u8 & 0xf }
+        Self { kind, numbers: (numbers.sequence as u8) << 4 | numbers.ack as u8 & 0xf }
     }
 
     pub(super) const fn sequence(self) -> u8 {
-        self.sequence
+        self.numbers >> 4
     }
 
     pub(super) const fn ack(self) -> u8 {
-        self.ack
+        self.numbers & 0xf
     }
 
     pub(super) const fn bytes(self) -> [u8; HEAD_LEN] {
-        [MARK | (self.kind as u8) << 4, self.sequence << 4 | self.ack]
+        [MARK | (self.kind as u8) << 4, self.numbers]
     }
 
     pub(super) const fn parse(bytes: [u8; HEAD_LEN]) -> Option<Self> {
@@ -86,17 +87,27 @@ impl Head {
             2 => Kind::Nak,
             _ => Kind::Hello,
         };
-        Some(Self { kind, sequence: bytes[1] >> 4, ack: bytes[1] & 0xf })
+        Some(Self { kind, numbers: bytes[1] })
     }
 }
 
-/// Completes a packet: its head goes before what stands behind it, and the checksum to the end.
-pub(super) fn seal(seed: u32, head: Head, packet: &mut [u8]) {
-    if let Some((covered, crc)) = packet.split_last_chunk_mut::<CRC_LEN>()
-        && let Some(first) = covered.first_chunk_mut::<HEAD_LEN>()
+/// Completes a packet, behind the place for its first code: its head goes before its body, and the checksum to the end. Then it
+/// is encoded, if it is short; `again` if it has been before.
+#[cfg_attr(not(feature = "std"), inline(never))]
+pub(super) fn seal(seed: u32, head: Head, slot: &mut [u8], again: bool) {
+    let is_short = cobs::is_short(slot.len());
+    if again && is_short {
+        cobs::decode(slot);
+    }
+    if let Some((covered, crc)) = slot.split_last_chunk_mut::<CRC_LEN>()
+        && let Some((_, packet)) = covered.split_first_mut()
+        && let Some(first) = packet.first_chunk_mut::<HEAD_LEN>()
     {
         *first = head.bytes();
-        *crc = crc32c(seed, covered).to_le_bytes();
+        *crc = crc32c(seed, packet).to_le_bytes();
+    }
+    if is_short {
+        cobs::encode(slot);
     }
 }
 
@@ -122,6 +133,7 @@ pub(super) const fn behind(bits: u8, at: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::line::cobs::CODE_LEN;
 
     #[test]
     fn a_head_has_one_form_and_is_never_text_or_an_idle_line() {
@@ -144,9 +156,15 @@ mod tests {
         for packet in [&[0, 0, 0, 0][..], &[0x80, 0, 0, 0, 0], &[]] {
             assert_eq!(head(packet), None);
         }
-        let mut packet = [0; EMPTY_LEN];
-        seal(5, Head::new(Kind::Data, Numbers { sequence: 1, ack: 2 }), &mut packet);
-        assert!(is_whole(&packet, 5) && head(&packet).is_none(), "data without a body");
+        let mut slot = [0; CODE_LEN + EMPTY_LEN];
+        let head_of = Head::new(Kind::Data, Numbers { sequence: 1, ack: 2 });
+        for again in [false, true] {
+            seal(5, head_of, &mut slot, again);
+            let mut sent = slot;
+            assert_eq!(cobs::decode(&mut sent), sent.len());
+            let packet = &sent[CODE_LEN..];
+            assert!(is_whole(packet, 5) && head(packet).is_none(), "data without a body");
+        }
     }
 
     #[test]

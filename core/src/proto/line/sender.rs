@@ -4,10 +4,11 @@
 //! base          next       high       end        numbers of packets, from the session's beginning
 //!   | acknowledged? | again? | new   | open: takes records
 //!
-//! slot = length in two bytes, packet       `tx` has one for each packet of the window
+//! slot = length in two bytes, place for a code, packet       `tx` has one for each packet of the window
 //! ```
 
 use super::LineConfig;
+use super::cobs::CODE_LEN;
 use super::packet::{EMPTY_LEN, HEAD_LEN, ahead, behind};
 use super::rtt::Rtt;
 use crate::proto::time::Stamp;
@@ -16,12 +17,12 @@ use crate::proto::time::Stamp;
 const WAIT_MAX_US: u32 = 1_000_000;
 /// While nothing is known of the line it may have so much more latency than it was said to have.
 const UNKNOWN_US: u32 = 100_000;
-/// What stands before the packet in its slot: how long its body is.
+/// What stands at the beginning of a slot: how long the body of its packet is.
 const LEN_LEN: usize = 2;
 
 /// How long a slot is.
 pub(super) const fn slot_len(config: &LineConfig) -> usize {
-    LEN_LEN + EMPTY_LEN + config.packet as usize
+    LEN_LEN + CODE_LEN + EMPTY_LEN + config.packet as usize
 }
 
 /// A packet that is to be sent now.
@@ -30,8 +31,8 @@ pub(super) struct Pick {
     pub(super) sequence: u32,
     /// It was sent before.
     pub(super) again: bool,
-    /// Where it begins in `tx`, and how long its body is.
-    pub(super) from: usize,
+    /// Where in `tx` the place for its first code is, and how long its body is.
+    pub(super) at: usize,
     pub(super) len: usize,
 }
 
@@ -123,7 +124,7 @@ impl Sender {
             self.close();
         }
         let slot = self.slot(config, self.end);
-        let at = slot + LEN_LEN + HEAD_LEN + usize::from(self.open);
+        let at = slot + LEN_LEN + CODE_LEN + HEAD_LEN + usize::from(self.open);
         self.open += len as u16;
         if let Some(first) = tx.get_mut(slot..).and_then(<[u8]>::first_chunk_mut) {
             *first = self.open.to_le_bytes();
@@ -148,9 +149,9 @@ impl Sender {
         if !again {
             self.high = self.next;
         }
-        let from = self.slot(config, sequence);
-        let len = tx.get(from..).and_then(|slot| slot.first_chunk()).copied().unwrap_or_default();
-        Some(Pick { sequence, again, from: from + LEN_LEN, len: u16::from_le_bytes(len).into() })
+        let at = self.slot(config, sequence);
+        let len = tx.get(at..).and_then(|slot| slot.first_chunk()).copied().unwrap_or_default();
+        Some(Pick { sequence, again, at: at + LEN_LEN, len: u16::from_le_bytes(len).into() })
     }
 
     /// The packet before [`next`](Self::next) has been written to its end; `again` if it was one of those sent before.
