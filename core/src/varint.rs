@@ -111,19 +111,24 @@ impl<'a> Cursor<'a> {
     /// A number; one that is not canonical is broken.
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn number(&mut self) -> u32 {
-        let (mut value, mut shift) = (0, 0);
+        let (mut value, mut shift, mut bytes) = (0, 0, self.rest.iter());
         loop {
-            let byte = self.byte();
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 && shift == 0 {
-                return value;
-            }
-            if byte < 0x80 || shift == 28 {
-                self.is_broken |= byte == 0 || shift == 28 && byte > 0x0f;
-                return value;
+            let byte = bytes.next().map_or(0x80, |byte| u32::from(*byte));
+            value |= (byte & 0x7f) << shift;
+            if byte < 0x80 {
+                if shift > 0 && (byte == 0 || byte << shift >> shift != byte) {
+                    self.is_broken = true;
+                }
+                break;
             }
             shift += 7;
+            if shift > 28 {
+                self.is_broken = true;
+                break;
+            }
         }
+        self.rest = bytes.as_slice();
+        value
     }
 
     #[cfg_attr(not(feature = "std"), inline(never))]
@@ -136,7 +141,6 @@ impl<'a> Cursor<'a> {
         0
     }
 
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn bytes(&mut self, len: usize) -> &'a [u8] {
         if let Some((bytes, rest)) = self.rest.split_at_checked(len) {
             self.rest = rest;

@@ -864,3 +864,64 @@ fn an_import_is_opened_however_long_nobody_was_there() {
         }
     }
 }
+
+#[test]
+fn what_a_program_has_taken_is_told_in_bounded_time_without_a_question() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Receiver<u32>>(4));
+    let mut numbers = node.export_with::<Receiver<u32>>("numbers", 4).unwrap();
+    let mut desk = desk.up();
+    let id = desk.import("numbers", OpenFlags::SENDS, of::<u32>());
+    for n in 1..=20 {
+        desk.peer.send(id, encoded(&n));
+        desk.until(|_| numbers.try_recv() == Ok(n));
+        desk.pass_ms(300);
+        assert_eq!(desk.peer.circuits[id].confirmed, n);
+    }
+    // Where it is told next is nothing that a board waits for which leaves.
+    desk.peer.send(id, encoded(&21_u32));
+    desk.until(|_| numbers.try_recv() == Ok(21));
+    let mut leaving = desk.board.leave(Instant::from_micros(desk.now + 1_000_000));
+    for _ in 0..100 {
+        desk.now += 1000;
+        let now = Instant::from_micros(desk.now);
+        desk.peer.tick(now);
+        desk.peer.pump();
+        leaving.feed(&desk.peer.port.transmit_some(STEP), now);
+        let mut out = [0; STEP];
+        let n = leaving.drain(&mut out, now);
+        desk.peer.receive(&out[..n]);
+    }
+    assert!(leaving.is_done());
+    assert_eq!(desk.peer.circuits[id].confirmed, 21);
+}
+
+#[test]
+fn a_peer_that_is_answered_never_waits_for_credit_and_one_that_streams_has_it_back_at_half() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Duplex<u32, u32>>(2));
+    let mut echo = node.export::<Duplex<u32, u32>>("echo").unwrap();
+    let mut desk = desk.up();
+    let id = desk.import("echo", OpenFlags::BOTH, pair("duplex", of::<u32>(), of::<u32>()));
+    for n in 0..100 {
+        desk.peer.send(id, encoded(&n));
+        let from = desk.now;
+        let mut came = None;
+        desk.until(|desk| {
+            if let Ok(value) = echo.try_recv() {
+                echo.try_send(value).unwrap();
+            }
+            if let Outcome::Value(bytes) = desk.peer.take(id) {
+                came = Some(bytes);
+            }
+            came.is_some()
+        });
+        assert_eq!(came, Some(encoded(&n)));
+        assert!(n == 0 || desk.now - from < 30_000, "{n}: {} us", desk.now - from);
+    }
+    // Without answers: a value is taken, and there is credit for another one at once.
+    for n in 0..100 {
+        let from = desk.now;
+        desk.peer.send(id, encoded(&n));
+        desk.until(|_| echo.try_recv() == Ok(n));
+        assert!(desk.now - from < 30_000, "{n}: {} us", desk.now - from);
+    }
+}

@@ -11,7 +11,7 @@ use core::ops::Deref;
 
 use critical_section::with;
 
-use super::channel::Shared;
+use super::channel::{Sent, Shared};
 use super::error::{RecvError, SendCause, SendError};
 use super::scratch;
 use super::sender::{release, undecodable};
@@ -104,7 +104,8 @@ fn take(channel: &'static Shared, longest_reply: usize, bytes: &mut [u8]) -> Res
             if channel.inbox.ready() == 0 || !channel.keep(longest_reply as u16) {
                 return Err(RecvError::Empty);
             }
-            Ok((channel.recv(cs, bytes)?, channel.circuit()))
+            let len = channel.recv(cs, bytes).ok_or(RecvError::Empty)?;
+            Ok((len, channel.circuit()))
         })?;
         wake_driver(channel);
         let request = bytes.get(..len).unwrap_or_default();
@@ -385,11 +386,14 @@ impl<Req, Rep> Client<Req, Rep> {
         // Behind the kind stands no deadline: a byte of 0.
         let message = headed(bytes, id, KIND_MESSAGE, 1, len);
         let pending = self.pending;
-        with(|cs| {
+        let sent = with(|cs| {
             let channel = self.channel.borrow(cs);
             let room = (channel.inbox.capacity() / charge(longest_reply as u32)) as usize;
-            if usize::from(pending) >= room { Err(SendCause::Full) } else { channel.send(cs, message) }
-        })?;
+            if usize::from(pending) >= room { Sent::Full } else { channel.send(cs, message) }
+        });
+        if sent != Sent::Done {
+            return Err(sent.cause(self.channel));
+        }
         wake_driver(self.channel);
         self.last = id;
         self.pending += 1;
@@ -397,7 +401,10 @@ impl<Req, Rep> Client<Req, Rep> {
     }
 
     fn take(&mut self, bytes: &mut [u8]) -> Result<(CallId, usize, usize), CallError> {
-        let taken = with(|cs| self.channel.borrow(cs).recv(cs, bytes));
+        let taken = with(|cs| {
+            let channel = self.channel.borrow(cs);
+            channel.recv(cs, bytes).ok_or_else(|| channel.ended_in())
+        });
         if !matches!(taken, Err(RecvError::Empty)) {
             wake_driver(self.channel);
         }

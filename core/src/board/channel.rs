@@ -6,18 +6,21 @@
 
 use core::cell::Cell;
 
-use critical_section::{CriticalSection, Mutex};
+use critical_section::{CriticalSection, Mutex, with};
 
+use super::driver::Imports;
 use super::ending::Ending;
 use super::error::{Account, RecvError, SendCause};
 #[cfg(feature = "async")]
 use super::lines::LINES;
 use super::lines::Place;
-use super::ring::Ring;
+use super::ring::{Ring, space};
 use super::spec::Spec;
 #[cfg(feature = "async")]
 use super::wait::Waiter;
-use crate::proto::{Dead, Reason, charge};
+use super::wake_driver;
+use crate::message::EncodeError;
+use crate::proto::{Dead, Reason};
 
 /// One of the table, as everybody holds it.
 pub(super) type Shared = Mutex<Channel>;
@@ -38,59 +41,104 @@ pub(super) enum Phase {
     Answer,
 }
 
-/// What is to be done, and what has happened: bits.
+/// What is to be done, and what has happened: bits. Those that are asked for at a time stand within eight bits, as a
+/// Cortex-M has its short masks.
 pub(super) mod flag {
-    /// It is an import.
-    pub(crate) const IMPORT: u32 = 1;
-    /// The program has taken values of which the peer does not know.
-    pub(crate) const NEWS: u32 = 2;
-    /// It is to be told now.
-    pub(crate) const TELL: u32 = 4;
-    /// The peer has asked what is taken: from then on it is told of each value.
-    pub(crate) const ASKED: u32 = 8;
-    /// The program sends no more: END follows what waits.
-    pub(crate) const ENDING: u32 = 0x10;
-    /// The program has dropped its end.
-    pub(crate) const DROPPED: u32 = 0x20;
     /// The peer wants no more values than have begun.
-    pub(crate) const ENOUGH: u32 = 0x40;
-    /// Our END is written.
-    pub(crate) const OUT_END: u32 = 0x80;
-    /// The peer's END has come.
-    pub(crate) const IN_END: u32 = 0x100;
-    /// And the program knows it.
-    pub(crate) const IN_OVER: u32 = 0x200;
-    /// Our final frame is written.
-    pub(crate) const MINE: u32 = 0x400;
-    /// The peer's has come.
-    pub(crate) const THEIRS: u32 = 0x800;
-    /// Receiving has not told yet how the circuit ended.
-    pub(crate) const UNTOLD: u32 = 0x1000;
-    /// The same of sending.
-    pub(crate) const UNTOLD_OUT: u32 = 0x2000;
-    /// The first message of the outbox has begun.
-    pub(crate) const SENDING: u32 = 0x4000;
+    pub(crate) const ENOUGH: u32 = 1;
     /// The newest value has been sent.
-    pub(crate) const STALE: u32 = 0x8000;
-    /// Over for ever.
-    pub(crate) const OVER: u32 = 0x1_0000;
-    /// Not again in this session: refused, or ended in order.
-    pub(crate) const REFUSED: u32 = 0x2_0000;
-    /// But again in a moment: the peer had nothing to offer.
-    pub(crate) const AGAIN: u32 = 0x8_0000;
-    /// It was the peer that gave the circuit up.
-    pub(crate) const BY_PEER: u32 = 0x4_0000;
-
+    pub(crate) const STALE: u32 = 2;
+    /// The peer's final frame has come.
+    pub(crate) const THEIRS: u32 = 4;
+    /// Our END is written.
+    pub(crate) const OUT_END: u32 = 8;
     /// What its end is: the open's flags, from here on.
-    pub(crate) const KIND: u32 = 20;
+    pub(crate) const KIND: u32 = 4;
     pub(crate) const SENDS: u32 = 1 << KIND;
     pub(crate) const RECEIVES: u32 = 2 << KIND;
     pub(crate) const LATEST: u32 = 4 << KIND;
     pub(crate) const CALLS: u32 = 8 << KIND;
+    /// It is an import.
+    pub(crate) const IMPORT: u32 = 0x100;
+    /// The peer's END has come.
+    pub(crate) const IN_END: u32 = 0x200;
+    /// Receiving has not told yet how the circuit ended.
+    pub(crate) const UNTOLD: u32 = 0x400;
+    /// The program sends no more: END follows what waits.
+    pub(crate) const ENDING: u32 = 0x800;
+    /// The peer's END has come, and the program knows it.
+    pub(crate) const IN_OVER: u32 = 0x1000;
+    /// Over for ever.
+    pub(crate) const OVER: u32 = 0x2000;
+    /// Not again in this session: refused, or ended in order.
+    pub(crate) const REFUSED: u32 = 0x4000;
+    /// The program has dropped its end.
+    pub(crate) const DROPPED: u32 = 0x8000;
+    /// Sending has not told yet how the circuit ended.
+    pub(crate) const UNTOLD_OUT: u32 = 0x1_0000;
+    /// The first message of the outbox has begun.
+    pub(crate) const SENDING: u32 = 0x2_0000;
+    /// Our final frame is written.
+    pub(crate) const MINE: u32 = 0x4_0000;
+    /// The program has taken values of which the peer does not know.
+    pub(crate) const NEWS: u32 = 0x8_0000;
+    /// What the program has taken is to be told now.
+    pub(crate) const TELL: u32 = 0x10_0000;
+    /// The peer has asked what is taken: from then on it is told of each value.
+    pub(crate) const ASKED: u32 = 0x20_0000;
+    /// Refused, but to be asked for again in a moment: the peer had nothing to offer.
+    pub(crate) const AGAIN: u32 = 0x40_0000;
+    /// It was the peer that gave the circuit up.
+    pub(crate) const BY_PEER: u32 = 0x80_0000;
 
     /// Those that belong to one circuit.
     pub(crate) const CIRCUIT: u32 =
         NEWS | TELL | ASKED | ENOUGH | OUT_END | IN_END | IN_OVER | MINE | THEIRS | SENDING | STALE;
+}
+
+/// What came of a message that was to be sent: in a register, for it is asked at every value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    // Numbered as the causes are, so that one becomes the other in one step.
+    Full = 0,
+    NoImporter = 1,
+    TooLarge = 3,
+    /// The circuit has: [`Sent::cause`] tells how.
+    Ended,
+    Done,
+    /// Why it could not be encoded.
+    Budget,
+    Short,
+    Unsupported,
+}
+
+impl Sent {
+    pub(super) const fn of(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Budget => Self::Budget,
+            EncodeError::Full => Self::Short,
+            EncodeError::Unsupported => Self::Unsupported,
+        }
+    }
+
+    /// Why nothing was sent.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    pub(super) fn cause(self, channel: &'static Shared) -> SendCause {
+        match self {
+            Self::Full => SendCause::Full,
+            Self::NoImporter => SendCause::NoImporter,
+            Self::TooLarge => SendCause::TooLarge,
+            Self::Budget => SendCause::Encode(EncodeError::Budget),
+            Self::Short => SendCause::Encode(EncodeError::Full),
+            Self::Unsupported => SendCause::Encode(EncodeError::Unsupported),
+            Self::Ended | Self::Done => {
+                let cause = with(|cs| channel.borrow(cs).ended_out());
+                // Where it was a loss that was told its import may be opened again now.
+                wake_driver(channel);
+                cause
+            }
+        }
+    }
 }
 
 /// All of it is zero before it is used. Its fields stand in the order of their sizes, the smallest first, for a
@@ -337,11 +385,17 @@ impl Channel {
             Phase::Open if !self.has(flag::UNTOLD_OUT) => self.queued(),
             _ => self.unsent.get(),
         };
+        let dropped = if self.is_latest() { self.taken.get() } else { 0 };
+        Account { dropped, ..self.account_of(unsent) }
+    }
+
+    /// The same of values, so many of which are not sent.
+    fn account_of(&self, unsent: u16) -> Account {
         Account {
             confirmed: self.confirmed.get(),
             in_doubt: self.begun.get().wrapping_sub(self.confirmed.get()),
             unsent: u32::from(unsent),
-            dropped: if self.is_latest() { self.taken.get() } else { 0 },
+            dropped: 0,
         }
     }
 
@@ -355,43 +409,57 @@ impl Channel {
         self.phase.get() == Phase::Open && !self.has(flag::ENOUGH | flag::OUT_END | flag::THEIRS)
     }
 
-    /// Puts a message into the outbox.
-    pub(super) fn send(&self, cs: CriticalSection<'_>, message: &[u8]) -> Result<(), SendCause> {
-        if self.has(flag::UNTOLD_OUT) {
-            let (dead, account) = (self.dead(), self.account());
-            self.clear(flag::UNTOLD_OUT);
-            if matches!(self.phase.get(), Phase::Opening | Phase::Open) {
-                self.forget_account();
-            }
-            if !self.has(flag::IMPORT) {
-                return Err(SendCause::Left { dead, account });
-            }
-            if self.is_of_session() {
-                return Err(SendCause::Interrupted { dead, account });
-            }
-            self.set(flag::OVER);
-        }
-        if self.has(flag::OVER | flag::REFUSED) {
-            return Err(SendCause::Dead(self.dead()));
+    /// Puts a message into the outbox: what came of that.
+    pub(super) fn send(&self, cs: CriticalSection<'_>, message: &[u8]) -> Sent {
+        if self.has(flag::UNTOLD_OUT | flag::OVER | flag::REFUSED) {
+            return Sent::Ended;
         }
         if !self.is_sending() {
-            return Err(SendCause::NoImporter);
+            return Sent::NoImporter;
         }
         let len = message.len() as u16;
         if len > self.limit.get() {
-            return Err(SendCause::TooLarge);
+            return Sent::TooLarge;
         }
         if !self.has_room(len) {
-            return Err(SendCause::Full);
+            return Sent::Full;
         }
         self.outbox.put_whole(cs, message);
-        Ok(())
+        Sent::Done
+    }
+
+    /// Why nothing can be sent: told once.
+    fn ended_out(&self) -> SendCause {
+        if let Some(imports) = self.imports() {
+            return (imports.ended_out)(self);
+        }
+        // It may have been told by an interrupt just now.
+        if !self.has(flag::UNTOLD_OUT) {
+            return SendCause::NoImporter;
+        }
+        let (dead, account) = self.left();
+        SendCause::Left { dead, account }
+    }
+
+    /// How the circuit ended, and what became of what was sent on it; from now on this is told.
+    pub(super) fn left(&self) -> (Dead, Account) {
+        let left = (self.dead(), self.account_of(self.unsent.get()));
+        self.clear(flag::UNTOLD_OUT);
+        if matches!(self.phase.get(), Phase::Opening | Phase::Open) {
+            self.forget_account();
+        }
+        left
+    }
+
+    /// What an import does otherwise.
+    fn imports(&self) -> Option<&'static Imports> {
+        self.spec.get().and_then(|spec| spec.imports)
     }
 
     /// Whether the outbox has room for a message of `len` bytes.
     fn has_room(&self, len: u16) -> bool {
         let used = self.outbox.used() + u32::from(self.kept.get());
-        used + charge(len.into()) <= self.outbox.capacity()
+        used + u32::from(space(len)) <= self.outbox.capacity()
     }
 
     /// Puts the newest value in the place of all that are not being sent.
@@ -412,7 +480,7 @@ impl Channel {
     pub(super) fn keep(&self, len: u16) -> bool {
         let fits = self.has_room(len);
         if fits {
-            self.kept.set(self.kept.get() + charge(len.into()) as u16);
+            self.kept.set(self.kept.get() + space(len));
         }
         fits
     }
@@ -421,7 +489,7 @@ impl Channel {
     pub(super) fn unkeep(&self, len: u16, circuit: u16) -> bool {
         let is_open = self.circuit.get() == circuit;
         if is_open {
-            self.kept.set(self.kept.get() - charge(len.into()) as u16);
+            self.kept.set(self.kept.get() - space(len));
         }
         is_open
     }
@@ -445,40 +513,41 @@ impl Channel {
         self.circuit.get()
     }
 
-    /// Takes the next message, or says why there is none.
-    pub(super) fn recv(&self, cs: CriticalSection<'_>, out: &mut [u8]) -> Result<usize, RecvError> {
-        if let Some(len) = self.inbox.first(cs) {
-            let most = usize::from(len).min(out.len());
-            self.inbox.read(cs, 0, out.get_mut(..most).unwrap_or_default());
-            self.inbox.pop(len);
-            self.take();
-            return Ok(most);
+    /// Takes the next message, if there is one: its length.
+    pub(super) fn recv(&self, cs: CriticalSection<'_>, out: &mut [u8]) -> Option<usize> {
+        let len = self.inbox.first(cs)?;
+        let most = usize::from(len).min(out.len());
+        self.inbox.read(cs, 0, out.get_mut(..most).unwrap_or_default());
+        self.inbox.pop(len);
+        self.take();
+        Some(most)
+    }
+
+    /// Why there is no message: told once, if it is how the circuit ended.
+    pub(super) fn ended_in(&self) -> RecvError {
+        if let Some(imports) = self.imports() {
+            return (imports.ended_in)(self);
         }
-        if !self.has(flag::UNTOLD) {
-            return Err(if self.has(flag::OVER | flag::REFUSED) { self.over() } else { RecvError::Empty });
+        if !self.is_ended_in() {
+            return RecvError::Empty;
         }
+        RecvError::Left { dead: (!self.end_in()).then(|| self.dead()) }
+    }
+
+    /// Whether receiving has to tell how the circuit ended. What has come since then goes first.
+    pub(super) fn is_ended_in(&self) -> bool {
+        self.has(flag::UNTOLD) && self.inbox.ready() == 0
+    }
+
+    /// From now on it is told: whether it ended in order.
+    pub(super) fn end_in(&self) -> bool {
         self.clear(flag::UNTOLD);
         let in_order = self.has(flag::IN_END);
         if in_order {
             self.reason.set(0);
             self.set(flag::IN_OVER);
         }
-        if !self.has(flag::IMPORT) {
-            return Err(RecvError::Left { dead: (!in_order).then(|| self.dead()) });
-        }
-        if !in_order && self.is_of_session() {
-            return Err(RecvError::Interrupted { dead: self.dead(), taken: self.taken.get() });
-        }
-        // After an orderly end it goes on in the next session: where that has come before this was told, at once.
-        let over = if !in_order {
-            flag::OVER
-        } else if self.phase.get() == Phase::Idle {
-            0
-        } else {
-            flag::REFUSED
-        };
-        self.set(over);
-        Err(self.over())
+        in_order
     }
 
     /// A value has left the inbox.
@@ -488,25 +557,6 @@ impl Channel {
         if self.has(flag::ASKED) {
             self.set(flag::TELL);
         }
-    }
-
-    /// Whether it was the session that ended, after which an import goes on in the next one.
-    pub(super) fn is_of_session(&self) -> bool {
-        !self.has(flag::BY_PEER)
-            || matches!(
-                Reason::new(self.reason.get()),
-                Reason::LinkLost
-                    | Reason::PeerRestarted
-                    | Reason::LinkReset
-                    | Reason::Unresponsive
-                    | Reason::Shutdown
-                    | Reason::Superseded
-                    | Reason::Renumbered
-            )
-    }
-
-    fn over(&self) -> RecvError {
-        if self.reason.get() == 0 { RecvError::Closed } else { RecvError::Dead(self.dead()) }
     }
 
     /// The program gives the circuit up.

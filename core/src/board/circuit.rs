@@ -25,6 +25,8 @@ pub(super) const TAKEN: u8 = 0x80 | KIND_TAKEN as u8;
 pub(super) struct Outgoing {
     pub(super) offset: u16,
     pub(super) len: u16,
+    /// Of how long a message.
+    pub(super) message: u16,
 }
 
 /// The peer has broken the protocol.
@@ -148,8 +150,9 @@ impl Channel {
             self.inbox.begin(cs, total as u16);
         }
         let missing = u32::from(self.missing.get());
-        // A first part leaves something for others.
-        if len > missing || kind != KIND_DATA && len == 0 || kind == KIND_FIRST && len == missing {
+        // A first part leaves something for others, and no part but a whole message is empty.
+        let least = if kind == KIND_FIRST { len + 1 } else { len };
+        if least > missing || len == 0 && kind != KIND_DATA {
             return Err(Ending::BROKEN);
         }
         Ok(true)
@@ -184,7 +187,7 @@ impl Channel {
     }
 
     /// Writes the frame that is due next: whether there is one.
-    pub(super) fn next(&self, short: &mut Short) -> bool {
+    pub(super) fn next(&self, tells: u32, short: &mut Short) -> bool {
         let handle = handle(self.handle.get());
         let (code, value) = match self.phase.get() {
             Phase::Killed => return self.next_killed(short),
@@ -193,7 +196,7 @@ impl Channel {
                 (CONTROL_DONE, self.taken_in())
             }
             Phase::Idle if self.next.get() > 0 => return self.accept(short),
-            Phase::Open => match self.next_open() {
+            Phase::Open => match self.next_open(tells) {
                 Some(next) => next,
                 None => return false,
             },
@@ -204,24 +207,22 @@ impl Channel {
         true
     }
 
-    fn next_open(&self) -> Option<(u8, u32)> {
+    fn next_open(&self, tells: u32) -> Option<(u8, u32)> {
         if self.receives() && !self.has(flag::IN_END) {
             let (window, received) = (self.window(), self.received.get());
             let used = self.inbox.used();
             // Of a latest value there is room for one beside the one that is there.
             let free = window.min(self.inbox.capacity() - used);
             let left = self.promised.get().wrapping_sub(received);
+            let news = free.wrapping_sub(left) as i32;
             let is_starving = used == 0 && left < charge(self.longest_in());
-            if free > left && (free - left >= window / 2 || is_starving) {
+            if 2 * news + i32::from(!self.is_answering()) > window as i32 || is_starving {
                 let promise = received.wrapping_add(free);
                 self.promised.set(promise);
-                if self.has(flag::NEWS) {
-                    self.set(flag::TELL);
-                }
                 return Some((CREDIT, promise));
             }
         }
-        if self.has(flag::TELL) {
+        if self.has(tells) {
             self.clear(flag::TELL | flag::NEWS);
             return Some((TAKEN, self.taken.get()));
         }
@@ -232,6 +233,8 @@ impl Channel {
         let out_over = !self.sends() || self.has(flag::OUT_END);
         let in_over = !self.receives() || self.has(flag::IN_OVER);
         if out_over && in_over && !self.has(flag::MINE) {
+            // It says what is taken, and nothing follows it.
+            self.clear(flag::TELL | flag::NEWS);
             self.set(flag::MINE);
             if self.has(flag::THEIRS) {
                 self.idle();
@@ -239,6 +242,12 @@ impl Channel {
             return Some((CONTROL_DONE, self.taken_in()));
         }
         None
+    }
+
+    /// Whether the peer is being answered: as many values have gone out as have been taken. Then it waits for answers, and as it
+    /// has credit for another value, it may have the rest of it later: half as many frames.
+    fn is_answering(&self) -> bool {
+        self.begun.get().wrapping_add(self.outbox.ready().into()) >= self.taken.get()
     }
 
     /// Values of the peer that the program has taken.
@@ -303,7 +312,6 @@ impl Channel {
 
     /// The part of a message that may be written now, of at most `most` bytes, if it fits `room` bytes;
     /// what stands before it is put into `head`.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn next_data(
         &self,
         cs: CriticalSection<'_>,
@@ -347,13 +355,16 @@ impl Channel {
         if kind == KIND_FIRST {
             head.number(len.into());
         }
-        Some(Outgoing { offset, len: part })
+        Some(Outgoing { offset, len: part, message: len })
     }
 
-    /// What was to be written now is written: whether more may be due by that.
-    pub(super) fn data_written(&self, cs: CriticalSection<'_>) -> bool {
-        let Some(len) = self.outbox.first(cs) else { return false };
-        if self.offset.get() < len {
+    /// What was to be written now, of a message of so many bytes, is written: whether more may be due by that.
+    pub(super) fn data_written(&self, message: u16) -> bool {
+        // Meanwhile the program may have given the circuit up.
+        if self.outbox.ready() == 0 {
+            return false;
+        }
+        if self.offset.get() < message {
             return true;
         }
         self.clear(flag::SENDING);
@@ -361,7 +372,7 @@ impl Channel {
             // Kept for who imports later.
             self.set(flag::STALE);
         } else {
-            self.outbox.pop(len);
+            self.outbox.pop(message);
         }
         // Our END may follow the last one.
         self.outbox.ready() > 0 || self.has(flag::ENDING | flag::ENOUGH | flag::IN_OVER)

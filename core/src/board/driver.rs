@@ -181,7 +181,6 @@ impl<'m> Driver<'m> {
 
     /// Fills `out` with bytes for the line, as many as there are: how many. What is written counts
     /// as sent. Call it whenever the line takes bytes, and when [`Driver::deadline`] is reached.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn drain(&mut self, out: &mut [u8], now: Instant) -> usize {
         let it = &mut self.circuits;
         it.fill(now);

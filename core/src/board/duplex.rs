@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use critical_section::with;
 
-use super::channel::Shared;
+use super::channel::{Sent, Shared};
 use super::error::{Account, RecvError, SendError};
 use super::receiver::recv;
 use super::sender::{release, send};
@@ -29,6 +29,7 @@ impl<In: Message, Out: Message> Duplex<In, Out> {
     /// # Errors
     ///
     /// As [`Receiver::try_recv`](super::Receiver::try_recv).
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn try_recv(&mut self) -> Result<In, RecvError> {
         recv(self.channel)
     }
@@ -64,11 +65,13 @@ impl<In: Message, Out: Message> Duplex<In, Out> {
     /// # Errors
     ///
     /// [`SendError`] with the value.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn try_send(&self, value: Out) -> Result<(), SendError<Out>> {
-        match send(self.channel, &value) {
-            Ok(()) => Ok(()),
-            Err(cause) => Err(SendError { value, cause }),
+        let sent = send(self.channel, &value);
+        if sent == Sent::Done {
+            return Ok(());
         }
+        Err(SendError { value, cause: sent.cause(self.channel) })
     }
 
     /// What became of what was sent to the present partner, or to the last one.

@@ -5,7 +5,7 @@ use core::fmt;
 
 use critical_section::{Mutex, with};
 
-use super::channel::Shared;
+use super::channel::{Sent, Shared};
 use super::error::{ExportError, SendCause};
 use super::node::Node;
 use super::sender::{self, Sender};
@@ -79,13 +79,14 @@ impl Logger {
         // Whoever writes a record meanwhile says nothing of those that this one tells of.
         let lost = with(|cs| self.lost.borrow(cs).take());
         let sent = sender::send(channel, &record.behind(lost));
-        if sent.is_err() {
-            self.lose(lost);
+        if sent == Sent::Done {
+            return true;
         }
-        if let Err(SendCause::Left { account, .. }) = sent {
+        self.lose(lost);
+        if let SendCause::Left { account, .. } = sent.cause(channel) {
             self.lose(account.unsent);
         }
-        sent.is_ok()
+        false
     }
 }
 

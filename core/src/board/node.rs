@@ -83,7 +83,7 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         name: &'static str,
         depth: u16,
     ) -> Result<E, ExportError> {
-        self.table().add(name, const { &E::SPEC }, depth, None).map(E::bound)
+        bound(self.table().add(name, const { &E::SPEC }, depth, None))
     }
 
     /// Imports a channel from whoever is at the other end of the line, with room for two messages.
@@ -126,7 +126,7 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
         name: &'static str,
         depth: u16,
     ) -> Result<E, ExportError> {
-        self.table().add(name, const { &E::SPEC }, depth, Some((&Imports::ALL, line))).map(E::bound)
+        bound(self.table().add(name, const { &E::SPEC.imported() }, depth, Some((&Imports::ALL, line))))
     }
 
     /// The node's end of its line: framing, checksums, retransmission and the protocol, for the
@@ -176,6 +176,13 @@ impl<const CHANNELS: usize, const BYTES: usize> fmt::Debug for Node<CHANNELS, BY
     }
 }
 
+/// A channel that is in the table now, or else why it is not: in two registers, as a result would not be.
+type Added = (Option<&'static Shared>, ExportError);
+
+fn bound<E: End>((channel, error): Added) -> Result<E, ExportError> {
+    channel.map(|channel| E::bound(Bound(channel))).ok_or(error)
+}
+
 /// A node without its sizes, so that what follows is compiled once.
 #[derive(Clone, Copy)]
 struct Table {
@@ -192,22 +199,22 @@ impl Table {
         spec: &'static Spec,
         depth: u16,
         imports: Option<(&'static Imports, Here)>,
-    ) -> Result<Bound, ExportError> {
+    ) -> Added {
         // A program exports nothing of the system's own, but for its log.
         #[cfg(feature = "log")]
         let is_log = name == crate::LogRecord::NAME;
         #[cfg(not(feature = "log"))]
         let is_log = false;
         if !is_channel_name(name, imports.is_some() || is_log) {
-            return Err(ExportError::BadName);
+            return (None, ExportError::BadName);
         }
         let (inbox, outbox) = spec.bytes(depth.max(1));
-        with(|cs| {
+        let added = with(|cs| {
             let (mut place, mut before) = (None, 0);
             for channel in self.channels {
                 let it = channel.borrow(cs);
                 if it.name.get() == Some(name) {
-                    return Err(ExportError::Taken);
+                    return (None, ExportError::Taken);
                 }
                 let is_other = imports.is_some_and(|(_, line)| !line.has(it.handle.get()));
                 // Handles are counted for each line.
@@ -220,12 +227,14 @@ impl Table {
                     place = Some(channel);
                 }
             }
-            let channel = place.ok_or(ExportError::Full)?;
+            let Some(channel) = place else { return (None, ExportError::Full) };
             let it = channel.borrow(cs);
             if it.inbox.capacity() + it.outbox.capacity() == 0 {
                 let lent = self.common.lent.borrow(cs);
                 let at = usize::from(lent.get());
-                let bytes = self.arena.get(at..at + inbox + outbox).ok_or(ExportError::Full)?;
+                let Some(bytes) = self.arena.get(at..at + inbox + outbox) else {
+                    return (None, ExportError::Full);
+                };
                 let (inbox, outbox) = bytes.split_at_checked(inbox).unwrap_or_default();
                 it.inbox.bind(inbox);
                 it.outbox.bind(outbox);
@@ -240,12 +249,12 @@ impl Table {
             #[cfg(feature = "async")]
             it.driver.set(Some(&self.common.drivers));
             it.bind(name, spec, if imports.is_some() { flag::IMPORT } else { 0 });
-            Ok(channel)
-        })
-        .map(|channel| {
-            // An import is to be opened, and an open may be waiting.
+            (Some(channel), ExportError::Full)
+        });
+        // An import is to be opened, and an open may be waiting.
+        if let (Some(channel), _) = added {
             wake_driver(channel);
-            Bound(channel)
-        })
+        }
+        added
     }
 }

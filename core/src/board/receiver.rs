@@ -31,6 +31,7 @@ impl<T: Message> Receiver<T> {
     ///
     /// [`RecvError::Empty`] if none is; how the session or the importer ended, once; what is for this session,
     /// [`RecvError::Closed`]; and what is for ever, [`RecvError::Dead`].
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
         recv(self.channel)
     }
@@ -52,9 +53,12 @@ impl<T: Message> Receiver<T> {
 /// Takes the next message and decodes it.
 pub(super) fn recv<T: Message>(channel: &'static Shared) -> Result<T, RecvError> {
     scratch::with(const { longest_accepted::<T>() }, |bytes| {
-        let (len, which) = take(channel, bytes)?;
-        let bytes = bytes.get(..len).unwrap_or_default();
-        decode(which, bytes).map_err(|error| {
+        let taken = take(channel, bytes);
+        if taken == NONE {
+            return Err(ended(channel));
+        }
+        let bytes = bytes.get(..usize::from(taken as u16)).unwrap_or_default();
+        decode((taken >> 16) as u8, bytes).map_err(|error| {
             undecodable(channel);
             RecvError::Decode(error)
         })
@@ -72,16 +76,32 @@ fn decode<T: Message>(which: u8, bytes: &[u8]) -> Result<T, DecodeError> {
     }
 }
 
-fn take(channel: &'static Shared, bytes: &mut [u8]) -> Result<(usize, u8), RecvError> {
+/// No message is there.
+const NONE: u32 = u32::MAX;
+
+/// Takes the next message: its length in the lower half, and which version of its type it is in the upper one, so that
+/// both come back in a register; or [`NONE`].
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn take(channel: &'static Shared, bytes: &mut [u8]) -> u32 {
     let taken = with(|cs| {
         let channel = channel.borrow(cs);
-        Ok((channel.recv(cs, bytes)?, channel.which.get() & 0xf))
+        let len = channel.recv(cs, bytes)?;
+        Some(len as u32 | u32::from(channel.which.get() & 0xf) << 16)
     });
-    // Credit may be due, or the next importer may come in: also where the end was told.
-    if !matches!(taken, Err(RecvError::Empty)) {
+    // Credit may be due.
+    if taken.is_some() {
         wake_driver(channel);
     }
-    taken
+    taken.unwrap_or(NONE)
+}
+
+fn ended(channel: &'static Shared) -> RecvError {
+    let why = with(|cs| channel.borrow(cs).ended_in());
+    // The next importer may come in.
+    if why != RecvError::Empty {
+        wake_driver(channel);
+    }
+    why
 }
 
 impl<T> Drop for Receiver<T> {

@@ -1,16 +1,15 @@
 //! Messages of a channel that wait, in its part of the node's arena.
 //!
 //! ```text
-//! record = length in two bytes, message, unused bytes: as many bytes in all as the message is charged
+//! record = length in two bytes, message, and a byte more if these are odd
 //! ```
 //!
-//! So what a ring has left is what may be promised to the peer, to the byte.
+//! That is less than a message is charged, so what a ring has left may be promised to the peer. All of it is even, so no
+//! length lies on both sides of the end.
 
 use core::cell::Cell;
 
 use critical_section::{CriticalSection, Mutex};
-
-use crate::proto::charge;
 
 /// A byte of the arena. A slice of them has no size in its type, and whoever holds one needs no
 /// node; copying many of them compiles to one copy.
@@ -18,6 +17,11 @@ pub(super) type Byte = Mutex<Cell<u8>>;
 
 /// What stands before each message, in bytes.
 const HEAD_LEN: usize = 2;
+
+/// What a message of `len` bytes takes, in bytes.
+pub(super) const fn space(len: u16) -> u16 {
+    (len + 3) & !1
+}
 
 /// A queue of messages. All of it is zero before it is bound to its bytes.
 #[derive(Debug)]
@@ -42,6 +46,7 @@ impl Ring {
         }
     }
 
+    /// Their number is even.
     pub(super) fn bind(&self, bytes: &'static [Byte]) {
         self.bytes.set(Some(bytes));
         self.size.set(bytes.len() as u16);
@@ -75,9 +80,9 @@ impl Ring {
     /// Takes room for a message of `len` bytes, which the caller knows to be there.
     pub(super) fn begin(&self, cs: CriticalSection<'_>, len: u16) {
         let at = self.used.get();
-        self.used.set(at + charge(len.into()) as u16);
+        self.used.set(at + space(len));
         let [low, high] = len.to_le_bytes();
-        if let Some((first, second)) = self.head(at.into()) {
+        if let Some([first, second]) = self.behind(at.into()).first_chunk() {
             first.borrow(cs).set(low);
             second.borrow(cs).set(high);
         }
@@ -93,7 +98,7 @@ impl Ring {
 
     /// Puts bytes at this place of the message that has been begun last, of `len` bytes.
     pub(super) fn put(&self, cs: CriticalSection<'_>, len: u16, offset: u16, from: &[u8]) {
-        let at = usize::from(self.used.get()) - charge(len.into()) as usize;
+        let at = usize::from(self.used.get() - space(len));
         self.write(cs, at + HEAD_LEN + usize::from(offset), from);
     }
 
@@ -104,7 +109,7 @@ impl Ring {
 
     /// It will not be whole.
     pub(super) fn forget(&self, len: u16) {
-        self.used.set(self.used.get() - charge(len.into()) as u16);
+        self.used.set(self.used.get() - space(len));
     }
 
     /// Length of the first message, if it is whole.
@@ -113,7 +118,7 @@ impl Ring {
         if self.ready.get() == 0 {
             return None;
         }
-        let (low, high) = self.head(0)?;
+        let [low, high] = self.behind(0).first_chunk()?;
         Some(u16::from_le_bytes([low.borrow(cs).get(), high.borrow(cs).get()]))
     }
 
@@ -125,15 +130,17 @@ impl Ring {
     /// Drops the first message, of `len` bytes.
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn pop(&self, len: u16) {
-        let taken = charge(len.into()) as u16;
-        self.head.set(self.place(taken.into()) as u16);
-        self.used.set(self.used.get() - taken);
+        let taken = space(len);
+        let left = self.used.get() - taken;
+        // An empty one begins at its beginning, so that what comes next is copied in one piece.
+        self.head.set(if left == 0 { 0 } else { self.place(taken.into()) as u16 });
+        self.used.set(left);
         self.ready.set(self.ready.get() - 1);
     }
 
     /// Drops all whole messages behind the first, of `len` bytes.
     pub(super) fn keep_first(&self, len: u16) {
-        self.used.set(charge(len.into()) as u16);
+        self.used.set(space(len));
         self.ready.set(1);
     }
 
@@ -162,13 +169,6 @@ impl Ring {
     fn place(&self, offset: usize) -> usize {
         let (at, capacity) = (usize::from(self.head.get()) + offset, usize::from(self.size.get()));
         if at >= capacity { at - capacity } else { at }
-    }
-
-    /// The two bytes that stand before a message.
-    #[cfg_attr(not(feature = "std"), inline(never))]
-    fn head(&self, offset: usize) -> Option<(&'static Byte, &'static Byte)> {
-        let end = self.behind(offset);
-        Some((end.first()?, end.get(1).or_else(|| self.bytes().first())?))
     }
 
     /// The bytes from that place up to the end of all.
@@ -291,14 +291,14 @@ pub(super) fn get_all(cs: CriticalSection<'_>, to: &mut [u8], mut from: &[Byte])
 mod tests {
     use super::*;
 
-    static ARENA: [Byte; 41] = [const { Mutex::new(Cell::new(0)) }; 41];
+    static ARENA: [Byte; 42] = [const { Mutex::new(Cell::new(0)) }; 42];
 
     #[test]
     fn a_message_of_any_length_comes_out_as_it_was_put_wherever_the_ring_begins_anew() {
         let ring = Ring::new();
         ring.bind(&ARENA);
         let message: [u8; 37] = core::array::from_fn(|at| at as u8 + 1);
-        for turn in 0..37 * 41 {
+        for turn in 0..38 * 42 {
             let len = turn % 38;
             critical_section::with(|cs| {
                 ring.put_whole(cs, &message[..len]);

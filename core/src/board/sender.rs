@@ -5,8 +5,8 @@ use core::marker::PhantomData;
 
 use critical_section::with;
 
-use super::channel::{Shared, flag};
-use super::error::{Account, SendCause, SendError};
+use super::channel::{Sent, Shared, flag};
+use super::error::{Account, SendError};
 use super::scratch;
 use super::spec::{Bound, End, ExportEnd, Spec, longest};
 #[cfg(feature = "async")]
@@ -30,11 +30,13 @@ impl<T: Message> Sender<T> {
     /// # Errors
     ///
     /// [`SendError`] with the value.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
-        match send(self.channel, &value) {
-            Ok(()) => Ok(()),
-            Err(cause) => Err(SendError { value, cause }),
+        let sent = send(self.channel, &value);
+        if sent == Sent::Done {
+            return Ok(());
         }
+        Err(SendError { value, cause: sent.cause(self.channel) })
     }
 
     /// Sends a value as soon as there are an importer and room.
@@ -43,7 +45,8 @@ impl<T: Message> Sender<T> {
     ///
     /// # Errors
     ///
-    /// As [`Sender::try_send`], but neither [`SendCause::Full`] nor [`SendCause::NoImporter`].
+    /// As [`Sender::try_send`], but neither [`SendCause::Full`](super::SendCause::Full) nor
+    /// [`SendCause::NoImporter`](super::SendCause::NoImporter).
     #[cfg(feature = "async")]
     pub async fn send(&mut self, value: T) -> Result<(), SendError<T>> {
         wait::send(self.channel, value).await
@@ -66,17 +69,20 @@ impl<T> Sender<T> {
 }
 
 /// Encodes a value and puts it into the outbox.
-pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Result<(), SendCause> {
+pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Sent {
     scratch::with(const { longest::<T>() }, |bytes| match value.encode(bytes) {
         Ok(len) => put(channel, bytes.get(..len).unwrap_or_default()),
-        Err(error) => Err(SendCause::Encode(error)),
+        Err(error) => Sent::of(error),
     })
 }
 
-fn put(channel: &'static Shared, bytes: &[u8]) -> Result<(), SendCause> {
+// What does not depend on the type of the value is a function of its own, so that each type has as little as
+// possible of it, and so is what only says why there is none.
+
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn put(channel: &'static Shared, bytes: &[u8]) -> Sent {
     let sent = with(|cs| channel.borrow(cs).send(cs, bytes));
-    // Also where the end was told of a loss: its import may be opened again now.
-    if !matches!(sent, Err(SendCause::Full | SendCause::NoImporter)) {
+    if sent == Sent::Done {
         wake_driver(channel);
     }
     sent
@@ -89,6 +95,7 @@ pub(super) fn release(channel: &'static Shared) {
 }
 
 /// A value that came did not decode: its circuit is dead.
+#[cfg_attr(not(feature = "std"), inline(never))]
 pub(super) fn undecodable(channel: &'static Shared) {
     with(|cs| {
         let channel = channel.borrow(cs);

@@ -2,41 +2,27 @@
 
 use crate::proto::{CONTROL_DEAD, KIND_CONTROL, KIND_LINK, Reason, varint};
 
-/// A frame, with room for the longest without texts: a DEAD. Before it there is place for its record's length.
-///
-/// It is aligned as the rest is that is set to zero on a board, so that one of the usual functions for it is linked less.
+/// A frame, with room for the longest without texts: an OPEN. All of it are four words, which are set to zero without a call.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub(super) struct Short {
-    bytes: [u8; LEN_MAX + Self::MAX_LEN],
-    len: usize,
+    bytes: [u8; Self::MAX_LEN],
+    len: u8,
 }
 
-/// Longest length of a record, in bytes.
-const LEN_MAX: usize = 2;
-
 impl Short {
-    /// The longest, in bytes.
-    pub(super) const MAX_LEN: usize = 3 * varint::MAX_LEN + 5;
+    /// The longest, in bytes: handle and code of an OPEN 3, its flags 1, the time that it waits 3, its credit and limit 3 each, no
+    /// number of values 1, the length of its name 1. A channel's window is below 2^15, and so is a message.
+    ///
+    /// What passes through a bridge has totals of other nodes, and their ids.
+    pub(super) const MAX_LEN: usize = if cfg!(feature = "bridge") { 20 } else { 15 };
 
     pub(super) const fn new() -> Self {
-        Self { bytes: [0; LEN_MAX + Self::MAX_LEN], len: LEN_MAX }
+        Self { bytes: [0; Self::MAX_LEN], len: 0 }
     }
 
-    /// Its length, in bytes.
-    pub(super) const fn len(&self) -> usize {
-        self.len - LEN_MAX
-    }
-
-    /// The beginning of a record: its length, with so many bytes `more` behind the frame, and the frame.
-    pub(super) fn record(&mut self, more: usize) -> &[u8] {
-        let len = self.len() + more;
-        let long = len >= 0x80;
-        let [first, second, ..] = &mut self.bytes;
-        *first = len as u8 | 0x80;
-        *second = if long { (len >> 7) as u8 } else { len as u8 };
-        let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        if long { bytes } else { bytes.get(1..).unwrap_or_default() }
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len.into()).unwrap_or_default()
     }
 
     /// A frame of the link itself.
@@ -68,14 +54,14 @@ impl Short {
     }
 
     pub(super) fn head(&mut self, number: u32, kind: u32) {
-        self.len = LEN_MAX;
+        self.len = 0;
         self.number(number << 3 | kind);
     }
 
     /// A byte as it is.
     #[cfg(feature = "bridge")]
     pub(super) fn byte(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
+        if let Some(place) = self.bytes.get_mut(usize::from(self.len)) {
             *place = byte;
             self.len += 1;
         }
@@ -83,6 +69,6 @@ impl Short {
 
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn number(&mut self, value: u32) {
-        self.len = varint::put(&mut self.bytes, self.len, value);
+        self.len = varint::put(&mut self.bytes, self.len.into(), value) as u8;
     }
 }

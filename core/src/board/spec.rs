@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use super::channel::Shared;
+use super::driver::Imports;
 use super::scratch::MESSAGE_MAX;
 use crate::message::{Message, Shape};
 use crate::proto::{OpenFlags, charge, varint};
@@ -39,6 +40,8 @@ pub struct Spec {
     /// Longest message that comes in, and goes out, in bytes.
     pub(super) longest_in: u16,
     pub(super) longest_out: u16,
+    /// What an import does otherwise; none of it is linked where there is none.
+    pub(super) imports: Option<&'static Imports>,
 }
 
 impl Spec {
@@ -53,6 +56,7 @@ impl Spec {
             type_name: T::NAME,
             longest_in: 0,
             longest_out: longest::<T>() as u16,
+            imports: None,
         }
     }
 
@@ -67,6 +71,7 @@ impl Spec {
             type_name: T::NAME,
             longest_in: longest_accepted::<T>() as u16,
             longest_out: 0,
+            imports: None,
         }
     }
 
@@ -83,7 +88,13 @@ impl Spec {
             type_name: name,
             longest_in: (longest::<In>() + head) as u16,
             longest_out: (longest::<Out>() + head) as u16,
+            imports: None,
         }
+    }
+
+    /// For the same end as an import.
+    pub(super) const fn imported(self) -> Self {
+        Self { imports: Some(&Imports::ALL), ..self }
     }
 
     /// Bytes of the arena for so many messages in each direction that there is.
@@ -92,8 +103,8 @@ impl Spec {
         let depth = if self.flags.has(OpenFlags::LATEST) { 2 } else { depth as u32 };
         let receives = if self.flags.has(OpenFlags::RECEIVES) { depth } else { 0 };
         let sends = if self.flags.has(OpenFlags::SENDS) { depth } else { 0 };
-        let bytes_in = receives * charge(self.longest_in as u32);
-        let bytes_out = sends * charge(self.longest_out as u32);
+        let bytes_in = receives * charge(self.longest_in as u32).next_multiple_of(2);
+        let bytes_out = sends * charge(self.longest_out as u32).next_multiple_of(2);
         (bytes_in as usize, bytes_out as usize)
     }
 }

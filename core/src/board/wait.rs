@@ -10,8 +10,8 @@ use core::task::{Poll, Waker};
 
 use critical_section::{CriticalSection, Mutex, with};
 
-use super::channel::Shared;
-use super::error::{RecvError, SendCause, SendError};
+use super::channel::{Sent, Shared};
+use super::error::{RecvError, SendError};
 #[cfg(feature = "two-lines")]
 use super::lines::Here;
 #[cfg(feature = "bridge")]
@@ -112,12 +112,12 @@ pub(super) async fn send<T: Message>(channel: &'static Shared, value: T) -> Resu
     until(channel, move || {
         let value = waiting.take()?;
         match sender::send(channel, &value) {
-            Ok(()) => Some(Ok(())),
-            Err(SendCause::Full | SendCause::NoImporter) => {
+            Sent::Done => Some(Ok(())),
+            Sent::Full | Sent::NoImporter => {
                 waiting = Some(value);
                 None
             }
-            Err(cause) => Some(Err(SendError { value, cause })),
+            sent => Some(Err(SendError { value, cause: sent.cause(channel) })),
         }
     })
     .await

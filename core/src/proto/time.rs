@@ -68,6 +68,12 @@ impl Stamp {
         self.micros_until(now) >= 0
     }
 
+    /// Which period of a quarter of a second it is in, or of 2^18 microseconds to be exact.
+    #[cfg(feature = "board")]
+    pub(crate) const fn period(self) -> u8 {
+        (self.0 >> 18) as u8
+    }
+
     /// The earlier of two.
     pub(crate) const fn min(self, other: Self) -> Self {
         if self.is_over(other) { self } else { other }

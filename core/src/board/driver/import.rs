@@ -5,6 +5,7 @@ use critical_section::with;
 use super::{Circuits, Heard};
 use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::ending::Ending;
+use crate::board::error::{RecvError, SendCause};
 use crate::board::lines::Place;
 use crate::board::short::Short;
 use crate::proto::{CONTROL_ACCEPT, CONTROL_DEAD, CONTROL_DONE, CONTROL_OPEN, Reason, Total, put};
@@ -15,14 +16,21 @@ const WAIT_MS: u32 = 30_000;
 const AGAIN_MS: u32 = 1000;
 
 /// What a node with imports can do besides.
+#[derive(Debug)]
 pub(in crate::board) struct Imports {
     pub(super) tell: fn(&mut Circuits<'_>, &'static Shared, &mut Short),
     pub(super) hear: fn(&Channel, &Heard) -> Result<(), Ending>,
+    pub(in crate::board) ended_in: fn(&Channel) -> RecvError,
+    pub(in crate::board) ended_out: fn(&Channel) -> SendCause,
 }
 
 impl Imports {
-    pub(in crate::board) const ALL: Self =
-        Self { tell: |circuits, channel, short| circuits.open(channel, short), hear: Channel::hear_opening };
+    pub(in crate::board) const ALL: Self = Self {
+        tell: |circuits, channel, short| circuits.open(channel, short),
+        hear: Channel::hear_opening,
+        ended_in: Channel::import_ended_in,
+        ended_out: Channel::import_ended_out,
+    };
 }
 
 impl Circuits<'_> {
@@ -64,7 +72,7 @@ impl Circuits<'_> {
         }
         let count = spec.offers.len();
         let fixed = name.len() + 1 + count * 8 + 1;
-        let room = usize::from(self.link.packet).saturating_sub(head.len() + fixed + 2);
+        let room = usize::from(self.link.packet).saturating_sub(head.bytes().len() + fixed + 2);
         let type_name = spec.type_name.as_bytes();
         let type_name = type_name.get(..type_name.len().min(room)).unwrap_or_default();
         if let Some(mut room) = self.record(head, fixed + type_name.len()) {
@@ -127,5 +135,58 @@ impl Channel {
             self.give_up(end);
             self.set(flag::REFUSED);
         }
+    }
+
+    /// Why there is no message: told once, if it is how a session ended.
+    fn import_ended_in(&self) -> RecvError {
+        if !self.is_ended_in() {
+            return if self.has(flag::OVER | flag::REFUSED) { self.over() } else { RecvError::Empty };
+        }
+        let in_order = self.end_in();
+        if !in_order && self.is_of_session() {
+            return RecvError::Interrupted { dead: self.dead(), taken: self.taken.get() };
+        }
+        // After an orderly end it goes on in the next session: where that has come before this was told, at once.
+        let over = if !in_order {
+            flag::OVER
+        } else if self.phase.get() == Phase::Idle {
+            0
+        } else {
+            flag::REFUSED
+        };
+        self.set(over);
+        self.over()
+    }
+
+    /// Why nothing can be sent: told once, if it was a session that ended.
+    fn import_ended_out(&self) -> SendCause {
+        if self.has(flag::UNTOLD_OUT) {
+            let (dead, account) = self.left();
+            if self.is_of_session() {
+                return SendCause::Interrupted { dead, account };
+            }
+            self.set(flag::OVER);
+        }
+        let is_over = self.has(flag::OVER | flag::REFUSED);
+        if is_over { SendCause::Dead(self.dead()) } else { SendCause::NoImporter }
+    }
+
+    /// Whether it was the session that ended, after which an import goes on in the next one.
+    fn is_of_session(&self) -> bool {
+        !self.has(flag::BY_PEER)
+            || matches!(
+                Reason::new(self.reason.get()),
+                Reason::LinkLost
+                    | Reason::PeerRestarted
+                    | Reason::LinkReset
+                    | Reason::Unresponsive
+                    | Reason::Shutdown
+                    | Reason::Superseded
+                    | Reason::Renumbered
+            )
+    }
+
+    fn over(&self) -> RecvError {
+        if self.reason.get() == 0 { RecvError::Closed } else { RecvError::Dead(self.dead()) }
     }
 }

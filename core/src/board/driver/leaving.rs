@@ -25,6 +25,8 @@ impl<'m> Driver<'m> {
     /// `Shutdown`, and what has not reached it is told to its senders. With `until` in the past nothing more is delivered than
     /// what has begun: as last words before a restart.
     pub fn leave(&mut self, until: Instant) -> Leaving<'_, 'm> {
+        // With what programs have taken, of which the peer is not told otherwise.
+        self.circuits.tell_news();
         Leaving { driver: self, until, is_said: false }
     }
 }

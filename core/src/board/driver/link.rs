@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) parity: u8,
     /// How many circuits we may open; a board opens no more than so many.
     pub(super) circuits: u8,
+    /// In which period it was told last what programs have taken.
+    pub(super) told_in: u8,
     /// Longest body of a packet that both take.
     pub(super) packet: u16,
     dead_ms: u32,
@@ -56,6 +58,7 @@ impl Link {
         is_pong_due: false,
         parity: 0,
         circuits: 0,
+        told_in: 0,
         packet: 0,
         dead_ms: 0,
         last_out: Stamp::ZERO,

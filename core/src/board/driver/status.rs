@@ -80,7 +80,9 @@ impl Channel {
             Phase::Killed | Phase::Answer => true,
             Phase::Open => {
                 let is_ending = self.has(flag::ENDING) && !self.has(flag::OUT_END);
-                self.has(flag::TELL) || is_ending || self.outbox.ready() > 0 && !self.has(flag::STALE)
+                self.has(flag::NEWS | flag::TELL)
+                    || is_ending
+                    || self.outbox.ready() > 0 && !self.has(flag::STALE)
             }
             _ => false,
         }

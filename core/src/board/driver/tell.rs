@@ -4,14 +4,15 @@ use critical_section::with;
 
 use super::Circuits;
 use super::hear::{CHUNK, refusal};
-use crate::board::channel::{Channel, Shared};
 #[cfg(feature = "two-lines")]
-use crate::board::channel::{Phase, flag};
+use crate::board::channel::Phase;
+use crate::board::channel::{Channel, Shared, flag};
 use crate::board::circuit::Outgoing;
 use crate::board::lines::Here;
 use crate::board::short::Short;
 use crate::board::{wake_end, wake_other};
 use crate::proto::{CONTROL_DONE, LINE_PACKET_MIN, Reason, put};
+use crate::varint;
 
 /// What a record of a short frame takes at most, with its length.
 const SHORT_MAX: usize = Short::MAX_LEN + 1;
@@ -47,6 +48,15 @@ impl Circuits<'_> {
                 more |= self.tell_passages(short);
             }
         }
+        let period = self.arq.now.period();
+        if self.link.told_in != period && self.arq.room() >= SHORT_MAX {
+            self.link.told_in = period;
+        }
+    }
+
+    /// What programs have taken is told next, whenever it was told last.
+    pub(super) const fn tell_news(&mut self) {
+        self.link.told_in = self.arq.now.period().wrapping_add(1);
     }
 
     /// Writes a record, all of it or nothing: whether it fitted.
@@ -56,25 +66,23 @@ impl Circuits<'_> {
 
     /// Writes the beginning of a record, if there is room for it all: what is to be filled of it, so many bytes.
     #[cfg_attr(not(feature = "std"), inline(never))]
-    pub(super) fn record(&mut self, short: &mut Short, more: usize) -> Option<&mut [u8]> {
-        let head = short.record(more);
+    pub(super) fn record(&mut self, short: &Short, more: usize) -> Option<&mut [u8]> {
+        let head = short.bytes();
         let len = head.len() + more;
-        let at = self.arq.record(len, self.tx)?;
+        let at = self.arq.record(len + 1 + usize::from(len > 0x7f), self.tx)?;
         self.link.last_out = self.arq.now;
+        let at = varint::put(self.tx, at, len as u32);
         let mut room = self.tx.get_mut(at..at + len)?;
         put(&mut room, head);
         Some(room)
     }
 
     /// Writes what a circuit is to be told that no channel has.
-    #[cfg_attr(not(feature = "std"), inline(never))]
     fn tell_refusal(&mut self, index: usize, short: &mut Short) {
-        let Some(&due) = self.refusals.get(index) else { return };
+        let Some(&due) = self.refusals.get(index).filter(|due| **due != 0) else { return };
         let handle = (index << 1) as u8 | self.link.parity;
         let mut detail: &[u8] = &[];
-        if due == 0 {
-            return;
-        } else if due == refusal::DONE {
+        if due == refusal::DONE {
             short.circuit(handle, CONTROL_DONE);
             short.number(0);
         } else {
@@ -107,9 +115,11 @@ impl Circuits<'_> {
     fn tell_channel(&mut self, channel: &'static Shared, short: &mut Short) -> bool {
         // Where it is is asked each time: when one circuit is over the next one may be the other line's.
         let (here, common) = (self.here, self.common);
+        let is_new = self.link.told_in != self.arq.now.period();
+        let tells = if is_new { flag::TELL | flag::NEWS } else { flag::TELL };
         while self.arq.room() >= SHORT_MAX {
             let (is_due, imports) =
-                with(|cs| (channel.borrow(cs).next_at(here, short), common.imports.borrow(cs).get()));
+                with(|cs| (channel.borrow(cs).next_at(here, tells, short), common.imports.borrow(cs).get()));
             if is_due {
                 self.put_frame(short);
                 // It may have been the answer to an importer, or the last word to one before another line's.
@@ -134,20 +144,20 @@ impl Circuits<'_> {
             let channel = channel.borrow(cs);
             if channel.is_at(self.here) { channel.next_data(cs, short, most, room) } else { None }
         });
-        let Some(Outgoing { mut offset, len }) = out else { return false };
+        let Some(Outgoing { mut offset, len, message }) = out else { return false };
         for chunk in self.record(short, len.into()).unwrap_or_default().chunks_mut(CHUNK) {
             with(|cs| channel.borrow(cs).outbox.read(cs, offset, chunk));
             offset += chunk.len() as u16;
         }
-        let more = with(|cs| channel.borrow(cs).data_written(cs));
+        let more = with(|cs| channel.borrow(cs).data_written(message));
         wake_end(channel);
         more
     }
 }
 
 impl Channel {
-    fn next_at(&self, here: Here, short: &mut Short) -> bool {
-        self.is_at(here) && self.next(short)
+    fn next_at(&self, here: Here, tells: u32, short: &mut Short) -> bool {
+        self.is_at(here) && self.next(tells, short)
     }
 
     /// Whether the line has something to do with it now: its circuit, the next one, or the import that it will be.

@@ -444,7 +444,7 @@ impl Circuits<'_> {
         };
         short.circuit(handle, CONTROL_OPEN);
         // The length of a record has two bytes at most.
-        if self.arq.room() < short.len() + len + 2 {
+        if self.arq.room() < short.bytes().len() + len + 2 {
             return;
         }
         let place = self.here.at(handle);
