@@ -121,8 +121,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "who has sent all with an open does not say that it is through",
         CIRCUIT,
-        "self.settle();\n        Ok(!self.killed)",
-        "Ok(!self.killed)",
+        "self.limit_out = accept.limit;\n        self.settle();",
+        "self.limit_out = accept.limit;",
     ),
     mutant(
         "an open from above goes back there",
