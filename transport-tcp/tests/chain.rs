@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::future::{Future as _, IntoFuture as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use common::{Ground, Outcome, SOON, calm, eventually, spawn};
@@ -256,5 +258,74 @@ fn a_chain_needs_a_method_that_says_whether_it_has_failed() -> Outcome {
     let _plain: Server<u32, u32> = ground.node.export("plain")?;
     let refused = peer.import::<Steps>("plain").wait().expect_err("its replies are no results");
     assert!(matches!(*refused, ImportError::TypeDiffers { .. }), "{refused:?}");
+    Ok(())
+}
+
+#[test]
+fn a_chain_in_steady_use_lets_others_have_their_turns() -> Outcome {
+    let _calm = calm();
+    let (exporter, importer) = (Node::new("exporter"), Node::new("importer"));
+    let at = tcp::listen(&exporter, "127.0.0.1:0")?.address();
+    let peer = tcp::connect(&importer, at).wait()?;
+    let runs = serve(exporter.export("steps")?);
+    let mut chain: Steps = peer.import("steps").wait()?;
+    let client: Client<u32, Result<u32, String>> = peer.import("steps").wait()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let chaining = spawn(move || {
+        let mut under_way = std::collections::VecDeque::new();
+        while !stopped.load(Ordering::SeqCst) {
+            under_way.push_back(chain.call(1).timeout(SOON).wait().expect("it goes"));
+            if under_way.len() > 12 {
+                let first: Step = under_way.pop_front().expect("there are twelve more");
+                first.wait().expect("it runs");
+            }
+        }
+        for call in under_way {
+            call.wait().expect("it runs");
+        }
+    });
+    for round in 1..=3 {
+        eventually("the chain runs on", || (runs.load(Ordering::SeqCst) >= round * 2_000).then_some(()));
+        let before = runs.load(Ordering::SeqCst);
+        assert_eq!(client.call(7).timeout(SOON).wait(), Ok(Ok(8)));
+        let waited = runs.load(Ordering::SeqCst) - before;
+        // Its request travels while some of the chain's run; but it has its turn when it has come.
+        assert!(waited < 1_000, "it has waited for {waited} of the chain's");
+    }
+    stop.store(true, Ordering::SeqCst);
+    chaining.join();
+    Ok(())
+}
+
+#[test]
+fn a_reply_that_nobody_takes_makes_room_for_the_next_call() -> Outcome {
+    let _calm = calm();
+    let (exporter, importer) = (Node::new("exporter"), Node::new("importer"));
+    let at = tcp::listen(&exporter, "127.0.0.1:0")?.address();
+    let peer = tcp::connect(&importer, at).wait()?;
+    let runs = serve(exporter.export("steps")?);
+    let client: Client<u32, Result<u32, String>> = peer.import("steps").wait()?;
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut calls = Vec::new();
+    // As many as may be under way.
+    loop {
+        let before = runs.load(Ordering::SeqCst);
+        let mut call = Box::pin(client.call(1).into_future());
+        assert!(call.as_mut().poll(&mut cx).is_pending(), "its reply is not taken here");
+        calls.push(call);
+        let ran = eventually("it runs, or waits for room", || {
+            let ran = runs.load(Ordering::SeqCst) > before;
+            (ran || client.call(1).timeout(Duration::from_millis(50)).wait() == Err(CallError::Deadline))
+                .then_some(ran)
+        });
+        if !ran {
+            break;
+        }
+    }
+    let other = client.clone();
+    let waiting = spawn(move || other.call(5).timeout(SOON).wait());
+    drop(calls);
+    assert_eq!(waiting.join(), Ok(Ok(6)));
     Ok(())
 }

@@ -90,7 +90,7 @@ fn a_message_and_a_question_reach_a_neighbour() -> Outcome {
     }
     assert_eq!(ticks.try_recv(), Err(RecvError::Empty));
     eventually("nothing is left", || {
-        // But for the witness.
+        eprintln!("{:?}", ground.node.links());
         let circuits: u32 = ground.node.links().iter().map(|link| link.circuits).sum();
         (circuits == 1).then_some(())
     });
@@ -515,5 +515,58 @@ fn a_bridge_without_room_refuses_it_by_name() -> Outcome {
     posted.join()?;
     assert_eq!(ticks.try_recv(), Err(RecvError::Empty));
     yard.is_quiet();
+    Ok(())
+}
+
+#[test]
+fn one_handle_again_and_again_fills_no_more_than_its_link_may() -> Outcome {
+    let ground = Ground::with(Config::default().channels_per_link(8));
+    let mut ticks: Receiver<Tick> = ground.node.export("ticks")?;
+    let mut raw = Raw::up(ground.address);
+    let mut accepted = 0;
+    let reason = loop {
+        raw.send(&Frame::Open(mine(0), brings(sends::<Tick>("ticks"), &[7])));
+        let refused = raw.expect("an answer", |frame| match frame {
+            Frame::Accept(..) => Some(None),
+            Frame::Dead(_, dead) => Some(Some(dead.dead.reason)),
+            _ => None,
+        });
+        if let Some(reason) = refused {
+            break reason;
+        }
+        accepted += 1;
+        assert!(accepted <= 16, "what is over and not received counts as well");
+        raw.dead(mine(0), Reason::Cancelled);
+        raw.expect("it is through", |frame| matches!(frame, Frame::Done(..) | Frame::Dead(..)).then_some(()));
+    };
+    assert_eq!(reason, Reason::NoResources);
+    for _ in 0..accepted {
+        assert_eq!(ticks.recv().timeout(SOON).wait(), Ok(tick(7)));
+    }
+    ground.others_go_on();
+    Ok(())
+}
+
+#[test]
+fn a_link_that_ends_for_a_reason_of_refusals_has_refused_nothing() -> Outcome {
+    let _calm = calm();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let at = listener.local_addr()?;
+    let peer = spawn(move || {
+        let mut raw = Raw::accept(&listener);
+        raw.bring_up();
+        raw.expect("it brings its message", |frame| match frame {
+            Frame::Open(_, open) => open.body.map(|_| ()),
+            _ => None,
+        });
+        // The program has it by now.
+        raw.send(&Frame::Goodbye(Reason::HopLimit));
+        raw.read_to_end();
+    });
+    let node = Node::new("desk");
+    let error = tcp::connect(&node, at).wait()?.post("ticks", tick(7)).timeout(SOON).wait().unwrap_err();
+    assert!(error.may_have_arrived(), "{error}");
+    assert_eq!(error.into_value(), None);
+    peer.join();
     Ok(())
 }

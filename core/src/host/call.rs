@@ -579,11 +579,16 @@ impl<Req: Message, Rep> Calling<Req, Rep> {
         let State::Sent(id) = core::mem::replace(&mut self.state, State::Over) else { return };
         let mut calls = self.core.calls.lock();
         let is_waiting = matches!(calls.pending.get(&id), Some(Pending::Waiting(_)));
-        let old =
-            if is_waiting { calls.pending.insert(id, Pending::Cancelled) } else { calls.take_reply(id) };
+        let (old, room) = if is_waiting {
+            (calls.pending.insert(id, Pending::Cancelled), Vec::new())
+        } else {
+            // Nobody else tells of the place that is free now.
+            (calls.take_reply(id), calls.take_room())
+        };
         drop(calls);
         // With the waker of a task that may own other calls.
         drop(old);
+        wake_all(room);
         if is_waiting {
             self.core.circuit.0.send_short(short(id, &[KIND_OTHER]));
         }

@@ -77,6 +77,8 @@ pub(crate) struct Cell {
     pub(crate) ended: bool,
     /// The peer is through with the circuit in order.
     pub(crate) done: bool,
+    /// The program has been told of the end: with `done`, the handle may be another circuit's at any time.
+    pub(crate) drained: bool,
     pub(crate) dead: Option<Dead>,
     /// What the dead notice said beside its reason, for instance the exported type.
     pub(crate) detail: String,

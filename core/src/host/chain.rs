@@ -242,7 +242,9 @@ where
     }
 }
 
-/// A call of a chain that has gone. Dropping it cancels the call, which ends nothing else: the chain goes on behind it.
+/// A call of a chain that has gone. Dropping it cancels the call: the server is told, and the chain goes on behind it if the
+/// server replies all the same; a request that it drops, as one may when
+/// [`is_cancelled`](super::Request::is_cancelled) says so, has failed, and breaks the chain.
 #[must_use = "the reply is waited for with `.wait()`, `.timeout(d)` or `.await`"]
 pub struct ChainCall<Req: Message, T, E> {
     call: Calling<Req, Result<T, E>>,
@@ -271,7 +273,7 @@ where
         Wait::new(self).wait()
     }
 
-    /// Waits at most `limit` for the reply. The call is cancelled then, and the chain goes on behind it.
+    /// Waits at most `limit` for the reply. The call is cancelled then, as by a drop.
     pub fn timeout(self, limit: Duration) -> Timeout<Self> {
         Wait::new(self).timeout(limit)
     }

@@ -586,6 +586,8 @@ impl Circuit {
         let arrival = if !cell.inbox.is_empty() {
             if one {
                 cell.inbox.move_next(inbox);
+                // Whoever has taken one looks again in any case: what comes meanwhile need not say so.
+                cell.announced = true;
             } else {
                 core::mem::swap(&mut cell.inbox, inbox);
             }

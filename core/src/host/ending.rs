@@ -13,7 +13,7 @@ use super::node::NodeInner;
 use super::peer::Down;
 use super::sync::{self, MutexGuard, PoisonError};
 use super::timer;
-use super::wait::{Wait, Waiting};
+use super::wait::{Wait, Waiting, after};
 use crate::proto::{Reason, Relation};
 
 /// What a process that ends may do in its last functions, before it is ended the hard way.
@@ -88,7 +88,7 @@ impl NodeInner {
     /// Links to children that are still up when `grace` is over end: nobody waits for a child that does not obey.
     pub(crate) fn end_children_after(&self, grace: Duration) {
         // One that obeys needs all of its time, and then that of its own links' goodbyes.
-        let until = sync::now() + grace.saturating_add(3 * PARTING);
+        let until = after(grace.saturating_add(3 * PARTING));
         let children = self.children_that_end();
         if children.is_empty() {
             return;
@@ -122,7 +122,7 @@ impl NodeInner {
     /// one that ends first counts.
     pub(crate) fn end_in(&self, grace: Duration, cause: Cause) {
         let Some(node) = self.own.upgrade() else { return };
-        let until = sync::now() + grace;
+        let until = after(grace);
         let mut ending = self.ending();
         let before = ending.until;
         // A node that ends loses its parent by that.
@@ -142,6 +142,9 @@ impl NodeInner {
                 waker.wake();
             }
             return;
+        }
+        if self.config.ends_process {
+            watch_over(&node, cause);
         }
         let end = move || {
             node.end_children_first(cause);
@@ -180,9 +183,32 @@ impl NodeInner {
                 self.wait_within(Some(Down::new(link)), Some(from));
             }
         }
+        // Those that the program has told to leave, with more time than there is.
+        for link in self.links() {
+            link.leave_sooner(self.ends_at(None));
+        }
         let linger = left();
         Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();
     }
+}
+
+/// Ends the process when its time is over, should the thread that ends the node hang: that one wakes whoever waits, and a
+/// waker is the program's code.
+fn watch_over(node: &Arc<NodeInner>, cause: Cause) {
+    let node = Arc::clone(node);
+    let watch = move || {
+        loop {
+            let at = node.ends_at(None) + 4 * PARTING;
+            let now = sync::now();
+            if now >= at {
+                end_process(cause);
+            }
+            // It may become less.
+            sync::park_until(at.min(now + EXIT));
+        }
+    };
+    // Without a thread the other one does it alone.
+    let _ = sync::Builder::new().name("netchan-watch".into()).stack_size(64 * 1024).spawn(watch);
 }
 
 /// Ends this process, whatever hangs in it.

@@ -637,7 +637,7 @@ impl LinkState {
         let Some((id, cell)) = self.cell_of(handle) else { return };
         cell.done = true;
         cell.confirmed = cell.sent;
-        let (over, orphan) = (!cell.receives || cell.rx_gone, cell.orphan);
+        let (over, orphan) = (!cell.receives || cell.rx_gone || cell.drained, cell.orphan);
         cell.wake_all(&mut effects.wakers);
         effects.tell(cell.member.as_ref(), Signal::Over);
         if over {

@@ -407,6 +407,7 @@ impl LinkState {
     pub(crate) fn drained(&mut self, id: CellId) {
         let Some(cell) = self.cells.get(id) else { return };
         let (Some(handle), done) = (cell.handle, cell.done) else { return };
+        cell.drained = true;
         let total = proto::Total::new(cell.taken.get() as u32);
         self.proto(|link, slots| {
             link.taken(slots, handle, total, false);

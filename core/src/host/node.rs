@@ -563,7 +563,9 @@ impl NodeInner {
             let Some(handle) = state.cells.get(offer.cell).and_then(waits) else {
                 return Err(Reason::Cancelled);
             };
-            if state.output.is_flooded() || !state.reserve(floor) {
+            // Those that are over, and whose messages wait for the program, are not among the peer's handles any more.
+            let is_full = state.cells.len() > 2 * state.circuits as usize;
+            if is_full || state.output.is_flooded() || !state.reserve(floor) {
                 return Err(Reason::NoResources);
             }
             let Some(cell) = state.cells.get(offer.cell) else { return Err(Reason::Cancelled) };

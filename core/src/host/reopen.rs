@@ -174,7 +174,13 @@ impl Reopen {
                 }
                 None if super::sync::now() >= *until => {
                     self.opening = None;
-                    return Poll::Ready(Err(Unopened::Refused(Dead::here(Reason::Deadline))));
+                    match &mut self.at {
+                        // Something on the way may have fallen silent, which is found out later than this.
+                        Again::Node { pauses, .. } => pauses.begin(),
+                        Again::Link { .. } => {
+                            return Poll::Ready(Err(Unopened::Refused(Dead::here(Reason::Deadline))));
+                        }
+                    }
                 }
                 None => {
                     if let Some(waker) = waker {
@@ -238,6 +244,7 @@ pub(super) const fn may_pass(reason: Reason) -> bool {
             | Reason::Protocol
             | Reason::Shutdown
             | Reason::NoRoute
+            | Reason::NoResources
             | Reason::Superseded
             | Reason::Renumbered
             | Reason::Closed

@@ -55,7 +55,11 @@ impl Shot {
                     let circuit = Arc::clone(circuit);
                     match circuit.opened(waker) {
                         None => return Poll::Pending,
-                        Some(Err((dead, _))) if *sent == Sent::WithOpen && !is_refusal(dead.reason) => {
+                        // A link may end for a reason for which opens are refused.
+                        Some(Err((dead, _)))
+                            if *sent == Sent::WithOpen
+                                && (!is_refusal(dead.reason) || circuit.died_with_link()) =>
+                        {
                             return Poll::Ready(Err(PostCause::Lost(dead)));
                         }
                         Some(Err((dead, detail))) => {
@@ -124,7 +128,7 @@ impl Shot {
 }
 
 /// Whether only an open is refused so, so that nothing has arrived.
-const fn is_refusal(reason: Reason) -> bool {
+pub(super) const fn is_refusal(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::NoName

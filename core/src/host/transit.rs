@@ -646,7 +646,11 @@ impl LinkState {
     }
 
     /// The link is down: the other side of what passed through is to be told.
-    pub(crate) fn lose_transits(&mut self, dead: Dead, effects: &mut Effects) {
+    pub(crate) fn lose_transits(&mut self, mut dead: Dead, effects: &mut Effects) {
+        if super::shot::is_refusal(dead.reason) {
+            // For whoever has sent a message with its open that would say that it has not arrived.
+            dead.reason = Reason::LinkLost;
+        }
         for (id, passage) in self.cells.transits() {
             let mut own = passage.transit.lock();
             own.cells[passage.side as usize] = None;
