@@ -90,7 +90,7 @@ fn a_message_and_a_question_reach_a_neighbour() -> Outcome {
     }
     assert_eq!(ticks.try_recv(), Err(RecvError::Empty));
     eventually("nothing is left", || {
-        eprintln!("{:?}", ground.node.links());
+        // But for the witness.
         let circuits: u32 = ground.node.links().iter().map(|link| link.circuits).sum();
         (circuits == 1).then_some(())
     });
