@@ -178,7 +178,13 @@ impl Encoder {
             const SKIP: u16 = CODE_LEN as u16;
             return Self { is_on: true, raw: Some(Raw { run: 0, zero: 0 }), at: at + SKIP, left: len - SKIP };
         }
-        Self { is_on: true, at, left: len, ..Self::DONE }
+        Self {
+            is_on: true,
+            #[cfg(feature = "std")]
+            raw: None,
+            at,
+            left: len,
+        }
     }
 
     /// Writes only the delimiter yet: nobody wants the rest.
