@@ -59,6 +59,11 @@ impl Row {
             Show::Median(digits) => median(&values).map(|value| fixed(value, digits)),
             Show::Rate => median(&values).map(rate),
             Show::Ratio => baseline.and_then(|baseline| self.ratio(baseline, column.key)).map(ratio),
+            // It is no goal of the baseline, nor of other libraries.
+            Show::Goal(most) => baseline
+                .filter(|_| self.peer.name().starts_with("netchan"))
+                .and_then(|baseline| self.ratio(baseline, column.key))
+                .map(|value| goal(value, most)),
             Show::Range(digits) => {
                 range(&values).map(|(low, high)| format!("{low:.digits$}–{high:.digits$}"))
             }
@@ -110,6 +115,9 @@ impl Section {
                 if let Some((low, high)) = range(&values) {
                     metrics.insert(format!("{key}_min"), json!(low));
                     metrics.insert(format!("{key}_max"), json!(high));
+                }
+                if let Show::Goal(most) = column.show {
+                    metrics.insert(format!("{key}_goal"), json!(most));
                 }
                 if let Some(baseline) = baseline {
                     metrics.insert(format!("{key}_ratio"), json!(row.ratio(baseline, key)));
@@ -204,10 +212,27 @@ fn ratio(value: f64) -> String {
     }
 }
 
+fn goal(value: f64, most: f64) -> String {
+    // As the ratio is shown beside it.
+    let is_met = (value * 100.0).round() <= (most * 100.0).round();
+    format!("≤ {most} {}", if is_met { "met" } else { "MISSED" })
+}
+
 fn rate(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{:.2} M", value / 1e6),
         value if value >= 1e3 => format!("{:.0} k", value / 1e3),
         value => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_met_as_the_ratio_is_shown() {
+        let all = [0.8, 1.3, 1.304, 1.306, 2.0].map(|value| goal(value, 1.3));
+        assert_eq!(all, ["≤ 1.3 met", "≤ 1.3 met", "≤ 1.3 met", "≤ 1.3 MISSED", "≤ 1.3 MISSED"]);
     }
 }

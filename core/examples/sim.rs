@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netchan::testing::sim::{
-    Guard, LineGuard, TreeGuard, TreeReport, run, run_corruption, run_line, run_tree, trace_tree,
+    Guard, HostGuard, HostReport, LineGuard, TreeGuard, TreeReport, run, run_corruption, run_host, run_line,
+    run_tree, trace_host, trace_tree,
 };
 
 const USAGE: &str = "\
@@ -18,6 +19,7 @@ cargo xtask sim [OPTIONS]         trees of nodes, with faults, by seeds
     --seed S          this one alone
     --trace           with --seed: tell what happens
     --jobs N          threads (as many as there are cores)
+    --hosts           whole nodes of the host, with their programs, instead of trees of bare ones
     --pairs           two nodes and a router instead of trees
     --lines           two lines that lose bytes, with nothing above them
     --corruption N    alter N packets of a line by a few bits, and count what is taken for something else
@@ -27,6 +29,7 @@ cargo xtask sim [OPTIONS]         trees of nodes, with faults, by seeds
 #[derive(Clone, Copy, PartialEq)]
 enum What {
     Trees,
+    Hosts,
     Pairs,
     Lines,
 }
@@ -54,6 +57,7 @@ fn options() -> Option<Options> {
             "--jobs" => options.jobs = number()? as usize,
             "--corruption" => options.corruption = number()?,
             "--trace" => options.trace = true,
+            "--hosts" => options.what = What::Hosts,
             "--pairs" => options.what = What::Pairs,
             "--lines" => options.what = What::Lines,
             _ => return None,
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
     let (next, done) = (AtomicU64::new(options.from), AtomicU64::new(0));
     let end = options.from.saturating_add(options.seeds);
     let work = || {
-        let mut sum = TreeReport::default();
+        let mut sum = (TreeReport::default(), HostReport::default());
         loop {
             let seed = next.fetch_add(1, Relaxed);
             if seed >= end {
@@ -86,7 +90,7 @@ fn main() -> ExitCode {
             done.fetch_add(1, Relaxed);
         }
     };
-    let (mut sum, mut failed) = (TreeReport::default(), false);
+    let (mut trees, mut hosts, mut failed) = (TreeReport::default(), HostReport::default(), false);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
         let mut told = began;
@@ -103,24 +107,33 @@ fn main() -> ExitCode {
         }
         for worker in workers {
             match worker.join() {
-                Ok(part) => sum += part,
+                Ok(part) => {
+                    trees += part.0;
+                    hosts += part.1;
+                }
                 Err(_) => failed = true,
             }
         }
     });
     say(done.load(Relaxed), began);
-    if options.what == What::Trees {
-        println!("{sum:?}");
+    match options.what {
+        What::Trees => println!("{trees:?}"),
+        What::Hosts => println!("{hosts:?}"),
+        What::Pairs | What::Lines => {}
     }
     ExitCode::from(u8::from(failed))
 }
 
 /// Runs one seed.
-fn one(options: &Options, seed: u64, sum: &mut TreeReport) {
+fn one(options: &Options, seed: u64, (trees, hosts): &mut (TreeReport, HostReport)) {
     match options.what {
+        What::Hosts => {
+            let _guard = HostGuard(seed);
+            *hosts += if options.trace { trace_host(seed) } else { run_host(seed) };
+        }
         What::Trees => {
             let _guard = TreeGuard(seed);
-            *sum += if options.trace { trace_tree(seed) } else { run_tree(seed) };
+            *trees += if options.trace { trace_tree(seed) } else { run_tree(seed) };
         }
         What::Pairs => {
             let _guard = Guard(seed);

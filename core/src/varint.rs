@@ -152,6 +152,7 @@ impl<'a> Cursor<'a> {
 
     /// Bytes with their length before them, in one byte.
     #[cfg(feature = "board")]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn text(&mut self) -> &'a [u8] {
         let len = self.byte();
         self.bytes(len.into())

@@ -34,6 +34,17 @@ impl Yard {
         }
     }
 
+    /// This happens at the link to the left, and in another thread that at the link to the right.
+    fn at_once(self, left: fn(&Side), right: fn(&Side)) -> Self {
+        let Self { to_right, .. } = self;
+        let moving = spawn(move || {
+            right(&to_right);
+            to_right
+        });
+        left(&self.to_left);
+        Self { to_right: moving.join(), ..self }
+    }
+
     /// Nothing of what has passed is left at the bridge.
     fn is_empty(&mut self) {
         self.settle();
@@ -82,13 +93,7 @@ fn values_pass_while_the_far_end_grants() {
             sent += 1;
         }
         assert!(yard.to_left.has_input() && yard.to_right.has_input(), "both links have something to do");
-        let Yard { to_right, .. } = yard;
-        let coming = spawn(move || {
-            to_right.deliver();
-            to_right
-        });
-        yard.to_left.deliver();
-        let mut yard = Yard { to_right: coming.join(), ..yard };
+        let mut yard = yard.at_once(Side::deliver, Side::deliver);
         drop(sender);
         for n in got..sent {
             yard.settle();
@@ -106,13 +111,7 @@ fn a_value_meets_the_end_of_the_far_link() {
         let mut yard = yard();
         let (sender, mut received) = yard.circuit();
         sender.try_send(value(0)).unwrap();
-        let Yard { to_right, .. } = yard;
-        let coming = spawn(move || {
-            to_right.deliver();
-            to_right
-        });
-        yard.to_left.break_line();
-        let mut yard = Yard { to_right: coming.join(), ..yard };
+        let mut yard = yard.at_once(Side::break_line, Side::deliver);
         yard.is_empty();
         // It has come whole, or not at all; then the end.
         let end = match received.try_recv() {
@@ -142,13 +141,7 @@ fn a_value_meets_the_end_of_its_own_link() {
             got += 1;
         }
         assert!(yard.to_left.has_input(), "it has something to do");
-        let Yard { to_right, .. } = yard;
-        let breaking = spawn(move || {
-            to_right.break_line();
-            to_right
-        });
-        yard.to_left.deliver();
-        let mut yard = Yard { to_right: breaking.join(), ..yard };
+        let mut yard = yard.at_once(Side::deliver, Side::break_line);
         yard.is_empty();
         let end = loop {
             match received.try_recv() {
@@ -169,13 +162,7 @@ fn both_links_of_a_bridge_break() {
         let (sender, mut received) = yard.circuit();
         sender.try_send(value(0)).unwrap();
         yard.to_right.deliver();
-        let Yard { to_left, .. } = yard;
-        let breaking = spawn(move || {
-            to_left.break_line();
-            to_left
-        });
-        yard.to_right.break_line();
-        let mut yard = Yard { to_left: breaking.join(), ..yard };
+        let mut yard = yard.at_once(Side::break_line, Side::break_line);
         yard.is_empty();
         let _ = received.try_recv();
         assert!(matches!(received.try_recv(), Err(RecvError::Dead(_))));
@@ -196,13 +183,7 @@ fn an_opener_gives_up_while_the_answer_comes() {
             yard.to_left.deliver();
             yard.right.deliver();
         }
-        let Yard { to_left, .. } = yard;
-        let ending = spawn(move || {
-            to_left.deliver();
-            to_left
-        });
-        yard.to_right.deliver();
-        let mut yard = Yard { to_left: ending.join(), ..yard };
+        let mut yard = yard.at_once(Side::deliver, Side::deliver);
         yard.is_empty();
         assert_eq!(sender.importers(), 0);
     });
@@ -217,13 +198,7 @@ fn an_open_meets_the_end_of_the_far_link() {
         let mut importing =
             std::pin::pin!(yard.left.node.remote("right").import::<Receiver<Bytes>>("x").into_future());
         assert!(poll_once(importing.as_mut()).is_none());
-        let Yard { to_left, .. } = yard;
-        let opening = spawn(move || {
-            to_left.deliver();
-            to_left
-        });
-        yard.to_right.break_line();
-        let mut yard = Yard { to_left: opening.join(), ..yard };
+        let mut yard = yard.at_once(Side::deliver, Side::break_line);
         yard.is_empty();
         let error = poll_once(importing).expect("it is answered").unwrap_err();
         let ImportError::Dead(dead) = *error else { panic!("{error}") };

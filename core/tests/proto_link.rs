@@ -1,8 +1,8 @@
 //! The link itself: bring-up, time, order among circuits, and peers that break the protocol.
 
 use netchan::proto::{
-    Event, Fault, Frame, Handle, Hello, Instant, LinkConfig, LinkKind, LinkState, OpenFlags, Part, Reason,
-    Total,
+    Event, Fault, Frame, Handle, Hello, Instant, LinkConfig, LinkKind, LinkState, Name, OpenFlags, Part,
+    Reason, Total,
 };
 use netchan::testing::{Node, Outcome, Pair, Policy, Stage};
 
@@ -103,6 +103,12 @@ fn hears_hello(hello: Hello<'_>) -> Option<Fault> {
     forge(&mut pair, &Frame::Hello(hello))
 }
 
+fn hears_hello_expecting(name: Name) -> Option<Fault> {
+    let (a, b) = configs();
+    let mut pair = Pair::new(LinkConfig { active: false, ..a }, LinkConfig { expects: Some(name), ..b });
+    forge(&mut pair, &Frame::Hello(hello()))
+}
+
 #[test]
 fn a_peer_of_another_version_is_named_and_told_our_own() {
     let newer = Hello { oldest: 2, newest: 3, ..hello() };
@@ -131,6 +137,24 @@ fn a_hello_that_does_not_fit_is_refused() {
     }
     assert_eq!(hears_hello(Hello { kind: LinkKind::Tree, ..hello() }), Some(Fault::Kind));
     assert_eq!(hears_hello(Hello { kind: LinkKind::Either, ..hello() }), None);
+}
+
+#[test]
+fn another_node_than_the_expected_one_is_told_goodbye_before_it_can_open_anything() {
+    let (a, b) = configs();
+    let (name, other) = (b.identity.name, a.identity.name);
+    assert_ne!(name, other);
+    let mut pair = Pair::new(LinkConfig { expects: Some(name), ..a }, b);
+    pair.run();
+    assert_eq!([pair.a.port.fault, pair.b.port.fault], [None, None], "it is the right one");
+
+    let mut pair = Pair::new(LinkConfig { expects: Some(other), ..a }, b);
+    pair.run();
+    assert_eq!(pair.a.port.fault, Some(Fault::TurnedAway(Reason::Refused)));
+    assert_eq!(pair.a.port.link.stranger(), Some(name));
+    assert_eq!(pair.b.port.fault, Some(Fault::Goodbye(Reason::Refused)));
+    // Nor is it up when it says so without waiting for our hello.
+    assert_eq!(hears_hello_expecting(other), Some(Fault::TurnedAway(Reason::Refused)));
 }
 
 #[test]

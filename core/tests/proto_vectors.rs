@@ -71,11 +71,13 @@ fn tell(frame: &Frame<'_>) -> String {
         Frame::Ack(total) => format!("ACK {}", total.get()),
         Frame::Goodbye(reason) => format!("GOODBYE {}", reason.get()),
         Frame::Tree(frame) => match frame {
-            TreeFrame::Adopt { id, above } => format!("ADOPT id={id} above={:?}", above.as_slice()),
+            TreeFrame::Adopt { id, above, place } => {
+                format!("ADOPT id={id} above={:?} place={place:?}", above.as_slice())
+            }
             TreeFrame::Allocate(count) => format!("ALLOCATE {count}"),
             TreeFrame::Grant { start, count } => format!("GRANT start={start} count={count}"),
             TreeFrame::AddRoute { id, via, name } => format!("ADD_ROUTE id={id} via={via} name={name:?}"),
-            TreeFrame::DelRoute(id) => format!("DEL_ROUTE {id}"),
+            TreeFrame::DelRoute(id, reason) => format!("DEL_ROUTE {id} reason={}", reason.get()),
             TreeFrame::Shutdown { grace_ms } => format!("SHUTDOWN grace_ms={grace_ms}"),
         },
         Frame::Data(h, Part::Whole, bytes) => format!("DATA {h} {}", hex(bytes)),
@@ -198,16 +200,17 @@ fn samples() -> Vec<Vec<u8>> {
                 ..brings(b"hello")
             },
         ),
-        Frame::Tree(TreeFrame::Adopt { id: 300, above: above(&[1]) }),
+        Frame::Tree(TreeFrame::Adopt { id: 300, above: above(&[1]), place: "server" }),
         Frame::Tree(TreeFrame::Adopt {
             id: 9,
             above: above(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
+            place: "",
         }),
         Frame::Tree(TreeFrame::Allocate(64)),
         Frame::Tree(TreeFrame::Grant { start: 64, count: 64 }),
         Frame::Tree(TreeFrame::Grant { start: 0, count: 0 }),
         Frame::Tree(TreeFrame::AddRoute { id: 65, via: 3, name: "board-7" }),
-        Frame::Tree(TreeFrame::DelRoute(65)),
+        Frame::Tree(TreeFrame::DelRoute(65, Reason::LinkLost)),
         Frame::Tree(TreeFrame::Shutdown { grace_ms: 2000 }),
     ]
     .iter()

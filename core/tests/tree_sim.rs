@@ -31,7 +31,7 @@ fn half(n: u64) {
     // A simulation in which nothing goes wrong proves nothing.
     assert!(sum.accepted > 50_000 && sum.attached > 10_000 && sum.taken > 50_000);
     assert!(sum.lost > 20_000 && sum.renumbered > 5_000 && sum.restarts > 2_000);
-    assert!(sum.strikes > 3_000 && sum.forged > 50_000);
+    assert!(sum.strikes > 3_000 && sum.forged > 50_000 && sum.turned_away > 50);
 }
 
 #[test]

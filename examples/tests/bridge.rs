@@ -31,7 +31,8 @@ const ROLE: &str = "NETCHAN_TEST_BOARD";
 /// there is noise on the line, as of a boot loader.
 #[test]
 fn the_board_of_the_other_tests() -> Result {
-    let Ok(boot) = std::env::var(ROLE) else { return Ok(()) };
+    let Ok(role) = std::env::var(ROLE) else { return Ok(()) };
+    let (uid, boot) = role.split_once(' ').ok_or("its uid, and how often it was started")?;
     let (sender, received) = channel();
     std::thread::spawn(move || {
         let (mut input, mut bytes) = (std::io::stdin().lock(), [0; 256]);
@@ -41,12 +42,12 @@ fn the_board_of_the_other_tests() -> Result {
             }
         }
     });
-    let boot: u32 = boot.parse()?;
+    let (uid, boot): (u64, u32) = (uid.parse()?, boot.parse()?);
     let clock = Clock::now();
     let now = || Instant::from_micros(clock.elapsed().as_micros() as u64);
-    let mut nonces = CounterNonce::new(7, boot);
+    let mut nonces = CounterNonce::new(uid, boot);
     let name = &const { Name::literal("board") };
-    let identity = Identity { name, uid: 7, boot: boot.into(), nonces: &mut nonces };
+    let identity = Identity { name, uid, boot: boot.into(), nonces: &mut nonces };
     let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
     let mut line = NODE.line(&mut memory, identity);
     let mut app = App::new().map_err(|error| format!("{error:?}"))?;
@@ -81,12 +82,17 @@ struct Board {
     port: String,
     /// Keeps the wires up while nobody has the port open.
     _port: OwnedFd,
+    uid: u64,
     boots: u32,
     process: Option<Process>,
 }
 
 impl Board {
     fn start() -> Result<Self> {
+        Self::start_as(7)
+    }
+
+    fn start_as(uid: u64) -> Result<Self> {
         let wires = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&wires)?;
         unlockpt(&wires)?;
@@ -95,7 +101,7 @@ impl Board {
         let mut modes = tcgetattr(&slave)?;
         modes.make_raw();
         tcsetattr(&slave, OptionalActions::Now, &modes)?;
-        let mut board = Self { wires, port, _port: slave, boots: 0, process: None };
+        let mut board = Self { wires, port, _port: slave, uid, boots: 0, process: None };
         board.reset()?;
         Ok(board)
     }
@@ -107,7 +113,7 @@ impl Board {
         let wire = || self.wires.try_clone().map(Stdio::from);
         let child = Command::new(std::env::current_exe()?)
             .args(["--exact", "the_board_of_the_other_tests", "--nocapture"])
-            .env(ROLE, self.boots.to_string())
+            .env(ROLE, format!("{} {}", self.uid, self.boots))
             .stdin(wire()?)
             .stdout(wire()?)
             .stderr(Stdio::null())
@@ -219,7 +225,7 @@ fn a_host_that_joins_reaches_the_board() -> Result {
     assert_eq!(end_of(&mut reading), RecvError::Dead(told));
     assert_eq!(blocks.recv().timeout(LIMIT).wait(), Err(RecvError::Dead(told)));
     assert_eq!(bridge.says("down    ")?, "board: a hello after the bring-up: the peer restarted");
-    assert_eq!(bridge.says("left    ")?, "bridge/board (node 2)");
+    assert_eq!(bridge.says("left    ")?, "bridge/board (node 2): the peer restarted");
     assert_eq!(bridge.says("joined  ")?, "bridge/board (node 4)");
     let mut reading: Watch<Reading> = there.import("reading").wait()?;
     assert_eq!(reading.changed().timeout(LIMIT).wait()?.level, 0);
@@ -228,7 +234,8 @@ fn a_host_that_joins_reaches_the_board() -> Result {
     let last = bridge.interrupt()?;
     let end = end_of(&mut reading);
     assert!(matches!(end, RecvError::Dead(dead) if dead.reason == Reason::Shutdown), "{end}");
-    for line in ["left    bridge/board (node 4)", "left    bridge/host (node 3)"] {
+    for node in ["board (node 4)", "host (node 3)"] {
+        let line = &format!("left    bridge/{node}: the node shut down");
         assert!(last.iter().any(|said| said == line), "{last:?}");
     }
     Ok(())
@@ -307,7 +314,7 @@ fn a_killed_bridge_is_told_to_both_sides_and_the_next_one_goes_on() -> Result {
 
 #[test]
 fn two_boards_of_one_name_are_told_apart_by_their_ids() -> Result {
-    let boards = [Board::start()?, Board::start()?];
+    let boards = [Board::start()?, Board::start_as(8)?];
     let bridge = Bridge::start(&["--listen", "127.0.0.1:0", "--board", &boards[0].port])?;
     let address = bridge.says("listening at ")?;
     assert_eq!(bridge.says("joined  ")?, "bridge/board (node 2)");
@@ -329,7 +336,7 @@ fn two_boards_of_one_name_are_told_apart_by_their_ids() -> Result {
     let bridge = Bridge::start(&[&["--listen", "127.0.0.1:0"][..], &ports].concat())?;
     let address = bridge.says("listening at ")?;
     let joined = [bridge.says("joined  ")?, bridge.says("joined  ")?];
-    let also = "bridge/board (node 3); so is node 2 called, which only its id leads to now";
+    let also = "bridge/board (node 3); so is node 2 called, which was first: only its id leads to this one";
     assert_eq!(joined, ["bridge/board (node 2)", also]);
     let host = Node::new("host");
     tcp::join(&host, address.as_str()).wait()?;
@@ -337,6 +344,27 @@ fn two_boards_of_one_name_are_told_apart_by_their_ids() -> Result {
         let sum: Client<Pair, u32> = host.remote_id(id).import("sum").wait()?;
         assert_eq!(sum.call(Pair(id, 2)).timeout(LIMIT).wait()?, id + 2);
     }
+    Ok(())
+}
+
+#[test]
+fn a_picture_shows_the_tree_and_goes() -> Result {
+    let hub = Node::new("hub");
+    let listener = tcp::listen_with(&hub, "127.0.0.1:0", tcp::Options::new().adopt())?;
+    let desk = Node::new("desk");
+    let _hub = tcp::join(&desk, listener.address()).wait()?;
+    let draw = |format: &[&str]| -> Result<String> {
+        let address = listener.address().to_string();
+        let output = Command::new(env!("CARGO_BIN_EXE_picture")).arg(address).args(format).output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let text = draw(&[])?;
+    for part in ["hub (1)", "desk (", "picture ("] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(draw(&["--graphviz"])?.starts_with("digraph"));
+    assert!(draw(&["--mermaid"])?.starts_with("graph TD"));
     Ok(())
 }
 
@@ -350,6 +378,7 @@ fn what_is_wrong_is_said_clearly() -> Result {
         (&["--board"], "bridge: --board wants a value; see --help".into()),
         (&["--board", "usb:2E8A"], "bridge: --board usb:2E8A: like usb:2E8A:000A".into()),
         (&["--baud", "fast"], "bridge: --baud: ".into()),
+        (&["--channels", "-1"], "bridge: --channels: ".into()),
         (&["--name", "No", "--listen", "127.0.0.1:0"], "bridge: No: ".into()),
         (&["--listen", &taken], format!("bridge: {taken}: cannot listen: ")),
         (&["--listen", "0.0.0.0:0"], "bridge: 0.0.0.0:0: not a loopback address".into()),

@@ -241,6 +241,28 @@ fn a_shorter_time_counts_and_a_longer_one_does_not() -> Result {
     Ok(())
 }
 
+/// The one beside it hangs as well, and goes on hanging.
+#[test]
+fn one_process_that_hangs_ends_and_its_siblings_do_not() -> Result {
+    let witness = Witness::new()?;
+    let (hub, address) = hub()?;
+    let mut middle = Process::start("middle", &address, &witness)?;
+    let at_middle = middle.says()?;
+    let mut below = Process::start("computes", &at_middle, &witness)?;
+    joined(&hub, "computes")?;
+    let mut beside = Process::start("deaf", &address, &witness)?;
+    joined(&hub, "deaf")?;
+    let told = Instant::now();
+    hub.remote("middle").shut_down(GRACE)?;
+    let [(first, _), (second, at)] = [witness.next()?, witness.next()?];
+    assert_eq!([first.as_str(), second.as_str()], ["computes", "middle"]);
+    assert!(at - told < GRACE + LATE, "{:?}", at - told);
+    assert_eq!([below.ends()?.code(), middle.ends()?.code()], [Some(0), Some(0)]);
+    assert!(beside.0.try_wait()?.is_none(), "it was not told");
+    assert_eq!(hub.remote("deaf").nodes().timeout(LIMIT).wait()?.count(), 1, "and answers");
+    Ok(())
+}
+
 #[test]
 fn processes_that_hang_end_from_the_bottom() -> Result {
     let witness = Witness::new()?;
@@ -267,10 +289,14 @@ fn a_process_ends_with_its_parents_unless_it_was_told_to_live_on() -> Result {
     let mut locked = Process::start("locked", &address, &witness)?;
     let mut lives_on = Process::start("lives-on", &address, &witness)?;
     let watch = Node::new("watch");
-    let peer = tcp::connect(&watch, &*address).timeout(LIMIT).wait()?;
+    let beside = tcp::Options::new().join().live_on();
+    tcp::connect_with(&watch, &*address, beside).timeout(LIMIT).wait()?;
     let until = Instant::now() + LIMIT;
-    while peer.nodes().wait()?.count() < 3 {
+    // The two, this one, and the parent.
+    while watch.remote("/").nodes().wait()?.count() < 4 {
         assert!(Instant::now() < until, "both join");
+        // Lists are made only so fast for one neighbour.
+        std::thread::park_timeout(Duration::from_millis(10));
     }
     let killed = Instant::now();
     parent.0.kill()?;

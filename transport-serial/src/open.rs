@@ -1,14 +1,13 @@
 //! The side that opens a port and finds a board.
 
 use std::fmt;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use netchan::host::transport::{Redial, start_line};
 use netchan::{LinkError, Node, Peer, Reconnect};
 
-use crate::ports::Search;
+use crate::ports::{Attempt, Search};
 use crate::tty::Tty;
 use crate::{OpenError, Options, Port, Reset};
 
@@ -141,9 +140,11 @@ impl Opening {
             .stack_size(256 * 1024)
             .spawn(move || {
                 while let Some(node) = redial.due().wait() {
-                    // What went wrong is of no interest to anybody: the loss has been told.
-                    if let Ok(peer) = dial(&node, &port, &options, limit, false) {
-                        redial.made(peer);
+                    match dial(&node, &port, &options, limit, false) {
+                        Ok(peer) => {
+                            redial.made(peer);
+                        }
+                        Err(error) => redial.failed(&node, &error),
                     }
                 }
             })
@@ -159,24 +160,18 @@ fn dial(
     limit: Duration,
     first: bool,
 ) -> Result<Peer, OpenError> {
-    let mut search = Search::new(port);
-    for path in port.paths()? {
-        let opened = dial_path(node, &path, options, limit, first);
-        if let Some(result) = search.look(path, opened) {
+    let mut search = Search::new(port, port.paths()?, *options, limit, first)?;
+    while let Some(attempt) = search.next() {
+        let opened = dial_path(node, options, &attempt);
+        if let Some(result) = search.look(attempt, opened) {
             return result;
         }
     }
     Err(search.in_vain())
 }
 
-fn dial_path(
-    node: &Node,
-    path: &Path,
-    options: &Options,
-    limit: Duration,
-    first: bool,
-) -> Result<Peer, OpenError> {
-    let tty = Tty::open(path, options, first)?;
-    let up = start_line(node, Box::new(tty), options.link().hello(limit));
-    up.wait().map_err(|error: LinkError| OpenError::Link(path.into(), error))
+fn dial_path(node: &Node, options: &Options, attempt: &Attempt) -> Result<Peer, OpenError> {
+    let tty = Tty::open(&attempt.path, options, attempt.resets)?;
+    let up = start_line(node, Box::new(tty), attempt.line);
+    up.wait().map_err(|error: LinkError| OpenError::Link(attempt.path.clone(), error))
 }

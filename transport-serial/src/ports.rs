@@ -1,13 +1,20 @@
 //! Which ports there are, and what is plugged into them.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use netchan::Peer;
+use netchan::host::transport::LineOptions;
+use netchan::proto::Name;
+use netchan::{LinkError, Peer};
 use serial2::SerialPort;
 
-use crate::OpenError;
+use crate::{OpenError, Options, Reset};
+
+/// The longest time for all attempts.
+const LIMIT_MAX: Duration = Duration::from_secs(3600);
 
 /// A serial port of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,43 +127,100 @@ impl Port {
     }
 }
 
-/// What was found at the paths of a [`Port`], by threads or tasks.
-pub(crate) struct Search<'p> {
+/// One attempt after the other until the link to a [`Port`] is up, by threads or tasks.
+///
+/// A node that is not the one that is looked for is told goodbye at its hello: it opens nothing here, and its lines are not
+/// pulled for a reset.
+pub(crate) struct Search {
     /// The name of the board that is looked for; without one the first path is the port.
-    name: Option<&'p str>,
+    name: Option<Name>,
+    options: Options,
+    until: Instant,
+    paths: VecDeque<PathBuf>,
+    /// Opening resets the board: it is looked for first, and then that port is opened anew.
+    resets: bool,
+    found: Option<PathBuf>,
     seen: Vec<(PathBuf, String)>,
 }
 
-impl<'p> Search<'p> {
-    pub(crate) fn new(port: &'p Port) -> Self {
-        let name = if let Port::Board(board) = port { Some(&*board.name) } else { None };
-        Self { name, seen: Vec::new() }
+/// A port to be opened.
+pub(crate) struct Attempt {
+    pub(crate) path: PathBuf,
+    /// In which is how long it may take.
+    pub(crate) line: LineOptions,
+    /// The board is reset, if the options say so.
+    pub(crate) resets: bool,
+}
+
+impl Search {
+    /// For `port`, which may be at `paths`.
+    pub(crate) fn new(
+        port: &Port,
+        paths: Vec<PathBuf>,
+        options: Options,
+        limit: Duration,
+        first: bool,
+    ) -> Result<Self, OpenError> {
+        let name = match port {
+            Port::Board(board) => Some(Name::new(&board.name).map_err(|error| {
+                OpenError::Io(board.name.clone().into(), io::Error::new(io::ErrorKind::InvalidInput, error))
+            })?),
+            _ => None,
+        };
+        let resets = first && options.reset != Reset::Leave;
+        // A limit beyond all clocks is none.
+        let until = Instant::now() + limit.min(LIMIT_MAX);
+        Ok(Self { name, options, until, paths: paths.into(), resets, found: None, seen: Vec::new() })
     }
 
-    /// A path was tried: how the search ends with it, or `None` if it goes on.
+    /// What to try now. The time that is left is shared by all that are left.
+    pub(crate) fn next(&mut self) -> Option<Attempt> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let is_found = self.found.is_some();
+        let path = self.found.take().or_else(|| self.paths.pop_front())?;
+        let limit = left / u32::try_from(self.paths.len() + 1).unwrap_or(u32::MAX);
+        let line = self.options.link().hello(limit);
+        Some(match self.name {
+            None => Attempt { path, line, resets: self.resets },
+            Some(name) if self.resets && !is_found => {
+                Attempt { path, line: line.expects(another(name)), resets: false }
+            }
+            Some(name) => Attempt { path, line: line.expects(name), resets: is_found },
+        })
+    }
+
+    /// How it went: how the search ends with that, or `None` if it goes on.
     pub(crate) fn look(
         &mut self,
-        path: PathBuf,
+        attempt: Attempt,
         opened: Result<Peer, OpenError>,
     ) -> Option<Result<Peer, OpenError>> {
-        let Some(name) = self.name else { return Some(opened) };
+        let Some(name) = self.name.filter(|_| !attempt.resets) else { return Some(opened) };
         let what = match opened {
-            Ok(peer) if peer.info().name == name => return Some(Ok(peer)),
-            Ok(peer) => {
-                peer.close();
-                format!("`{}`", peer.info().name)
+            Ok(peer) => return Some(Ok(peer)),
+            Err(OpenError::Link(_, LinkError::OtherNode(other))) if other == name => {
+                self.paths.clear();
+                self.found = Some(attempt.path);
+                return None;
             }
+            Err(OpenError::Link(_, LinkError::OtherNode(other))) => format!("`{other}`"),
             Err(OpenError::Link(_, error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        self.seen.push((path, what));
+        self.seen.push((attempt.path, what));
         None
     }
 
     /// No path is left.
     pub(crate) fn in_vain(self) -> OpenError {
-        OpenError::NoBoard(self.name.unwrap_or_default().into(), self.seen)
+        let name = self.name.map_or_else(String::new, |name| name.as_str().to_owned());
+        OpenError::NoBoard(name, self.seen)
     }
+}
+
+/// A name that no board has that is called `name`: whoever answers says its own, and is told goodbye.
+fn another(name: Name) -> Name {
+    if name.as_str().len() == 1 { Name::literal("--") } else { Name::literal("-") }
 }
 
 impl From<&str> for Port {
@@ -240,7 +304,8 @@ impl std::fmt::Display for Usb {
 
 /// A board by its node's name. Ports are opened one after the other, and those who answer are
 /// asked, so a port with another device on it is sent a few bytes: by default only USB
-/// devices are.
+/// devices are. A board that is called otherwise is told goodbye (`Refused`) before it can import
+/// anything, and is not reset. All ports share the time that opening may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Board {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netchan::host::transport::{Up, on_shutdown, start_line};
+use netchan::host::transport::{Attempts, Up, on_shutdown, start_line};
 use netchan::host::{BlockingStream, Stream, Wait};
 use netchan::{LinkError, Node, Reason};
 
@@ -56,9 +56,15 @@ pub fn serve(node: &Node, path: impl AsRef<Path>, options: Options) -> Result<Se
         let _stop = stop;
         let mut tty = Some(first);
         let mut pause = PAUSE_MIN;
+        let mut attempts = Attempts::new(path.display().to_string());
         while !bell.is_rung() {
             let began = Instant::now();
-            if let Some(tty) = tty.take().or_else(|| Tty::open(&path, &options, false).ok()) {
+            let opened = tty.take().map_or_else(|| Tty::open(&path, &options, false), Ok);
+            if let Err(error) = &opened {
+                let Some(node) = weak.upgrade() else { return };
+                attempts.failed(&node, error);
+            }
+            if let Ok(tty) = opened {
                 let Some(node) = weak.upgrade() else { return };
                 bell.wakes(Some(tty.clone()));
                 let line = options.link().hello(PATIENCE);
@@ -68,6 +74,7 @@ pub fn serve(node: &Node, path: impl AsRef<Path>, options: Options) -> Result<Se
                 let up = up.wait();
                 bell.wakes(None);
                 if let Ok(peer) = up {
+                    attempts.succeeded();
                     // Why it ended is an event of the node.
                     peer.down().wait();
                 }

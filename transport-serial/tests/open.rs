@@ -4,6 +4,10 @@
 
 mod common;
 
+#[cfg(target_os = "linux")]
+use std::fs;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +16,10 @@ use common::{Cable, Outcome, Pair, Pty, Task, Wires, options, spawn, station};
 use netchan::proto::Fault;
 use netchan::{LinkError, Node, Peer};
 use netchan_serial::{self as serial, Board, OpenError, Reset, Usb};
+#[cfg(target_os = "linux")]
+use rustix::process::{Uid, geteuid};
+#[cfg(target_os = "linux")]
+use rustix::thread::set_thread_res_uid;
 
 /// Opens a port where no link will be.
 #[track_caller]
@@ -102,6 +110,33 @@ fn a_port_that_is_not_there_is_told() {
     );
     let error = serial::open(&node, Usb::new(0xffff, 0xffff)).wait().expect_err("there is none");
     assert!(matches!(error, OpenError::NotFound(_)), "{error:?}");
+}
+
+/// Root may open everything: where the test is root, a thread of it is somebody else.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_port_that_may_not_be_opened_is_told() {
+    const NOBODY: u32 = 65_534;
+    let cable = Cable::new();
+    let port = cable.port(0);
+    fs::set_permissions(&port, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    let path = port.clone();
+    let opening = thread::spawn(move || {
+        if geteuid().is_root() {
+            let nobody = Uid::from_raw(NOBODY);
+            set_thread_res_uid(nobody, nobody, nobody).expect("root may be anybody");
+        }
+        serial::open(&Node::new("host"), path).wait()
+    });
+    let error = opening.join().expect("it does not panic").expect_err("its mode forbids it");
+    assert!(matches!(&error, OpenError::NoPermission(path) if *path == port), "{error:?}");
+    assert_eq!(
+        format!("{error:?}"),
+        format!(
+            "{}: no permission to open it (on Linux: add the user to the group that owns the port, often `dialout`, and log in again)",
+            port.display()
+        )
+    );
 }
 
 #[test]

@@ -9,7 +9,8 @@ use common::{Cable, Outcome, Pair, SOON, Tick, eventually, next_down, options, q
 use netchan::proto::Fault;
 use netchan::testing::Faults;
 use netchan::{
-    Client, Dead, LinkError, Node, Reason, Receiver, Reconnect, RecvError, SendCause, Sender, Server, Watch,
+    Client, Dead, LinkError, LinkEvent, Node, Reason, Receiver, Reconnect, RecvError, SendCause, Sender,
+    Server, Watch,
 };
 use netchan_serial as serial;
 
@@ -78,6 +79,45 @@ fn both_ends_may_be_unplugged_at_a_time() -> Outcome {
     }
     orders.send(tick(5)).timeout(SOON).wait()?;
     assert_eq!(into.recv().timeout(SOON).wait()?, tick(5), "what was in doubt is not sent again");
+    Ok(())
+}
+
+/// The next one that says why a link is not there.
+fn next_unreachable(node: &Node) -> (String, String) {
+    eventually("it is told", || match node.next_event()? {
+        LinkEvent::Unreachable { what, error } => Some((what, error)),
+        _ => None,
+    })
+}
+
+/// Otherwise all that is ever told is that the link was lost.
+#[test]
+fn why_a_port_cannot_be_opened_again_is_told_once() -> Outcome {
+    let pair = pair();
+    let peer = pair.opening().reconnect(quick()).wait()?;
+    for _ in 0..2 {
+        for end in [0, 1] {
+            pair.cable.unplug(end);
+        }
+        let advice = "there is no such port (is it plugged in?";
+        let (what, error) = next_unreachable(&pair.dashboard);
+        assert_eq!(what, "station");
+        assert!(error.contains("port-0: ") && error.contains(advice), "{error}");
+        let (what, error) = next_unreachable(&pair.station);
+        assert!(what.contains("port-1"), "{what}");
+        assert!(error.contains("port-1: ") && error.contains(advice), "{error}");
+        for end in [0, 1] {
+            pair.cable.plug(end);
+        }
+        for node in [&pair.dashboard, &pair.station] {
+            eventually("the link is there again", || {
+                let event = node.next_event()?;
+                assert!(!matches!(event, LinkEvent::Unreachable { .. }), "told once: {event:?}");
+                matches!(event, LinkEvent::Up { .. }).then_some(())
+            });
+        }
+    }
+    drop(peer);
     Ok(())
 }
 

@@ -170,9 +170,11 @@ impl<A: ToSocketAddrs> Connecting<A> {
             .stack_size(256 * 1024)
             .spawn(move || {
                 while let Some(node) = redial.due().wait() {
-                    // What went wrong is of no interest to anybody: the loss has been told.
-                    if let Ok(peer) = dial(&node, &addresses, options, &Time::new(limit)) {
-                        redial.made(peer);
+                    match dial(&node, &addresses, options, &Time::new(limit)) {
+                        Ok(peer) => {
+                            redial.made(peer);
+                        }
+                        Err(error) => redial.failed(&node, &error),
                     }
                 }
             })

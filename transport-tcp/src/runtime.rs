@@ -141,9 +141,11 @@ impl Plan<'_> {
         drop(node);
         R::spawn(async move {
             while let Some(node) = redial.due().await {
-                // What went wrong is of no interest to anybody: the loss has been told.
-                if let Ok(peer) = dial::<R>(&node, &addresses, options, &Time::new(limit)).await {
-                    redial.made(peer);
+                match dial::<R>(&node, &addresses, options, &Time::new(limit)).await {
+                    Ok(peer) => {
+                        redial.made(peer);
+                    }
+                    Err(error) => redial.failed(&node, &error),
                 }
             }
         });

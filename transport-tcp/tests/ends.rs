@@ -1,12 +1,15 @@
 //! Every kind of end, over a real socket.
 
+use std::future::{Future, IntoFuture};
 use std::io::{Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
 use netchan::{
-    ByteReader, ByteWriter, CallError, Client, Duplex, ExportOptions, Fanout, ImportError, Latest, Message,
-    Node, Peer, Reason, Receiver, RecvError, SendCause, Sender, Server, Watch, select,
+    ByteReader, ByteWriter, CallError, Client, Duplex, ExportOptions, Fanout, ImportError, Latest, LinkEvent,
+    Message, Node, Peer, Reason, Receiver, RecvError, SendCause, Sender, Server, Watch, channel, select,
 };
 use netchan_tcp as tcp;
 use serde::{Deserialize, Serialize};
@@ -491,11 +494,11 @@ fn any_reader_and_writer_make_a_link() -> Outcome {
 fn links_tell_what_happens_to_them() -> Outcome {
     let (a, b, peer) = pair()?;
     let up = a.event().timeout(Duration::from_secs(5)).wait();
-    assert!(matches!(up, Some(netchan::LinkEvent::Up { peer, .. }) if peer.name == "b"));
+    assert!(matches!(up, Some(LinkEvent::Up { peer, .. }) if peer.name == "b"));
     let waiter = thread::spawn(move || a.event().timeout(Duration::from_secs(5)).wait());
     peer.close();
     let down = waiter.join().expect("the waiter ends");
-    assert!(matches!(down, Some(netchan::LinkEvent::Down { .. })), "{down:?}");
+    assert!(matches!(down, Some(LinkEvent::Down { .. })), "{down:?}");
     drop(b);
     Ok(())
 }
@@ -521,5 +524,39 @@ fn a_dropped_duplex_ends_in_order_and_tells_who_sends_on() -> Outcome {
             assert!(std::time::Instant::now() < deadline, "nobody says that nobody listens");
         }
     }
+    Ok(())
+}
+
+/// An operation that was dropped half-way kept the ends in its message open for ever.
+#[test]
+fn an_end_in_a_message_that_is_not_sent_after_all_ends() -> Outcome {
+    let (a, _b, peer) = pair()?;
+    let _sink: Receiver<Tick> = a.export("sink")?;
+    let _ends: Receiver<Sender<Tick>> = a.export("ends")?;
+    let left = || {
+        let is_left = |event: &LinkEvent| matches!(event, LinkEvent::Left { export, .. } if export == "sink");
+        while !is_left(&a.event().timeout(Duration::from_secs(10)).wait().expect("it leaves")) {}
+    };
+    let half_way = |operation: &mut (dyn Future<Output = ()> + Unpin)| {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(operation).poll(&mut cx).is_pending());
+    };
+
+    // A post to a name that is not there yet.
+    let end = peer.import::<Sender<Tick>>("sink").wait()?;
+    let post = peer.post("later", end).into_future();
+    let mut post = Box::pin(async move { drop(post.await) });
+    half_way(&mut post);
+    drop(post);
+    left();
+
+    // A value for which there is no room.
+    let mut ends = peer.import::<Sender<Sender<Tick>>>("ends").wait()?;
+    while ends.try_send(channel(1).0).is_ok() {}
+    let end = peer.import::<Sender<Tick>>("sink").wait()?;
+    let mut send = Box::pin(async { drop(ends.send(end).await) });
+    half_way(&mut send);
+    drop(send);
+    left();
     Ok(())
 }

@@ -91,6 +91,22 @@ fn a_huge_length_is_refused_before_anything_is_stored() {
 }
 
 #[test]
+fn a_peer_whose_packets_are_broken_is_told_so() {
+    let ground = Ground::new();
+    // A length beyond what was agreed, and an empty frame: what no frame says, as well as what one does.
+    for broken in [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &[0x00], &packed(&[0x07])] {
+        let mut raw = Raw::up(ground.address);
+        raw.bytes(broken);
+        let reason = raw.expect("a goodbye", |frame| match frame {
+            Frame::Goodbye(reason) => Some(*reason),
+            _ => None,
+        });
+        assert_eq!(reason, Reason::Protocol);
+        raw.read_to_end();
+    }
+}
+
+#[test]
 fn strangers_who_say_nothing_are_few_and_are_dropped_in_time() -> Outcome {
     let ground = Ground::new();
     // The witness was a stranger, too, until a moment ago.

@@ -386,6 +386,17 @@ fn brings(open: Open<'static>, body: &'static [u8]) -> Open<'static> {
     Open { body: Some(body), ..open }
 }
 
+/// Sends one message to `ticks`: why it is refused, if it is.
+#[track_caller]
+fn refused(raw: &mut Raw, n: u32) -> Option<Reason> {
+    raw.send(&Frame::Open(mine(n), brings(sends::<Tick>("ticks"), &[7])));
+    raw.expect("an answer", |frame| match frame {
+        Frame::Accept(..) => Some(None),
+        Frame::Dead(_, dead) => Some(Some(dead.dead.reason)),
+        _ => None,
+    })
+}
+
 #[track_caller]
 fn dead(raw: &mut Raw, handle: Handle) -> (Reason, Total) {
     raw.expect("a death", |frame| match frame {
@@ -473,13 +484,7 @@ fn messages_that_nobody_takes_fill_what_was_promised_and_no_more() -> Outcome {
     let mut raw = Raw::up(ground.address);
     let mut taken = 0;
     let refused = loop {
-        raw.send(&Frame::Open(mine(taken), brings(sends::<Tick>("ticks"), &[7])));
-        let refused = raw.expect("an answer", |frame| match frame {
-            Frame::Accept(..) => Some(None),
-            Frame::Dead(_, dead) => Some(Some(dead.dead.reason)),
-            _ => None,
-        });
-        if let Some(reason) = refused {
+        if let Some(reason) = refused(&mut raw, taken) {
             break reason;
         }
         taken += 1;
@@ -525,13 +530,7 @@ fn one_handle_again_and_again_fills_no_more_than_its_link_may() -> Outcome {
     let mut raw = Raw::up(ground.address);
     let mut accepted = 0;
     let reason = loop {
-        raw.send(&Frame::Open(mine(0), brings(sends::<Tick>("ticks"), &[7])));
-        let refused = raw.expect("an answer", |frame| match frame {
-            Frame::Accept(..) => Some(None),
-            Frame::Dead(_, dead) => Some(Some(dead.dead.reason)),
-            _ => None,
-        });
-        if let Some(reason) = refused {
+        if let Some(reason) = refused(&mut raw, 0) {
             break reason;
         }
         accepted += 1;

@@ -9,12 +9,13 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-use critical_section::with;
-
-use super::channel::{Sent, Shared};
+use super::channel::{LONG, NONE, Reading, Sent, Shared};
 use super::error::{RecvError, SendCause, SendError};
 use super::scratch;
-use super::sender::{release, undecodable};
+use super::section::with;
+#[cfg(feature = "async")]
+use super::sender::send_bytes;
+use super::sender::{has_parts, put, release, undecodable};
 use super::spec::{Bound, CALL_HEAD_MAX, End, ExportEnd, Spec, longest};
 #[cfg(feature = "async")]
 use super::wait;
@@ -98,15 +99,25 @@ struct Taken {
 }
 
 fn take(channel: &'static Shared, longest_reply: usize, bytes: &mut [u8]) -> Result<Taken, RecvError> {
+    let mut read = Reading::default();
     loop {
-        let (len, circuit) = with(|cs| {
+        let (taken, circuit) = with(|cs| {
             let channel = channel.borrow(cs);
-            if channel.inbox.ready() == 0 || !channel.keep(longest_reply as u16) {
-                return Err(RecvError::Empty);
-            }
-            let len = channel.recv(cs, bytes).ok_or(RecvError::Empty)?;
-            Ok((len, channel.circuit()))
-        })?;
+            // Where its caller is gone meanwhile, so is what was kept, and another request may be there.
+            let may_begin = || channel.inbox.ready() > 0 && channel.keep(longest_reply as u16);
+            let taken = if channel.is_reading(&read) || may_begin() {
+                channel.recv_part(cs, bytes, &mut read)
+            } else {
+                NONE
+            };
+            (taken, channel.circuit())
+        });
+        let len = match taken {
+            NONE => return Err(RecvError::Empty),
+            LONG => continue,
+            len => len as usize,
+        };
+        read = Reading::default();
         wake_driver(channel);
         let request = bytes.get(..len).unwrap_or_default();
         match parse(request) {
@@ -173,17 +184,16 @@ impl<Req, Rep: Message> Request<Req, Rep> {
     /// [`SendError`] with the reply, when it cannot be encoded, or the caller is gone.
     pub fn reply(self, value: Rep) -> Result<(), SendError<Rep>> {
         let reply = &self.reply;
-        let result = scratch::with(const { longest::<Rep>() + CALL_HEAD_MAX }, |bytes| {
-            let len = encode(&value, bytes)?;
-            reply.send(KIND_MESSAGE, bytes, len)
+        let sent = scratch::with(const { longest::<Rep>() + CALL_HEAD_MAX }, |bytes| {
+            let has_parts = const { has_parts(longest::<Rep>() + CALL_HEAD_MAX) };
+            encode(&value, bytes).map(|len| reply.send(KIND_MESSAGE, bytes, len, has_parts))
         });
-        match result {
-            Ok(()) => {
-                core::mem::forget(self.reply);
-                Ok(())
-            }
-            Err(cause) => Err(SendError { value, cause }),
-        }
+        // One that cannot be encoded is dropped here, and its caller is told. Else nothing is kept for it any more.
+        let result = sent.and_then(|sent| {
+            core::mem::forget(self.reply);
+            sent
+        });
+        result.map_err(|cause| SendError { value, cause })
     }
 
     /// The time that the caller waits, in milliseconds from when it has asked; 0: for ever.
@@ -215,16 +225,15 @@ struct Reply {
 }
 
 impl Reply {
-    fn send(&self, kind: u8, bytes: &mut [u8], len: usize) -> Result<(), SendCause> {
+    fn send(&self, kind: u8, bytes: &mut [u8], len: usize, has_parts: bool) -> Result<(), SendCause> {
         let message = headed(bytes, self.taken.id, kind, 0, len);
-        let is_sent = with(|cs| {
-            let kept = (self.taken.circuit, self.longest as u16);
-            self.channel.borrow(cs).reply(cs, kept, message)
+        let sent = put(self.channel, message, has_parts, |it, _| {
+            let may = it.may_reply(self.longest as u16, self.taken.circuit);
+            if may { Sent::Done } else { Sent::Ended }
         });
-        wake_driver(self.channel);
         // What was kept beyond the reply may be what the next request waits for.
         wake_end(self.channel);
-        if is_sent { Ok(()) } else { Err(SendCause::Dead(Dead::here(Reason::Closed))) }
+        if sent == Sent::Done { Ok(()) } else { Err(SendCause::Dead(Dead::here(Reason::Closed))) }
     }
 }
 
@@ -233,7 +242,7 @@ impl Drop for Reply {
         // Where the caller is gone, nobody is left to be told.
         let mut bytes = [0; CALL_HEAD_MAX + 1];
         bytes[CALL_HEAD_MAX] = Reason::HandlerGone.get();
-        let _ = self.send(KIND_OTHER, &mut bytes, 1);
+        let _ = self.send(KIND_OTHER, &mut bytes, 1, false);
     }
 }
 
@@ -293,7 +302,8 @@ impl<Req: Message, Rep: Message> Client<Req, Rep> {
     pub fn try_call(&mut self, request: Req) -> Result<CallId, SendError<Req>> {
         let result = scratch::with(const { longest::<Req>() + CALL_HEAD_MAX }, |bytes| {
             let len = encode(&request, bytes)?;
-            self.put(const { longest::<Rep>() + CALL_HEAD_MAX }, bytes, len)
+            let has_parts = const { has_parts(longest::<Req>() + CALL_HEAD_MAX) };
+            self.put(const { longest::<Rep>() + CALL_HEAD_MAX }, bytes, len, has_parts)
         });
         result.map_err(|cause| SendError { value: request, cause })
     }
@@ -375,41 +385,53 @@ impl Drop for Cancel {
         let mut bytes = [0; CALL_HEAD_MAX];
         let message = headed(&mut bytes, self.id.0, KIND_OTHER, 0, 0);
         // Without room the server answers for nothing, and the reply is dropped when it comes.
-        let _ = with(|cs| self.channel.borrow(cs).send(cs, message));
-        wake_driver(self.channel);
+        let _ = send_bytes(self.channel, message, false);
     }
 }
 
 impl<Req, Rep> Client<Req, Rep> {
-    fn put(&mut self, longest_reply: usize, bytes: &mut [u8], len: usize) -> Result<CallId, SendCause> {
+    fn put(
+        &mut self,
+        longest_reply: usize,
+        bytes: &mut [u8],
+        len: usize,
+        has_parts: bool,
+    ) -> Result<CallId, SendCause> {
         let id = self.last.wrapping_add(1);
         // Behind the kind stands no deadline: a byte of 0.
         let message = headed(bytes, id, KIND_MESSAGE, 1, len);
         let pending = self.pending;
-        let sent = with(|cs| {
-            let channel = self.channel.borrow(cs);
-            let room = (channel.inbox.capacity() / charge(longest_reply as u32)) as usize;
-            if usize::from(pending) >= room { Sent::Full } else { channel.send(cs, message) }
+        let sent = put(self.channel, message, has_parts, |it, _| {
+            let room = (it.inbox.capacity() / charge(longest_reply as u32)) as usize;
+            if usize::from(pending) >= room { Sent::Full } else { it.may_send(message.len() as u16) }
         });
         if sent != Sent::Done {
             return Err(sent.cause(self.channel));
         }
-        wake_driver(self.channel);
         self.last = id;
         self.pending += 1;
         Ok(CallId(id))
     }
 
     fn take(&mut self, bytes: &mut [u8]) -> Result<(CallId, usize, usize), CallError> {
-        let taken = with(|cs| {
-            let channel = self.channel.borrow(cs);
-            channel.recv(cs, bytes).ok_or_else(|| channel.ended_in())
-        });
+        let mut read = Reading::default();
+        let taken = loop {
+            let taken = with(|cs| {
+                let channel = self.channel.borrow(cs);
+                match channel.recv_part(cs, bytes, &mut read) {
+                    NONE => Err(channel.ended_in()),
+                    taken => Ok(taken),
+                }
+            });
+            if taken != Ok(LONG) {
+                break taken;
+            }
+        };
         if !matches!(taken, Err(RecvError::Empty)) {
             wake_driver(self.channel);
         }
         let len = match taken {
-            Ok(len) => len,
+            Ok(len) => len as usize,
             Err(RecvError::Empty) => return Err(CallError::Empty),
             Err(error) => {
                 self.pending = 0;

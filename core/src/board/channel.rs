@@ -1,7 +1,7 @@
 //! A channel in a node's table: what its end and the driver know of each other.
 //!
 //! The end belongs to the program, or to an interrupt; the driver to the loop that moves bytes. What
-//! they share is here, and each touches it in critical sections of a few instructions and one copy. Here is
+//! they share is here, and each touches it in critical sections of a few instructions, or of the copy of a part of a message. Here is
 //! what ends do; what the channel's circuit does is in [`circuit`](super::circuit).
 
 use core::cell::Cell;
@@ -14,7 +14,7 @@ use super::error::{Account, RecvError, SendCause};
 #[cfg(feature = "async")]
 use super::lines::LINES;
 use super::lines::Place;
-use super::ring::{Ring, space};
+use super::ring::{PART, Ring, space};
 use super::spec::Spec;
 #[cfg(feature = "async")]
 use super::wait::Waiter;
@@ -90,6 +90,8 @@ pub(super) mod flag {
     pub(crate) const AGAIN: u32 = 0x40_0000;
     /// It was the peer that gave the circuit up.
     pub(crate) const BY_PEER: u32 = 0x80_0000;
+    /// It was the session that ended, and the circuit with it: its import goes on in the next one.
+    pub(crate) const LOST: u32 = 0x100_0000;
 
     /// Those that belong to one circuit.
     pub(crate) const CIRCUIT: u32 =
@@ -141,6 +143,18 @@ impl Sent {
     }
 }
 
+/// No message is there.
+pub(super) const NONE: u32 = u32::MAX;
+/// It is of several parts, and not all of it is taken.
+pub(super) const LONG: u32 = u32::MAX - 1;
+
+/// How far an end is that takes one.
+#[derive(Default)]
+pub(super) struct Reading {
+    which: u32,
+    offset: u16,
+}
+
 /// All of it is zero before it is used. Its fields stand in the order of their sizes, the smallest first, for a
 /// Cortex-M reaches those with its shortest instructions only near the beginning.
 #[derive(Debug)]
@@ -173,6 +187,8 @@ pub(super) struct Channel {
     kept: Cell<u16>,
     /// Number of the circuit, so that a late reply finds no other one.
     circuit: Cell<u16>,
+    /// How often messages of the outbox were dropped, so that whoever is putting one finds that out.
+    drops: Cell<u16>,
 
     pub(super) flags: Cell<u32>,
     pub(super) spec: Cell<Option<&'static Spec>>,
@@ -229,6 +245,7 @@ impl Channel {
             unsent: Cell::new(0),
             kept: Cell::new(0),
             circuit: Cell::new(0),
+            drops: Cell::new(0),
             #[cfg(feature = "async")]
             end: Waiter::new(),
             #[cfg(feature = "async")]
@@ -258,6 +275,15 @@ impl Channel {
 
     pub(super) fn is_latest(&self) -> bool {
         self.has(flag::LATEST)
+    }
+
+    /// What it was lent of the arena, in bytes: its outbox in the upper half, its inbox in the lower.
+    pub(super) fn lent(&self) -> u32 {
+        Self::lent_of(self.inbox.capacity(), self.outbox.capacity())
+    }
+
+    pub(super) const fn lent_of(inbox: u32, outbox: u32) -> u32 {
+        outbox << 16 | inbox
     }
 
     /// Makes it a channel of that name.
@@ -293,6 +319,12 @@ impl Channel {
     /// What has not begun is not sent any more.
     fn drop_unsent(&self) {
         self.unsent.set(self.queued());
+        self.empty_outbox();
+    }
+
+    /// Drops what is in the outbox, also what is being put.
+    fn empty_outbox(&self) {
+        self.drops.set(self.drops.get().wrapping_add(1));
         self.outbox.clear();
     }
 
@@ -364,7 +396,7 @@ impl Channel {
     /// Why it is dead.
     pub(super) fn give_up(&self, end: Ending) {
         self.reason.set(end.reason().get());
-        self.clear(flag::BY_PEER);
+        self.clear(flag::BY_PEER | flag::LOST);
         if end.is_by_peer() {
             self.set(flag::BY_PEER);
         }
@@ -409,23 +441,38 @@ impl Channel {
         self.phase.get() == Phase::Open && !self.has(flag::ENOUGH | flag::OUT_END | flag::THEIRS)
     }
 
-    /// Puts a message into the outbox: what came of that.
-    pub(super) fn send(&self, cs: CriticalSection<'_>, message: &[u8]) -> Sent {
+    /// Whether a message of the program, of so many bytes, may be put into the outbox.
+    pub(super) fn may_send(&self, len: u16) -> Sent {
         if self.has(flag::UNTOLD_OUT | flag::OVER | flag::REFUSED) {
             return Sent::Ended;
         }
         if !self.is_sending() {
             return Sent::NoImporter;
         }
-        let len = message.len() as u16;
         if len > self.limit.get() {
             return Sent::TooLarge;
         }
         if !self.has_room(len) {
             return Sent::Full;
         }
-        self.outbox.put_whole(cs, message);
         Sent::Done
+    }
+
+    /// Puts a message into the outbox, which has room for it; of one of several parts the first. Of that the place is returned, and
+    /// above it how often messages were dropped.
+    pub(super) fn put(&self, cs: CriticalSection<'_>, message: &[u8], has_parts: bool) -> u32 {
+        let place = self.outbox.put_first(cs, message, has_parts);
+        u32::from(self.drops.get()) << 16 | u32::from(place)
+    }
+
+    /// Puts another part of the message, so many bytes of which are there: whether it is still wanted.
+    pub(super) fn put_part(&self, cs: CriticalSection<'_>, message: &[u8], put: u32, offset: usize) -> bool {
+        // It may have been dropped with all that had not begun, as it would have been a moment later.
+        let is_wanted = put >> 16 == self.drops.get().into();
+        if is_wanted {
+            self.outbox.put_part(cs, message, put as u16, offset);
+        }
+        is_wanted
     }
 
     /// Why nothing can be sent: told once.
@@ -462,18 +509,18 @@ impl Channel {
         used + u32::from(space(len)) <= self.outbox.capacity()
     }
 
-    /// Puts the newest value in the place of all that are not being sent.
-    pub(super) fn set_newest(&self, cs: CriticalSection<'_>, message: &[u8]) {
+    /// Makes room for the newest value, in the place of all that are not being sent.
+    pub(super) fn make_room(&self, cs: CriticalSection<'_>) {
         let keep = self.has(flag::SENDING);
         if self.queued() > 0 && !self.has(flag::STALE) {
             self.taken.set(self.taken.get().wrapping_add(1));
         }
-        match self.outbox.first(cs) {
-            Some(len) if keep => self.outbox.keep_first(len),
-            _ => self.outbox.clear(),
+        let sending = self.outbox.first(cs).filter(|_| keep);
+        self.empty_outbox();
+        if let Some(len) = sending {
+            self.outbox.keep_first(len);
         }
         self.clear(flag::STALE);
-        self.outbox.put_whole(cs, message);
     }
 
     /// Keeps room for the reply to one request: whether there is any.
@@ -494,18 +541,9 @@ impl Channel {
         is_open
     }
 
-    /// Replies in the room that was kept for it, unless the caller's circuit is gone.
-    pub(super) fn reply(
-        &self,
-        cs: CriticalSection<'_>,
-        (circuit, longest): (u16, u16),
-        message: &[u8],
-    ) -> bool {
-        let is_open = self.unkeep(longest, circuit) && self.phase.get() == Phase::Open;
-        if is_open {
-            self.outbox.put_whole(cs, message);
-        }
-        is_open
+    /// Whether a reply may be put in the room that was kept for it, which is so unless the caller's circuit is gone.
+    pub(super) fn may_reply(&self, longest: u16, circuit: u16) -> bool {
+        self.unkeep(longest, circuit) && self.phase.get() == Phase::Open
     }
 
     /// Number of the circuit.
@@ -513,14 +551,47 @@ impl Channel {
         self.circuit.get()
     }
 
-    /// Takes the next message, if there is one: its length.
-    pub(super) fn recv(&self, cs: CriticalSection<'_>, out: &mut [u8]) -> Option<usize> {
-        let len = self.inbox.first(cs)?;
+    /// Takes the next message, if there is one: its length, or [`NONE`], or [`LONG`] of one that is to be taken in parts.
+    pub(super) fn recv(&self, cs: CriticalSection<'_>, out: &mut [u8]) -> u32 {
+        let Some(len) = self.inbox.first(cs) else { return NONE };
         let most = usize::from(len).min(out.len());
+        if most > PART {
+            return LONG;
+        }
         self.inbox.read(cs, 0, out.get_mut(..most).unwrap_or_default());
         self.inbox.pop(len);
         self.take();
-        Some(most)
+        most as u32
+    }
+
+    /// Takes the next part of the next message: its length with the last one, or [`NONE`], or [`LONG`]. Where that is another
+    /// one by now, as where a newer value has taken its place, it begins anew.
+    pub(super) fn recv_part(&self, cs: CriticalSection<'_>, out: &mut [u8], read: &mut Reading) -> u32 {
+        let Some(len) = self.inbox.first(cs) else { return NONE };
+        if !self.is_reading(read) {
+            *read = Reading { which: self.first_in(), offset: 0 };
+        }
+        let from = usize::from(read.offset);
+        let most = usize::from(len).min(out.len());
+        let to = most.min(from + PART);
+        self.inbox.read(cs, read.offset, out.get_mut(from..to).unwrap_or_default());
+        if to < most {
+            read.offset = to as u16;
+            return LONG;
+        }
+        self.inbox.pop(len);
+        self.take();
+        most as u32
+    }
+
+    /// Whether a part of the message that is the first was taken.
+    pub(super) fn is_reading(&self, read: &Reading) -> bool {
+        read.offset > 0 && read.which == self.first_in()
+    }
+
+    /// Tells the first message of the inbox from those before it.
+    fn first_in(&self) -> u32 {
+        u32::from(self.circuit.get()) << 16 | self.taken.get() & 0xffff
     }
 
     /// Why there is no message: told once, if it is how the circuit ended.

@@ -79,8 +79,12 @@ impl Channel {
             }
             CONTROL_END if may_come && self.missing.get() == 0 => {
                 let came = self.taken.get().wrapping_add(self.inbox.ready().into());
+                // Before anything is set: one that counts wrong is no orderly end.
+                if a != came {
+                    return BROKEN;
+                }
                 self.set(flag::IN_END | flag::UNTOLD);
-                if a == came { Ok(()) } else { BROKEN }
+                Ok(())
             }
             CONTROL_DONE => {
                 let is_over = (!self.sends() || self.has(flag::OUT_END)) && !may_come;
@@ -136,7 +140,15 @@ impl Channel {
         if self.phase.get() != Phase::Open || self.has(flag::IN_END | flag::THEIRS) || !self.receives() {
             return Err(Ending::BROKEN);
         }
-        if kind != KIND_MORE {
+        let begins = kind != KIND_MORE;
+        let missing = if begins { total } else { self.missing.get().into() };
+        // A first part leaves something for others, and no part but a whole message is empty. It is asked before
+        // anything begins: of a message of no bytes nothing is missing that would be forgotten at the circuit's end.
+        let least = if kind == KIND_FIRST { len + 1 } else { len };
+        if least > missing || len == 0 && kind != KIND_DATA {
+            return Err(Ending::BROKEN);
+        }
+        if begins {
             if self.missing.get() > 0 || total > self.longest_in() {
                 return Err(Ending::BROKEN);
             }
@@ -149,17 +161,15 @@ impl Channel {
             self.missing.set(total as u16);
             self.inbox.begin(cs, total as u16);
         }
-        let missing = u32::from(self.missing.get());
-        // A first part leaves something for others, and no part but a whole message is empty.
-        let least = if kind == KIND_FIRST { len + 1 } else { len };
-        if least > missing || len == 0 && kind != KIND_DATA {
-            return Err(Ending::BROKEN);
-        }
         Ok(true)
     }
 
-    /// Bytes of the part that has been heard of, which is complete with the last of them.
+    /// Bytes of the part that has been heard of, which is complete with the last of them; none, where meanwhile the
+    /// program has given the circuit up.
     pub(super) fn hear_bytes(&self, cs: CriticalSection<'_>, bytes: &[u8]) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
         let (len, missing) = (self.coming.get(), self.missing.get());
         self.inbox.put(cs, len, len - missing, bytes);
         self.missing.set(missing - bytes.len() as u16);

@@ -24,6 +24,22 @@ const SPARE: usize = 1;
 /// static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
 /// ```
 ///
+/// # How deep
+///
+/// Two messages in each direction are enough to talk, and two fill the line with what the board sends, where its program sends as soon as there is
+/// room. Bulk that it receives at the full rate of its line needs room for two packets, and for what the line brings between two looks of the
+/// program and while bytes are under way, there and back; and for two messages at least. That is nine tenths or more of what the deepest inbox gets. Bytes
+/// of messages in percent of the line's, at 115 200 baud, with packets of 240 bytes and a window of four:
+///
+/// | messages of | a look in each millisecond | one in 10 ms | and 8 ms each way, as over a USB adapter |
+/// |---|---|---|---|
+/// | 16 bytes | 2 deep 46, 8 deep 69, 25 deep 81, 100 deep 86 | 30 deep 85 | 34 deep 81, 136 deep 86 |
+/// | 128 bytes | 1 deep 76, 2 deep 92 | 2 deep 92 | 2 deep 75, 4 deep 92 |
+/// | 1000 bytes | 1 deep 92, 2 deep 95 | 1 deep 87, 2 deep 95 | 1 deep 80, 2 deep 95 |
+///
+/// What a line has besides is up to its packets and window, not to its channels: with packets of 64 bytes and a window of two
+/// messages of 50 bytes get 79 percent with three of them, and 41 over the adapter however deep.
+///
 /// Sizes that contradict it do not compile:
 ///
 /// ```compile_fail

@@ -31,8 +31,6 @@ pub use run::RunError;
 
 use core::fmt;
 
-use critical_section::with;
-
 #[cfg(feature = "bridge")]
 use super::bridge::Transit;
 use super::channel::{Channel, Phase, Shared, flag};
@@ -40,6 +38,7 @@ use super::config::Config;
 use super::ending::Ending;
 use super::lines::Here;
 use super::node::Common;
+use super::section::with;
 use super::{wake_end, wake_other};
 use crate::proto::time::Stamp;
 use crate::proto::{Arq, Came, Instant, Name, NonceSource, Reason, body};
@@ -102,10 +101,18 @@ impl fmt::Debug for Identity<'_> {
     }
 }
 
+/// A driver that was not run for so many stretches of time has no session any more: these are 13 minutes at least, and no dead-time
+/// with an announced silence is as long; and 18 at most, with both of which a [`Stamp`] is still right.
+const SLEPT: u16 = 4;
+/// What is more is a step back, of two days at most.
+const STEP_BACK: u16 = u16::MAX - 640;
+
 /// Moves bytes and time between a line and a node: made by [`Node::line`](super::Node::line).
 ///
-/// It makes a new session by itself whenever one ends. Dropping it ends nothing: the peer finds that
-/// nobody answers.
+/// It makes a new session by itself whenever one ends.
+///
+/// Dropping it takes the link down: the board's ends are told at once, with `LinkLost`, as of any session that ends, and go on
+/// with the node's next driver. The peer finds that nobody answers; [`Driver::leave`] tells it before.
 pub struct Driver<'m> {
     rx: &'m mut [u8],
     circuits: Circuits<'m>,
@@ -124,6 +131,8 @@ pub(super) struct Circuits<'m> {
     here: Here,
     /// Imports are opened from this time on.
     open_at: Stamp,
+    /// In which stretch of time it was run last.
+    stretch: u16,
     ended: Option<Ending>,
     /// What passes through, where it is a bridge, and why the session is being ended by it; 0: it is not.
     #[cfg(feature = "bridge")]
@@ -160,6 +169,7 @@ impl<'m> Driver<'m> {
                 identity,
                 here,
                 open_at: Stamp::ZERO,
+                stretch: 0,
                 ended: None,
                 #[cfg(feature = "bridge")]
                 transit: None,
@@ -188,15 +198,33 @@ impl<'m> Driver<'m> {
     }
 }
 
+/// Where a program never drops it, as in a main loop without end, nothing of this is linked.
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        self.circuits.lose(Ending::here(Reason::LinkLost));
+    }
+}
+
 impl Circuits<'_> {
     /// What is done now is done at this time.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn set_time(&mut self, now: Instant) {
+        let has_slept = self.slept(now) >= SLEPT;
+        self.stretch = now.stretch();
         self.arq.now = Stamp::of(now);
-        if self.link.own == 0 {
+        // Of one that was not run for so long no stamp says any more what is over.
+        if has_slept {
+            self.fail(Ending::here(Reason::Unresponsive));
+        } else if self.link.own == 0 {
             // The node may have had a driver before this one.
             self.fail(Ending::here(Reason::LinkReset));
         }
+    }
+
+    /// How many stretches ago it was run last. A step back is no time, unless it is one of days.
+    fn slept(&self, now: Instant) -> u16 {
+        let stretches = now.stretch().wrapping_sub(self.stretch);
+        if stretches > STEP_BACK { 0 } else { stretches }
     }
 
     /// Time has passed, and packets are filled with what is to be said.
@@ -270,8 +298,13 @@ impl Channel {
             return;
         }
         self.clear(flag::REFUSED);
-        if self.phase.get() == Phase::Open {
+        let is_open = self.phase.get() == Phase::Open;
+        if is_open {
             self.die(end);
+        }
+        // What has ended in order before is over with its session too, if nothing else is to be told of it.
+        if is_open || self.has(flag::IN_END) && !self.has(flag::UNTOLD_OUT) {
+            self.set(flag::LOST);
         }
         self.idle();
     }

@@ -3,11 +3,10 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use critical_section::with;
-
 use super::channel::{Sent, Shared};
 use super::error::{Account, RecvError, SendError};
 use super::receiver::recv;
+use super::section::with;
 use super::sender::{release, send};
 use super::spec::{Bound, End, ExportEnd, Spec};
 #[cfg(feature = "async")]

@@ -5,15 +5,14 @@ use core::marker::PhantomData;
 
 use critical_section::with;
 
-use super::channel::Shared;
+use super::channel::{Sent, Shared};
 use super::error::{Account, RecvError, SendCause};
 use super::receiver::recv;
 use super::scratch;
-use super::sender::release;
+use super::sender::{has_parts, put, release};
 use super::spec::{Bound, End, ExportEnd, Spec, longest};
 #[cfg(feature = "async")]
 use super::wait;
-use super::wake_driver;
 use crate::message::Message;
 use crate::proto::OpenFlags;
 
@@ -35,7 +34,8 @@ impl<T: Message> Latest<T> {
     pub fn set(&self, value: &T) -> Result<(), SendCause> {
         scratch::with(const { longest::<T>() }, |bytes| match value.encode(bytes) {
             Ok(len) => {
-                put(self.channel, bytes.get(..len).unwrap_or_default());
+                let bytes = bytes.get(..len).unwrap_or_default();
+                replace(self.channel, bytes, const { has_parts(longest::<T>()) });
                 Ok(())
             }
             Err(error) => Err(SendCause::Encode(error)),
@@ -49,9 +49,12 @@ impl<T: Message> Latest<T> {
     }
 }
 
-fn put(channel: &'static Shared, bytes: &[u8]) {
-    with(|cs| channel.borrow(cs).set_newest(cs, bytes));
-    wake_driver(channel);
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn replace(channel: &'static Shared, bytes: &[u8], has_parts: bool) {
+    put(channel, bytes, has_parts, |it, cs| {
+        it.make_room(cs);
+        Sent::Done
+    });
 }
 
 impl<T> Drop for Latest<T> {

@@ -2,7 +2,7 @@
 //!
 //! The ends have the names and meanings that they have on hosts, and no lifetime or size, so they
 //! go into statics, tasks and interrupt handlers. What waits lies in the node's arena, under critical sections of
-//! a few instructions and one copy; the protocol, the framing, the checksums, encoding and decoding
+//! a few instructions and the copy of a part of a message; the protocol, the framing, the checksums, encoding and decoding
 //! run outside of them.
 //!
 //! ```
@@ -52,7 +52,8 @@
 //! - A UART with the traits of embedded-io is polled in one call: [`Driver`]`::poll` (feature `embedded-io-v0_7`).
 //! - Tasks of any executor: `.await` at the ends (feature `async`), and [`Driver`]`::run` over embedded-io-async (feature
 //!   `embedded-io-async-v0_7`), with a `Timer` of two functions.
-//! - Interrupts send with `try_send` and `set`: an end has no lifetime, and sending is a copy in a critical section.
+//! - Interrupts send with `try_send` and `set`: an end has no lifetime. One that comes while the program is in the midst of sending on the same
+//!   channel sends behind it; of two latest values the one whose `set` began last is the newer.
 //! - Sleep and the watchdog: [`Driver::deadline`], [`Driver::silence`], [`Driver::has_unsent`].
 //! - A flash erase is announced with [`Driver::quiet`], a restart with [`Driver::leave`].
 //! - A second line (feature `two-lines`), circuits that pass from one to the other ([`Bridge`], feature `bridge`), the log as a channel (feature `log`), `defmt::Format` (feature `defmt`).
@@ -76,6 +77,7 @@ mod node;
 mod receiver;
 mod ring;
 mod scratch;
+pub(crate) mod section;
 mod sender;
 mod short;
 mod spec;

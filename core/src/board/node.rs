@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::fmt;
 
-use critical_section::{Mutex, with};
+use critical_section::Mutex;
 
 use super::channel::{Channel, Shared, flag};
 use super::config::Config;
@@ -15,6 +15,7 @@ use super::lines::LINES;
 #[cfg(feature = "two-lines")]
 use super::lines::LineId;
 use super::ring::Byte;
+use super::section::with;
 use super::spec::{Bound, End, ExportEnd, Spec};
 #[cfg(feature = "async")]
 use super::wait::Waiter;
@@ -35,6 +36,8 @@ pub struct Node<const CHANNELS: usize, const BYTES: usize> {
 pub(super) struct Common {
     /// Bytes of the arena that channels have.
     lent: Mutex<Cell<u16>>,
+    /// How many channels have come into the table, by which whoever looks for a place finds out that another one has come between.
+    added: Mutex<Cell<u16>>,
     /// What imports need, in a program that has any: another one links nothing of it.
     pub(super) imports: Mutex<Cell<Option<&'static Imports>>>,
     /// The tasks that move the bytes of lines.
@@ -56,6 +59,7 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
             arena: [const { Mutex::new(Cell::new(0)) }; BYTES],
             common: Common {
                 lent: Mutex::new(Cell::new(0)),
+                added: Mutex::new(Cell::new(0)),
                 imports: Mutex::new(Cell::new(None)),
                 #[cfg(feature = "async")]
                 drivers: [const { Waiter::new() }; LINES],
@@ -209,48 +213,67 @@ impl Table {
             return (None, ExportError::BadName);
         }
         let (inbox, outbox) = spec.bytes(depth.max(1));
-        let added = with(|cs| {
+        let wanted = Channel::lent_of(inbox as u32, outbox as u32);
+        let added = loop {
+            let seen = with(|cs| self.common.added.borrow(cs).get());
             let (mut place, mut before) = (None, 0);
             for channel in self.channels {
-                let it = channel.borrow(cs);
-                if it.name.get() == Some(name) {
+                let own = with(|cs| {
+                    let it = channel.borrow(cs);
+                    let own = it.name.get();
+                    let is_other = imports.is_some_and(|(_, line)| !line.has(it.handle.get()));
+                    // Handles are counted for each line.
+                    before += u8::from(imports.is_some() && it.has(flag::IMPORT) && !is_other);
+                    // What a channel was lent stays with its place in the table.
+                    let have = it.lent();
+                    let fits =
+                        have == 0 || have == wanted && it.has(flag::IMPORT) == imports.is_some() && !is_other;
+                    if own.is_none() && fits && place.is_none() {
+                        place = Some(channel);
+                    }
+                    own
+                });
+                // Names are compared with interrupts on, for they may be long.
+                if own == Some(name) {
                     return (None, ExportError::Taken);
-                }
-                let is_other = imports.is_some_and(|(_, line)| !line.has(it.handle.get()));
-                // Handles are counted for each line.
-                before += u8::from(it.has(flag::IMPORT) && !is_other);
-                // What a channel was lent stays with its place in the table.
-                let have = (it.inbox.capacity() as usize, it.outbox.capacity() as usize);
-                let fits = have == (0, 0)
-                    || have == (inbox, outbox) && it.has(flag::IMPORT) == imports.is_some() && !is_other;
-                if fits && place.is_none() && it.name.get().is_none() {
-                    place = Some(channel);
                 }
             }
             let Some(channel) = place else { return (None, ExportError::Full) };
-            let it = channel.borrow(cs);
-            if it.inbox.capacity() + it.outbox.capacity() == 0 {
-                let lent = self.common.lent.borrow(cs);
-                let at = usize::from(lent.get());
-                let Some(bytes) = self.arena.get(at..at + inbox + outbox) else {
-                    return (None, ExportError::Full);
-                };
-                let (inbox, outbox) = bytes.split_at_checked(inbox).unwrap_or_default();
-                it.inbox.bind(inbox);
-                it.outbox.bind(outbox);
-                lent.set((at + bytes.len()) as u16);
-                it.next_which.set(before);
+            let added = with(|cs| {
+                let common = self.common;
+                let added = common.added.borrow(cs);
+                // Whoever has come between may have taken the place, or the name.
+                if added.get() != seen {
+                    return (None, ExportError::Taken);
+                }
+                added.set(seen.wrapping_add(1));
+                let it = channel.borrow(cs);
+                if it.lent() == 0 {
+                    let lent = common.lent.borrow(cs);
+                    let at = usize::from(lent.get());
+                    let Some(bytes) = self.arena.get(at..at + inbox + outbox) else {
+                        return (None, ExportError::Full);
+                    };
+                    let (inbox, outbox) = bytes.split_at_checked(inbox).unwrap_or_default();
+                    it.inbox.bind(inbox);
+                    it.outbox.bind(outbox);
+                    lent.set((at + bytes.len()) as u16);
+                    it.next_which.set(before);
+                }
+                if let Some((imports, _line)) = imports {
+                    common.imports.borrow(cs).set(Some(imports));
+                    #[cfg(feature = "two-lines")]
+                    it.handle.set(_line.at(0));
+                }
+                #[cfg(feature = "async")]
+                it.driver.set(Some(&common.drivers));
+                it.bind(name, spec, if imports.is_some() { flag::IMPORT } else { 0 });
+                (Some(channel), ExportError::Full)
+            });
+            if !matches!(added, (None, ExportError::Taken)) {
+                break added;
             }
-            if let Some((imports, _line)) = imports {
-                self.common.imports.borrow(cs).set(Some(imports));
-                #[cfg(feature = "two-lines")]
-                it.handle.set(_line.at(0));
-            }
-            #[cfg(feature = "async")]
-            it.driver.set(Some(&self.common.drivers));
-            it.bind(name, spec, if imports.is_some() { flag::IMPORT } else { 0 });
-            (Some(channel), ExportError::Full)
-        });
+        };
         // An import is to be opened, and an open may be waiting.
         if let (Some(channel), _) = added {
             wake_driver(channel);

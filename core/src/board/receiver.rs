@@ -3,11 +3,10 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use critical_section::with;
-
-use super::channel::Shared;
+use super::channel::{Channel, LONG, NONE, Reading, Shared};
 use super::error::RecvError;
 use super::scratch;
+use super::section::with;
 use super::sender::{release, undecodable};
 use super::spec::{Bound, End, ExportEnd, Spec, longest_accepted};
 #[cfg(feature = "async")]
@@ -76,23 +75,42 @@ fn decode<T: Message>(which: u8, bytes: &[u8]) -> Result<T, DecodeError> {
     }
 }
 
-/// No message is there.
-const NONE: u32 = u32::MAX;
-
 /// Takes the next message: its length in the lower half, and which version of its type it is in the upper one, so that
 /// both come back in a register; or [`NONE`].
 #[cfg_attr(not(feature = "std"), inline(never))]
 fn take(channel: &'static Shared, bytes: &mut [u8]) -> u32 {
-    let taken = with(|cs| {
+    let mut taken = with(|cs| {
         let channel = channel.borrow(cs);
-        let len = channel.recv(cs, bytes)?;
-        Some(len as u32 | u32::from(channel.which.get() & 0xf) << 16)
+        tagged(channel, channel.recv(cs, bytes))
     });
+    if taken == LONG {
+        taken = take_parts(channel, bytes);
+    }
     // Credit may be due.
-    if taken.is_some() {
+    if taken != NONE {
         wake_driver(channel);
     }
-    taken.unwrap_or(NONE)
+    taken
+}
+
+/// As [`take`], of a message of several parts. Programs without such link nothing of it.
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn take_parts(channel: &'static Shared, bytes: &mut [u8]) -> u32 {
+    let mut read = Reading::default();
+    loop {
+        let taken = with(|cs| {
+            let channel = channel.borrow(cs);
+            tagged(channel, channel.recv_part(cs, bytes, &mut read))
+        });
+        if taken != LONG {
+            return taken;
+        }
+    }
+}
+
+/// A length, with the version of its type.
+fn tagged(channel: &Channel, taken: u32) -> u32 {
+    if taken >= LONG { taken } else { taken | u32::from(channel.which.get() & 0xf) << 16 }
 }
 
 fn ended(channel: &'static Shared) -> RecvError {

@@ -4,6 +4,8 @@
 //! record = length in two bytes, message, and a byte more if these are odd
 //! ```
 //!
+//! The highest bit of the length says that the message is still being put: it is not to be seen, nor is what stands behind it.
+//!
 //! That is less than a message is charged, so what a ring has left may be promised to the peer. All of it is even, so no
 //! length lies on both sides of the end.
 
@@ -18,6 +20,12 @@ pub(super) type Byte = Mutex<Cell<u8>>;
 /// What stands before each message, in bytes.
 const HEAD_LEN: usize = 2;
 
+/// In the length of a message that is still being put. None is so long.
+const PARTIAL: u16 = 0x8000;
+
+/// So many bytes of a message are copied in one critical section, where an end puts or takes it.
+pub(super) const PART: usize = 64;
+
 /// What a message of `len` bytes takes, in bytes.
 pub(super) const fn space(len: u16) -> u16 {
     (len + 3) & !1
@@ -29,7 +37,7 @@ pub(super) const fn space(len: u16) -> u16 {
 pub(super) struct Ring {
     head: Cell<u16>,
     used: Cell<u16>,
-    /// Messages that are whole.
+    /// Messages that are whole, or are being put by an end.
     ready: Cell<u16>,
     size: Cell<u16>,
     bytes: Cell<Option<&'static [Byte]>>,
@@ -48,6 +56,9 @@ impl Ring {
 
     /// Their number is even.
     pub(super) fn bind(&self, bytes: &'static [Byte]) {
+        // Those of a passage are others each time, and may be fewer.
+        #[cfg(feature = "bridge")]
+        self.head.set(0);
         self.bytes.set(Some(bytes));
         self.size.set(bytes.len() as u16);
     }
@@ -61,7 +72,7 @@ impl Ring {
         self.size.get().into()
     }
 
-    /// Messages that are whole.
+    /// Messages that are whole, or are being put by an end.
     pub(super) fn ready(&self) -> u16 {
         self.ready.get()
     }
@@ -71,29 +82,53 @@ impl Ring {
         self.used.get().into()
     }
 
+    /// Drops all. The bytes of the first message stay where they are, for whoever copies it in parts and is in the midst of that.
     pub(super) fn clear(&self) {
-        self.head.set(0);
         self.used.set(0);
         self.ready.set(0);
     }
 
     /// Takes room for a message of `len` bytes, which the caller knows to be there.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(super) fn begin(&self, cs: CriticalSection<'_>, len: u16) {
         let at = self.used.get();
         self.used.set(at + space(len));
+        self.set_len(cs, at.into(), len);
+    }
+
+    fn set_len(&self, cs: CriticalSection<'_>, offset: usize, len: u16) {
         let [low, high] = len.to_le_bytes();
-        if let Some([first, second]) = self.behind(at.into()).first_chunk() {
+        if let [first, second, ..] = self.behind(offset) {
             first.borrow(cs).set(low);
             second.borrow(cs).set(high);
         }
     }
 
-    /// Puts a whole message, for which the caller knows that there is room.
-    pub(super) fn put_whole(&self, cs: CriticalSection<'_>, message: &[u8]) {
-        let at = self.used.get();
-        self.begin(cs, message.len() as u16);
-        self.write(cs, usize::from(at) + HEAD_LEN, message);
+    /// Puts a message of an end, for which the caller knows that there is room; of one of several parts the first: its place.
+    pub(super) fn put_first(&self, cs: CriticalSection<'_>, message: &[u8], has_parts: bool) -> u16 {
+        let (at, len) = (self.used.get(), message.len() as u16);
+        self.begin(cs, len);
+        let mut part = message;
+        if has_parts && message.len() > PART {
+            self.set_len(cs, at.into(), len | PARTIAL);
+            part = message.get(..PART).unwrap_or_default();
+        }
+        self.write(cs, usize::from(at) + HEAD_LEN, part);
         self.complete();
+        self.place(at.into()) as u16
+    }
+
+    /// Puts another part of the message that stands there, of which so many bytes are there. It is whole with the last part.
+    pub(super) fn put_part(&self, cs: CriticalSection<'_>, message: &[u8], place: u16, offset: usize) {
+        // Meanwhile messages before it may have been taken.
+        let head = self.head.get();
+        let behind = usize::from(if place < head { place + self.size.get() - head } else { place - head });
+        let rest = message.get(offset..).unwrap_or_default();
+        let part = rest.get(..PART).unwrap_or(rest);
+        self.write(cs, behind + HEAD_LEN + offset, part);
+        if part.len() == rest.len() {
+            self.set_len(cs, behind, message.len() as u16);
+        }
     }
 
     /// Puts bytes at this place of the message that has been begun last, of `len` bytes.
@@ -118,8 +153,9 @@ impl Ring {
         if self.ready.get() == 0 {
             return None;
         }
-        let [low, high] = self.behind(0).first_chunk()?;
-        Some(u16::from_le_bytes([low.borrow(cs).get(), high.borrow(cs).get()]))
+        let [low, high, ..] = self.behind(0) else { return None };
+        let len = u16::from_le_bytes([low.borrow(cs).get(), high.borrow(cs).get()]);
+        (len & PARTIAL == 0).then_some(len)
     }
 
     /// Copies from the first message, beginning at `offset`.
@@ -301,7 +337,7 @@ mod tests {
         for turn in 0..38 * 42 {
             let len = turn % 38;
             critical_section::with(|cs| {
-                ring.put_whole(cs, &message[..len]);
+                ring.put_first(cs, &message[..len], true);
                 let first = ring.first(cs).expect("it was put whole");
                 let mut out = [0; 37];
                 ring.read(cs, 0, &mut out[..len]);
@@ -310,5 +346,45 @@ mod tests {
             });
         }
         assert_eq!((ring.used(), ring.ready()), (0, 0));
+    }
+
+    static WIDE: [Byte; 302] = [const { Mutex::new(Cell::new(0)) }; 302];
+
+    #[test]
+    fn a_message_that_is_put_in_parts_is_there_with_the_last_whatever_is_taken_before_it() {
+        let ring = Ring::new();
+        ring.bind(&WIDE);
+        let message: [u8; 140] = core::array::from_fn(|at| at as u8 + 1);
+        let is_first = |cs: CriticalSection<'_>, len: usize| {
+            let mut out = [0; 140];
+            ring.read(cs, 0, &mut out[..len]);
+            assert_eq!((ring.first(cs), &out[..len]), (Some(len as u16), &message[..len]));
+        };
+        critical_section::with(|cs| ring.put_first(cs, &message[..1], true));
+        let mut before = 1;
+        for turn in 0..141 * 40 {
+            let (len, taken_at) = (turn * 7 % 141, PART + turn % 4 * PART);
+            critical_section::with(|cs| {
+                let place = ring.put_first(cs, &message[..len], true);
+                let mut is_taken = false;
+                for offset in (PART..len).step_by(PART) {
+                    if offset == taken_at {
+                        is_first(cs, before);
+                        ring.pop(before as u16);
+                        is_taken = true;
+                    }
+                    assert_eq!(ring.first(cs), (!is_taken).then_some(before as u16));
+                    ring.put_part(cs, &message[..len], place, offset);
+                }
+                if !is_taken {
+                    is_first(cs, before);
+                    ring.pop(before as u16);
+                }
+                // The ring is never empty, so it begins anew anywhere.
+                is_first(cs, len);
+                before = len;
+            });
+        }
+        assert_eq!((ring.used(), ring.ready()), (u32::from(space(before as u16)), 1));
     }
 }

@@ -3,11 +3,13 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use critical_section::with;
+use critical_section::CriticalSection;
 
-use super::channel::{Sent, Shared, flag};
+use super::channel::{Channel, Sent, Shared, flag};
 use super::error::{Account, SendError};
+use super::ring::PART;
 use super::scratch;
+use super::section::with;
 use super::spec::{Bound, End, ExportEnd, Spec, longest};
 #[cfg(feature = "async")]
 use super::wait;
@@ -71,7 +73,9 @@ impl<T> Sender<T> {
 /// Encodes a value and puts it into the outbox.
 pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Sent {
     scratch::with(const { longest::<T>() }, |bytes| match value.encode(bytes) {
-        Ok(len) => put(channel, bytes.get(..len).unwrap_or_default()),
+        Ok(len) => {
+            send_bytes(channel, bytes.get(..len).unwrap_or_default(), const { has_parts(longest::<T>()) })
+        }
         Err(error) => Sent::of(error),
     })
 }
@@ -80,12 +84,48 @@ pub(super) fn send<T: Message>(channel: &'static Shared, value: &T) -> Sent {
 // possible of it, and so is what only says why there is none.
 
 #[cfg_attr(not(feature = "std"), inline(never))]
-fn put(channel: &'static Shared, bytes: &[u8]) -> Sent {
-    let sent = with(|cs| channel.borrow(cs).send(cs, bytes));
+pub(super) fn send_bytes(channel: &'static Shared, bytes: &[u8], has_parts: bool) -> Sent {
+    put(channel, bytes, has_parts, |it, _| it.may_send(bytes.len() as u16))
+}
+
+/// Whether messages of up to so many bytes may have several parts. It is a constant of each type, so a program whose types are all short links
+/// nothing of what only long ones need.
+pub(super) const fn has_parts(longest: usize) -> bool {
+    longest > PART
+}
+
+/// Puts a message into the outbox, part by part, if it `may` be: what came of that. Who else puts one meanwhile puts it behind this one.
+pub(super) fn put(
+    channel: &'static Shared,
+    message: &[u8],
+    has_parts: bool,
+    may: impl FnOnce(&Channel, CriticalSection<'_>) -> Sent,
+) -> Sent {
+    let mut place = 0;
+    let sent = with(|cs| {
+        let it = channel.borrow(cs);
+        let sent = may(it, cs);
+        if sent == Sent::Done {
+            place = it.put(cs, message, has_parts);
+        }
+        sent
+    });
     if sent == Sent::Done {
+        if has_parts && message.len() > PART {
+            put_rest(channel, message, place);
+        }
         wake_driver(channel);
     }
     sent
+}
+
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn put_rest(channel: &'static Shared, message: &[u8], place: u32) {
+    for offset in (PART..message.len()).step_by(PART) {
+        if !with(|cs| channel.borrow(cs).put_part(cs, message, place, offset)) {
+            return;
+        }
+    }
 }
 
 /// The program drops an end.

@@ -3,7 +3,7 @@
 //! Before a message that carries ends goes out, each of them gets a circuit of its own on
 //! the same link (`ATTACH`), and the message holds only its ordinal. An end of a local
 //! channel moves whole: its other half is bound to the circuit. An end that was imported
-//! is served through this node, by a relay that copies messages and decodes nothing.
+//! is served through this node, by a relay that copies messages, decodes nothing and confirms nothing by itself.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -98,6 +98,19 @@ impl Departing {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// Its message was neither sent nor given back: the operation was dropped half-way, and the end with it.
+impl Drop for Departing {
+    fn drop(&mut self) {
+        let Some(CarryPort::Circuit(circuit, _, mut inbox)) = self.port.take() else { return };
+        if self.spec.flags.has(OpenFlags::SENDS) {
+            circuit.drop_tx();
+        }
+        if self.spec.flags.has(OpenFlags::RECEIVES) {
+            circuit.drop_rx(&mut inbox);
         }
     }
 }

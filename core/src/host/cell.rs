@@ -10,6 +10,7 @@ use core::task::Waker;
 use super::carry::Attached;
 use super::hub::Member;
 use super::inbox::Inbox;
+use super::list::List;
 use super::sync::{AtomicBool, AtomicU64, Ordering};
 use super::transit::Passage;
 use crate::proto::{Dead, Handle, Total};
@@ -39,6 +40,11 @@ impl TakenWord {
     pub(crate) fn count(&self) -> bool {
         self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Release);
         self.is_asked.load(Ordering::Acquire)
+    }
+
+    /// So many were taken, where it is another node that counts.
+    pub(crate) fn set(&self, total: u64) {
+        self.count.store(total, Ordering::Release);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -84,6 +90,11 @@ pub(crate) struct Cell {
     pub(crate) detail: String,
     pub(crate) taken: Arc<TakenWord>,
     pub(crate) ask: Option<Total>,
+    /// The end that received has moved on, and a relay passes on what it gets: questions as well, and all is taken when
+    /// the far program has taken it.
+    pub(crate) is_relayed: bool,
+    /// A question has come that the relay has not seen.
+    pub(crate) was_asked: bool,
     /// How often it is looked at again, without anything having happened.
     pub(crate) looks: u8,
     pub(crate) window: u32,
@@ -113,8 +124,16 @@ pub(crate) struct Cell {
     pub(crate) untaken: bool,
     /// Nobody holds the cell any more; it goes when the circuit is over.
     pub(crate) orphan: bool,
-    /// Its backlog is a list that the node sends of itself.
+    /// Its backlog is what the node tells of itself, or it is on the way of such a channel of another node.
     pub(crate) is_list: bool,
+    /// What goes over it a node tells of itself, at whichever end or on the way.
+    pub(crate) tells: bool,
+    /// What is sent goes on behind the neighbour, which has it for a while.
+    pub(crate) is_far: bool,
+    /// What is still to be made of a list.
+    pub(crate) list: Option<List>,
+    /// Which list of the node it is, or 0.
+    pub(crate) list_number: u64,
     pub(crate) sent: u64,
     /// Of these, so many came when nothing could be written any more.
     pub(crate) unwritten: u64,
@@ -146,6 +165,26 @@ impl Cell {
         if more <= self.sent - self.confirmed {
             self.confirmed += more;
         }
+    }
+}
+
+/// What a circuit has sent that goes on behind the neighbour.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    pub(crate) id: CellId,
+    pub(crate) handle: Handle,
+    sent: u64,
+}
+
+impl UnderWay {
+    pub(crate) const fn total(&self) -> Total {
+        Total::new(self.sent as u32)
+    }
+
+    /// Whether it may still be taken, and not all of it was.
+    pub(crate) fn is_under_way(&self, cells: &mut Cells) -> bool {
+        let is_it = |cell: &mut Cell| cell.handle == Some(self.handle) && cell.dead.is_none();
+        cells.get(self.id).is_some_and(|cell| is_it(cell) && cell.confirmed < self.sent)
     }
 }
 
@@ -186,6 +225,29 @@ impl Cells {
         Some(cell)
     }
 
+    /// Those whose values go on behind the neighbour and are not all taken yet.
+    pub(crate) fn under_way(&self) -> Vec<UnderWay> {
+        let of = |(id, cell): (CellId, &Option<Cell>)| {
+            let cell = cell.as_ref().filter(|cell| cell.is_far && cell.dead.is_none())?;
+            if cell.confirmed < cell.sent {
+                Some(UnderWay { id, handle: cell.handle?, sent: cell.sent })
+            } else {
+                None
+            }
+        };
+        self.list.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// Adds a cell to a list of some to look at later. Numbers of cells that are gone by now leave no more in it than
+    /// two for each place.
+    pub(crate) fn note(&self, list: &mut Vec<CellId>, id: CellId) {
+        if list.len() >= 2 * self.list.len() {
+            list.sort_unstable();
+            list.dedup();
+        }
+        list.push(id);
+    }
+
     /// Those that pass through this node.
     pub(crate) fn transits(&self) -> Vec<(CellId, Passage)> {
         let of = |(id, cell): (CellId, &Option<Cell>)| Some((id, cell.as_ref()?.transit.clone()?));
@@ -194,5 +256,26 @@ impl Cells {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
         self.list.iter_mut().flatten()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{Cell, Cells};
+
+    #[test]
+    fn cells_that_come_and_go_leave_no_more_to_look_at_than_there_were() {
+        let (mut cells, mut list) = (Cells::default(), Vec::new());
+        for _ in 0..10_000 {
+            let ids = [(); 3].map(|()| cells.insert(Cell::default()));
+            for id in ids {
+                cells.note(&mut list, id);
+                assert!(list.contains(&id));
+                cells.remove(id);
+            }
+        }
+        assert!(list.len() <= 6, "{} to look at", list.len());
     }
 }

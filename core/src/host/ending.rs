@@ -3,18 +3,20 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
-use super::linger::{Closing, PARTING};
+use super::linger::{Arriving, Closing, PARTING};
 use super::link::LinkCell;
 use super::node::NodeInner;
 use super::peer::Down;
 use super::sync::{self, MutexGuard, PoisonError};
 use super::timer;
 use super::wait::{Wait, Waiting, after};
-use crate::proto::{Reason, Relation};
+use crate::proto::{Reason, Relation, Route};
+use crate::tree::Way;
 
 /// What a process that ends may do in its last functions, before it is ended the hard way.
 const EXIT: Duration = Duration::from_millis(500);
@@ -26,6 +28,32 @@ pub(crate) enum Cause {
     Told,
     ParentLost,
 }
+
+/// Why a node is not told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShutDownError {
+    /// It is no child of this node, and a node is told to end by its parent alone.
+    NotAChild,
+    /// It is a board that has no nodes below it, which stays and goes on with whoever adopts it next.
+    Stays,
+    /// It is not there, or its link is down.
+    NotThere,
+}
+
+impl fmt::Display for ShutDownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAChild => {
+                "not told to end: it is no child of this node, and its parent alone may tell it"
+            }
+            Self::Stays => "not told to end: it is a board, and stays",
+            Self::NotThere => "not told to end: it is not there",
+        })
+    }
+}
+
+impl core::error::Error for ShutDownError {}
 
 /// Until when a node is to have ended, once it is to end, and who waits for that.
 #[derive(Debug, Default)]
@@ -85,11 +113,51 @@ impl NodeInner {
         Wait::new(Within { what, node: self, half_from, timer: None }).wait();
     }
 
+    /// Tells all children to end, with those below them; boards stay.
+    pub(crate) fn shut_down_children(&self, grace: Duration) {
+        let children = self.children_that_end();
+        self.tree().shut_down(None, in_millis(grace));
+        self.tell_tree();
+        self.end_after(children, grace);
+    }
+
+    /// Tells the child at the other end of a link to end, with those below it.
+    pub(crate) fn shut_down_child(&self, link: &Arc<LinkCell>, grace: Duration) -> Result<(), ShutDownError> {
+        if link.is_down() {
+            return Err(ShutDownError::NotThere);
+        }
+        match link.lock().link.relation() {
+            Relation::Child { leaf: false } => {}
+            Relation::Child { leaf: true } => return Err(ShutDownError::Stays),
+            Relation::Parent | Relation::Peer => return Err(ShutDownError::NotAChild),
+        }
+        self.tree().shut_down(Some(link.number), in_millis(grace));
+        self.tell_tree();
+        self.end_after(Vec::from([Arc::clone(link)]), grace);
+        Ok(())
+    }
+
+    /// The same for the child that a route leads to.
+    pub(crate) fn shut_down_at(&self, route: &Route<'_>, grace: Duration) -> Result<(), ShutDownError> {
+        let link = {
+            let tree = self.tree();
+            let (link, to) = match tree.way(None, Some(route)) {
+                Ok(Way::Here(_)) => return Err(ShutDownError::NotAChild),
+                Ok(Way::Onward { link, route }) => (link, route.map(|route| route.to)),
+                Err(_) => return Err(ShutDownError::NotThere),
+            };
+            if tree.parent() == Some(link) || to.is_some_and(|to| to != tree.neighbour(link)) {
+                return Err(ShutDownError::NotAChild);
+            }
+            link
+        };
+        self.shut_down_child(&self.link(link).ok_or(ShutDownError::NotThere)?, grace)
+    }
+
     /// Links to children that are still up when `grace` is over end: nobody waits for a child that does not obey.
-    pub(crate) fn end_children_after(&self, grace: Duration) {
+    fn end_after(&self, children: Vec<Arc<LinkCell>>, grace: Duration) {
         // One that obeys needs all of its time, and then that of its own links' goodbyes.
         let until = after(grace.saturating_add(3 * PARTING));
-        let children = self.children_that_end();
         if children.is_empty() {
             return;
         }
@@ -168,7 +236,7 @@ impl NodeInner {
 
     /// Tells the children to end in half of this time, so that they have gone when this node does.
     fn tell_children(&self, left: Duration) {
-        self.tree().shut_down(None, u32::try_from(left.as_millis() / 2).unwrap_or(u32::MAX));
+        self.tree().shut_down(None, in_millis(left / 2));
         self.tell_tree();
     }
 
@@ -182,6 +250,8 @@ impl NodeInner {
             for link in self.children_that_end() {
                 self.wait_within(Some(Down::new(link)), Some(from));
             }
+            // The last of a log, for instance, on its way through those above.
+            self.wait_within(Some(Arriving::new(self.links())), Some(sync::now()));
         }
         // Those that the program has told to leave, with more time than there is.
         for link in self.links() {
@@ -190,6 +260,10 @@ impl NodeInner {
         let linger = left();
         Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();
     }
+}
+
+fn in_millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Ends the process when its time is over, should the thread that ends the node hang: that one wakes whoever waits, and a

@@ -8,7 +8,7 @@ use std::io;
 use super::named::{ChannelError, sentence};
 use super::sender::Account;
 use crate::message::{DecodeError, EncodeError, EndError};
-use crate::proto::{Blocked, Dead, Fault, Place, Reason};
+use crate::proto::{Blocked, Dead, Fault, Name, Place, Reason};
 
 /// Stands for the name of a channel inside this process.
 pub(crate) const NAMELESS: &str = "(local)";
@@ -25,6 +25,8 @@ pub enum LinkError {
     Fault(Fault),
     /// This side ended it.
     Local(Reason),
+    /// Another node than the expected one has answered, this one. It was told goodbye, and could open nothing.
+    OtherNode(Name),
 }
 
 impl LinkError {
@@ -35,6 +37,7 @@ impl LinkError {
             Self::Fault(Fault::Goodbye(reason)) => Dead { reason, at: Place::Peer },
             Self::Fault(fault) => Dead::here(fault.reason()),
             Self::Local(reason) => Dead::here(reason),
+            Self::OtherNode(_) => Dead::here(Reason::Refused),
         }
     }
 }
@@ -46,6 +49,7 @@ impl fmt::Display for LinkError {
             Self::Io(kind) => write!(f, "the stream failed: {kind}"),
             Self::Fault(fault) => fmt::Display::fmt(fault, f),
             Self::Local(reason) => write!(f, "ended by this side: {reason}"),
+            Self::OtherNode(name) => write!(f, "another node has answered, `{name}`"),
         }
     }
 }
@@ -286,6 +290,9 @@ pub enum ImportError {
     NoName,
     /// To be reopened, from a peer that its transport does not connect to again.
     NoReconnect,
+    /// The path, or the id, is that of the node that asks. What it exports it has in its hands already; only what it tells
+    /// of itself (`nodes`, `exports`, `links`, `changes`) it may ask itself.
+    Itself,
     /// Exported for the same direction, or as another kind of channel. Each kind of end has
     /// its counterpart: `Sender` and `Receiver`, `Latest` and `Watch`, `Server` and `Client`,
     /// a `Duplex` and its mirror, a `ByteWriter` and a `ByteReader`.
@@ -321,6 +328,7 @@ impl ImportError {
         match self {
             Self::Dead(dead) => *dead,
             Self::NoName | Self::BadName | Self::NoValues | Self::NoReconnect => Dead::peer(Reason::NoName),
+            Self::Itself => Dead::here(Reason::Refused),
             Self::WrongDirection => Dead::peer(Reason::WrongDirection),
             Self::TypeDiffers { .. } => Dead::peer(Reason::TypeDiffers),
             Self::NoResources => Dead::here(Reason::NoResources),
@@ -349,6 +357,9 @@ impl fmt::Display for ImportError {
             Self::NoReconnect => f.write_str(
                 "nothing to reopen on: the link to this peer is not made again; connect with `.reconnect(..)`",
             ),
+            Self::Itself => f.write_str(
+                "that is this node itself: use the end that `export` has given, or both of `netchan::channel`",
+            ),
             Self::WrongDirection => f.write_str(
                 "exported for another direction, or as another kind: a Sender is imported as a Receiver, \
                  a Latest as a Watch, a Server as a Client",
@@ -376,7 +387,7 @@ impl ChannelError for ImportError {
         match self {
             Self::Deadline => Some("check that the peer exports it, or allow more time with `.timeout(..)`"),
             // What they say is the advice.
-            Self::BadName | Self::NoValues | Self::NoReconnect | Self::WrongDirection => None,
+            Self::BadName | Self::NoValues | Self::NoReconnect | Self::Itself | Self::WrongDirection => None,
             Self::NoName | Self::TypeDiffers { .. } | Self::Dead(_) | Self::NoResources => {
                 self.dead().advice()
             }

@@ -12,7 +12,7 @@ use super::peer::PeerInfo;
 use super::sender::Account;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::wait::Waiting;
-use crate::proto::Dead;
+use crate::proto::{Dead, Reason};
 
 /// Most events kept for a reader.
 const EVENTS_MAX: usize = 256;
@@ -38,6 +38,14 @@ pub enum LinkEvent {
         /// Why.
         error: LinkError,
     },
+    /// A link that is kept up cannot be made now, and is tried again: [`Reconnect`](super::Reconnect), a served
+    /// port. Told once for each cause, and anew after a session.
+    Unreachable {
+        /// The name of the node that was there, or the port.
+        what: String,
+        /// Why, and what can be done about it.
+        error: String,
+    },
     /// A node has come, somewhere below this one in the tree.
     NodeJoined {
         /// Its id.
@@ -53,6 +61,20 @@ pub enum LinkEvent {
         id: u32,
         /// Its name.
         name: String,
+        /// Why, as the node beside it has told: what its link ended with. Of a node that went with one above it, that one's. `None`
+        /// where it was not told, as by a bridge board.
+        reason: Option<Reason>,
+    },
+    /// A child has joined under a name that another child of this node has. It is there, and reached by its id; what is
+    /// meant for the name goes to the other one, as before, until that has gone. Two nodes were given one name, or
+    /// somebody tries to take the other one's place.
+    NameTaken {
+        /// Its id.
+        id: u32,
+        /// The name.
+        name: String,
+        /// The id of the child that has it.
+        by: u32,
     },
     /// Somebody has imported a channel that this node exports.
     Joined {
@@ -106,7 +128,9 @@ impl Events {
             LinkEvent::Joined { .. }
             | LinkEvent::Left { .. }
             | LinkEvent::NodeJoined { .. }
-            | LinkEvent::NodeLeft { .. } => IMPORTERS_MAX,
+            | LinkEvent::NodeLeft { .. }
+            | LinkEvent::NameTaken { .. }
+            | LinkEvent::Unreachable { .. } => IMPORTERS_MAX,
         };
         let mut state = self.lock();
         if state.queue.len() < most {
@@ -119,6 +143,11 @@ impl Events {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// So many events could not even be kept until they were told.
+    pub(crate) fn miss(&self, count: u64) {
+        self.lock().lost += count;
     }
 
     pub(crate) fn pop(&self, waker: Option<&Waker>) -> Option<LinkEvent> {

@@ -18,23 +18,26 @@ pub enum Visibility {
     Parent,
     /// All nodes of the tree, and peers.
     Tree,
-    /// The nodes with these ids.
+    /// The nodes with these ids, in the tree in which this node is when it exports. In another one the same ids are others':
+    /// when this node joins a tree, or it or the root of its tree is cut off from what is above, they stand
+    /// for nobody any more. Drop the export then, and export anew for the ids that are there now.
     Nodes(Arc<[u32]>),
 }
 
 impl Visibility {
-    /// The nodes with these ids.
+    /// The nodes with these ids: [`Visibility::Nodes`].
     pub fn nodes(ids: &[u32]) -> Self {
         Self::Nodes(ids.into())
     }
 
-    pub(crate) fn shows(&self, origin: Origin) -> bool {
+    /// Whether this node may import it; `is_same_tree`: the tree is the one in which it was exported.
+    pub(crate) fn shows(&self, origin: Origin, is_same_tree: bool) -> bool {
         match self {
             Self::Line => origin.relative != Relative::Aside,
             Self::Local => false,
             Self::Parent => origin.relative == Relative::Above,
             Self::Tree => true,
-            Self::Nodes(ids) => origin.id != 0 && ids.contains(&origin.id),
+            Self::Nodes(ids) => is_same_tree && origin.id != 0 && ids.contains(&origin.id),
         }
     }
 }

@@ -9,11 +9,12 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::time::Instant;
 
-use super::cell::Cell;
+use super::cell::{Cell, UnderWay};
 use super::error::LinkError;
 use super::hub::Hub;
 use super::link::{Io, LinkCell, LinkState};
 use super::node::{NodeInner, Withdrawn};
+use super::sync;
 use super::wait::{Waiting, after};
 use crate::proto::{self, Reason};
 
@@ -154,7 +155,7 @@ impl LinkCell {
         state.unsent = state.count_unsent();
         state.report_totals();
         state.link.goodbye(reason);
-        let at = Instant::now() + PARTING;
+        let at = sync::now() + PARTING;
         state.leave = Some(Leave { phase: Phase::Parting, reason, at, _node: node });
         let flusher = state.output.flusher.clone();
         self.flush(state);
@@ -203,6 +204,46 @@ impl LinkState {
     pub(crate) fn is_draining(&self) -> bool {
         self.leave.as_ref().is_some_and(|leave| leave.phase == Phase::Draining)
     }
+}
+
+/// Waits until the far ends have taken what was sent to them before, where it is under way behind a neighbour: a router
+/// that loses a link gives up what has come over it and not gone on yet.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    links: Vec<(Arc<LinkCell>, Vec<UnderWay>)>,
+}
+
+impl Arriving {
+    pub(crate) fn new(links: Vec<Arc<LinkCell>>) -> Self {
+        let under_way = |link: Arc<LinkCell>| {
+            let mut state = link.lock();
+            let cells = state.cells.under_way();
+            for cell in &cells {
+                state.proto(|link, slots| link.ask(slots, cell.handle, cell.total()));
+            }
+            link.flush(state);
+            (link, cells)
+        };
+        Self { links: links.into_iter().map(under_way).collect() }
+    }
+}
+
+impl Waiting for Arriving {
+    type Output = ();
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.links.retain_mut(|(link, cells)| {
+            let mut state = link.lock();
+            cells.retain(|cell| cell.is_under_way(&mut state.cells));
+            if !cells.is_empty() && !state.taken_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.taken_wakers.push(cx.waker().clone());
+            }
+            !cells.is_empty()
+        });
+        if self.links.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn expire(&mut self) {}
 }
 
 /// Waits until a node has left.

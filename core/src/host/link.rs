@@ -8,17 +8,21 @@ use core::time::Duration;
 use std::io;
 use std::time::Instant;
 
+use super::behind::Behind;
 use super::cell::{Cell, CellId, Cells};
+use super::directory::Watcher;
 use super::error::LinkError;
 use super::hub::Signal;
-use super::input::{Effects, Reader};
+use super::input::{Effects, Offer, Reader};
 use super::lane::Offramp;
 use super::linger::Leave;
+use super::list::{List, Pace};
 use super::node::NodeInner;
 use super::output::Output;
 use super::parker::Parker;
 use super::peer::PeerInfo;
 use super::sender::Short;
+use super::shares::{Held, Shares, Source as Origin};
 use super::stream::{BlockingStream, Stream};
 use super::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering, PoisonError, TryMutex};
 use super::transit::Transit;
@@ -27,6 +31,7 @@ use crate::proto::{
     self, Blocked, Dead, Fault, Handle, Head, LinkConfig, Open, Reason, Side, Slot, Slots, Start,
     crc32c_append,
 };
+use crate::tree::{Refusals, Strikes};
 
 const NO_CELL: CellId = CellId::MAX;
 /// No circuit that passes through reserves more than one of so many shares of a link's memory.
@@ -98,20 +103,37 @@ pub(crate) struct LinkState {
     pub(crate) asked: Vec<CellId>,
     /// Told when the bring-up is complete, or has failed.
     pub(crate) up_wakers: Vec<Waker>,
+    /// Told when the far end of any circuit has taken something, and when the link is down.
+    pub(crate) taken_wakers: Vec<Waker>,
     /// Told when the link is down.
     pub(crate) down_wakers: Vec<Waker>,
     pub(crate) peer: Option<PeerInfo>,
+    /// Of a link of the tree.
+    pub(crate) behind: Behind,
     pub(crate) down: Option<LinkError>,
     /// On its way out.
     pub(crate) leave: Option<Leave>,
     /// Values that were not written when the link left.
     pub(crate) unsent: u64,
     budget: Budget,
+    /// What it was at first, for floors.
+    floors: u64,
     /// What one circuit that passes through may reserve of it, in bytes.
     pub(crate) share: u32,
+    /// What circuits hold that have come from other links.
+    shares: Shares,
     pub(crate) circuits: u32,
     /// Lists that the node sends of itself, the oldest first, and the id of the node that each is for.
     pub(crate) lists: Vec<(CellId, u32)>,
+    /// Of these, those that go on when more of them is made.
+    pub(crate) dry_lists: Vec<CellId>,
+    /// Of the peer's own opens, and the strikes of one that is no part of the tree.
+    refusals: Refusals,
+    pub(crate) strikes: Strikes,
+    /// How fast more lists are made for the peer.
+    pub(crate) list_pace: Pace,
+    /// Those who are told of nodes that come and go.
+    pub(crate) watchers: Vec<Watcher>,
 }
 
 /// What became of a message that was begun.
@@ -209,11 +231,11 @@ impl LinkState {
     }
 
     /// The peer has opened a circuit: a cell for it, until the node has decided.
-    pub(crate) fn offered(&mut self, handle: Handle) -> CellId {
+    pub(crate) fn offered(&mut self, handle: Handle, name: &str) -> CellId {
         if handle.index() + 1 >= self.theirs.len() {
             grow(&mut self.theirs, self.circuits);
         }
-        self.bind(handle, Cell::default())
+        self.bind(handle, Cell { tells: super::directory::is_list(name), ..Cell::default() })
     }
 
     /// Reserves room for a circuit's floor.
@@ -235,6 +257,28 @@ impl LinkState {
         self.budget.floors += u64::from(bytes);
     }
 
+    /// Reserves room for a circuit that has come from another link and goes on over this one.
+    pub(crate) fn reserve_passing(&mut self, from: Origin, bytes: u32, is_list: bool) -> bool {
+        let whole = Held { bytes: self.floors, circuits: self.link.circuits().into(), lists: 0 };
+        let one = Held::one(bytes, is_list);
+        bytes <= self.share
+            && self.could_reserve(bytes.into())
+            && self.shares.take(from, one, whole)
+            && self.reserve(bytes)
+    }
+
+    /// Gives back what [`LinkState::reserve_passing`] has reserved for a circuit that was not made.
+    pub(crate) fn release_passing(&mut self, from: Origin, bytes: u32, is_list: bool) {
+        self.shares.give_back(from.link, Held::one(bytes, is_list));
+        self.release(bytes);
+    }
+
+    /// Whether of its memory nothing is promised to anybody, where so much may be lent.
+    #[cfg(all(feature = "testing", not(loom)))]
+    pub(crate) fn promises_nothing(&self, lend: u64) -> bool {
+        self.budget.floors == self.floors && self.budget.pool == lend && self.shares.is_empty()
+    }
+
     /// Drops a cell and gives its reservation back.
     pub(crate) fn remove(&mut self, id: CellId) {
         self.forget(id);
@@ -245,6 +289,10 @@ impl LinkState {
             self.refuse_attached(cell.inbox.drain_ends());
             if cell.is_list {
                 self.lists.retain(|(list, _)| *list != id);
+                self.watchers.retain(|watcher| watcher.cell != id);
+            }
+            if let Some(from) = cell.transit.as_ref().and_then(super::transit::Passage::holds_for) {
+                self.shares.give_back(from.link, Held::one(cell.reserved, cell.is_list));
             }
             self.budget.floors += u64::from(cell.reserved);
             self.budget.pool += u64::from(cell.window.saturating_sub(cell.reserved));
@@ -307,6 +355,9 @@ impl LinkState {
             let Some(cell) = self.cells.get(id) else { return };
             let (Some(handle), short) = (cell.handle, cell.backlog.front().map(Vec::len)) else { return };
             let Some(len) = short.or_else(|| cell.unsent.as_ref().map(Vec::len)) else {
+                if cell.list.is_some() {
+                    return self.cells.note(&mut self.dry_lists, id);
+                }
                 if cell.opened && core::mem::take(&mut cell.end_after) {
                     self.proto(|link, slots| link.end(slots, handle));
                 }
@@ -315,7 +366,7 @@ impl LinkState {
             if self.output.is_full() {
                 // Goes on when the stream has taken what is there.
                 if !core::mem::replace(&mut cell.kept, true) {
-                    self.kept.push(id);
+                    self.cells.note(&mut self.kept, id);
                 }
                 return;
             }
@@ -333,6 +384,13 @@ impl LinkState {
                 Start::Queued => cell.outbox = Some(Arc::new(message)),
             }
         }
+    }
+
+    /// A list of which all that was made is sent, to make more of.
+    pub(crate) fn list_to_go_on_with(&mut self, id: CellId) -> Option<List> {
+        let cell = self.cells.get(id)?;
+        let goes_on = cell.handle.is_some() && cell.dead.is_none() && cell.backlog.is_empty();
+        if goes_on { cell.list.take() } else { None }
     }
 
     /// Begins a message: a short one is in the buffer then, a long one is to be queued.
@@ -456,6 +514,14 @@ impl LinkState {
         }
     }
 
+    /// Why nothing is to be done on a circuit that has no end of its own to tell: it had ended in order when the link was lost.
+    pub(crate) const fn gone(&self) -> Dead {
+        match self.down {
+            Some(error) => error.dead(),
+            None => Dead::here(Reason::LinkLost),
+        }
+    }
+
     /// Gives a circuit up.
     pub(crate) fn kill(&mut self, id: CellId, reason: Reason, detail: &'static str) {
         let Some(cell) = self.cells.get(id) else { return };
@@ -506,15 +572,24 @@ impl LinkCell {
                 may_be_unseen: false,
                 asked: Vec::new(),
                 up_wakers: Vec::new(),
+                taken_wakers: Vec::new(),
                 down_wakers: Vec::new(),
                 peer: None,
+                behind: Behind::default(),
                 down: None,
                 leave: None,
                 unsent: 0,
                 budget,
+                floors: budget.floors,
                 share: u32::try_from(budget.floors / SHARES).unwrap_or(u32::MAX),
+                shares: Shares::new(node.config.passing_per_link),
                 circuits: config.circuits,
                 lists: Vec::new(),
+                dry_lists: Vec::new(),
+                refusals: Refusals::default(),
+                strikes: Strikes::default(),
+                list_pace: Pace::default(),
+                watchers: Vec::new(),
             }),
             reader: TryMutex::new(Reader::new()),
             io,
@@ -537,6 +612,20 @@ impl LinkCell {
             state.take_from_lanes();
         }
         state
+    }
+
+    /// An open was refused. Called with nothing locked.
+    pub(crate) fn note_refusal(&self, offer: &Offer) {
+        let is_its_own = match &offer.path {
+            None => true,
+            Some(path) => path.route().from == self.neighbour.load(Ordering::Relaxed),
+        };
+        if is_its_own
+            && let Some(node) = self.node.upgrade()
+            && self.lock().refusals.add(node.now())
+        {
+            node.strike_for_flood(self);
+        }
     }
 
     pub(crate) fn is_down(&self) -> bool {
@@ -569,7 +658,7 @@ impl LinkCell {
         let leave = state.leave.take();
         let dead = error.dead();
         state.lose_transits(dead, &mut effects);
-        let LinkState { cells, up_wakers, down_wakers, output, .. } = &mut *state;
+        let LinkState { cells, up_wakers, taken_wakers, down_wakers, output, .. } = &mut *state;
         for cell in cells.iter_mut() {
             cell.handle = None;
             cell.outbox = None;
@@ -582,6 +671,7 @@ impl LinkCell {
             effects.tell(cell.member.as_ref(), Signal::Over);
         }
         effects.wakers.append(up_wakers);
+        effects.wakers.append(taken_wakers);
         let down_wakers = core::mem::take(down_wakers);
         output.wake_all(&mut effects.wakers);
         state.mine_cells.clear();
@@ -639,12 +729,15 @@ impl LinkCell {
     }
 
     /// How often [`LinkCell::tick`] is to be called: often enough that a silent peer is
-    /// noticed within a quarter of the dead-time beyond it.
+    /// noticed within a quarter of the dead-time beyond it, and that this side is heard as often as
+    /// it has promised, however patient its peer is.
     pub(crate) fn tick_every(&self) -> Duration {
-        let ms = match self.lock().link.dead_ms() {
+        let state = self.lock();
+        let ms = match state.link.dead_ms() {
             0 => 1_000,
-            ms => ms,
+            ms => ms.min(state.link.hear_ms().saturating_mul(4)),
         };
+        drop(state);
         Duration::from_millis(u64::from(ms / 16).max(5))
     }
 
@@ -664,6 +757,16 @@ impl LinkCell {
         let mut state = self.lock();
         state.link.ping();
         self.flush(state);
+    }
+}
+
+impl LinkState {
+    /// Why the link is down, for people.
+    pub(crate) fn explain(&self, fault: Fault) -> LinkError {
+        match (fault, self.link.stranger()) {
+            (Fault::TurnedAway(_), Some(name)) => LinkError::OtherNode(name),
+            _ => fault.into(),
+        }
     }
 }
 

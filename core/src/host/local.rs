@@ -20,6 +20,12 @@ use crate::proto::{Dead, Reason};
 /// A channel inside this process with room for `capacity` values (at least 1). Values are
 /// moved, not encoded; everything else is as with an imported channel.
 pub fn channel<T: Message + Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let (tx, rx) = halves(capacity);
+    (Sender::local(tx), Receiver::local(rx))
+}
+
+/// The two halves of a channel.
+pub(crate) fn halves<T>(capacity: usize) -> (Tx<T>, Rx<T>) {
     let shared = Arc::new(Mutex::new(State {
         queue: VecDeque::new(),
         capacity: capacity.max(1),
@@ -34,7 +40,7 @@ pub fn channel<T: Message + Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         rx_moved: false,
         circuit: None,
     }));
-    (Sender::local(Tx { shared: Arc::clone(&shared) }), Receiver::local(Rx { shared }))
+    (Tx { shared: Arc::clone(&shared) }, Rx { shared })
 }
 
 #[derive(Debug)]
@@ -95,6 +101,22 @@ impl<T> Tx<T> {
         drop(state);
         wake(waker);
         Ok(())
+    }
+
+    /// Adds to what waits, or puts something else in the place of the last; `false` where the receiver is gone, or at
+    /// another node.
+    pub(crate) fn amend(&self, f: impl FnOnce(&mut VecDeque<T>)) -> bool {
+        let mut state = lock(&self.shared);
+        if !state.rx_open || state.sealed || state.circuit.is_some() {
+            return false;
+        }
+        let before = state.queue.len() as u64;
+        f(&mut state.queue);
+        state.sent = state.sent + state.queue.len() as u64 - before;
+        let waker = state.recv_waker.take();
+        drop(state);
+        wake(waker);
+        true
     }
 
     pub(crate) fn has_room(&self, waker: &Waker) -> Result<bool, SendCause> {

@@ -15,6 +15,7 @@
 
 mod ask;
 mod batch;
+mod behind;
 mod bytes_io;
 mod call;
 mod carry;
@@ -39,6 +40,7 @@ mod lead;
 mod line;
 mod linger;
 mod link;
+mod list;
 mod local;
 #[cfg(loom)]
 pub mod model;
@@ -59,18 +61,22 @@ mod reserve;
 mod select;
 mod sender;
 mod sessions;
+mod shares;
 mod shot;
 mod slice;
 mod slots;
 mod spec;
 mod stream;
-mod sync;
+pub(crate) mod sync;
 mod timer;
 mod transit;
 pub mod transport;
 mod tree;
 mod turn;
+#[cfg(all(feature = "testing", not(loom)))]
+pub(crate) mod virtual_time;
 mod wait;
+mod waiting;
 
 pub use ask::{Ask, AskError, Asking};
 pub use batch::{BatchError, SendingBatch};
@@ -80,6 +86,7 @@ pub use chain::{Chain, ChainCall, ChainCause, ChainError, Chaining};
 pub use config::Config;
 pub use directory::{EndKind, ExportInfo, LinkInfo, NodeChange, NodeInfo};
 pub use duplex::Duplex;
+pub use ending::ShutDownError;
 pub use error::{ExportError, ImportError, LinkError, RecvError, SendCause, SendError};
 pub use events::{LinkEvent, NextEvent};
 pub use export::{ExportOptions, Visibility};
@@ -90,7 +97,7 @@ pub use local::channel;
 pub use named::{ChannelError, Named, Naming, Outcome};
 pub use node::{Node, WeakNode};
 pub use peer::{Down, Import, Importing, Peer, PeerInfo};
-pub use picture::{Picture, Picturing};
+pub use picture::{Picture, Picturing, Untold};
 pub use post::{Post, PostCause, PostError, Posting};
 pub use quiet::{QUIET_MAX, QuietError, Quieting};
 pub use read_write::ReadWrite;

@@ -14,17 +14,19 @@ use std::io::{self, IoSlice};
 
 use super::config::Config;
 use super::driver::{Driver, TaskStream};
-use super::error::LinkError;
+use super::error::{LinkError, SendCause};
 use super::link::{Io, LinkCell};
 use super::node::Node;
 use super::parker::unparker;
 use super::peer::{Import, Peer};
+use super::sender::Sender;
 use super::spec::End;
 use super::stream::{BlockingStream, Stream};
 use super::sync::{self, Condvar, Mutex, MutexGuard, PoisonError};
 use super::timer;
 use super::transport::{LinkOptions, Tie, cell};
 use super::wait::{Source, Wait, Waiting};
+use crate::message::Message;
 
 /// Tries every order of events with at most `preemptions` switches that nothing forces.
 /// `LOOM_MAX_PREEMPTIONS` can lower that.
@@ -132,6 +134,12 @@ pub fn import<E: End>(from: &Side, to: &Side, import: Import<E>) -> E {
         }
     }
     panic!("no answer")
+}
+
+/// Whether a value could be sent now; else the waker is registered. A program asks that with `reserve`, which has
+/// the sender to itself.
+pub fn has_room<T: Message + Send>(sender: &Sender<T>, waker: &Waker) -> Result<bool, SendCause> {
+    sender.has_room(waker)
 }
 
 /// An operation of the model's own, waited for as every other.

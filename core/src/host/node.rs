@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::cell::{Cell, CellId};
 use super::circuit::Circuit;
 use super::config::Config;
-use super::directory::NodeChange;
+use super::directory::OwnWatcher;
 use super::ending::Ending;
 use super::error::{ExportError, LinkError};
 use super::events::{Events, LinkEvent, NextEvent};
@@ -23,21 +23,17 @@ use super::linger::{Closing, PARTING};
 use super::link::LinkCell;
 use super::peer::{PeerInfo, WINDOW_MAX};
 use super::quiet::Quieting;
-use super::sender::Sender;
 use super::spec::{ExportEnd, Exported};
-use super::sync::{self, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryMutex};
+use super::sync::{self, AtomicBool, AtomicU64, HashMap, Mutex, MutexGuard, Ordering, PoisonError, TryMutex};
 use super::timer;
 use super::tree::Led;
 use super::wait::{Timeout, Wait};
+use super::waiting::{Waiting, WaitingOpens};
 use crate::proto::{self, Identity, Name, NameError, OpenFlags, Reason};
 use crate::tree::{Limits, Tree};
 
 /// Most exports of one node.
 const EXPORTS_MAX: usize = 16 * 1024;
-/// Most opens of one link that may wait for an export.
-const WAITING_PER_LINK: usize = 256;
-/// And of one node behind it.
-const WAITING_OF_ONE: usize = 64;
 
 /// One participant: it exports channels and imports those of its peers.
 ///
@@ -76,8 +72,10 @@ pub(crate) struct NodeInner {
     pub(crate) strikes: AtomicU64,
     /// It was told to end.
     pub(crate) ending: Mutex<Ending>,
-    /// Tells of nodes that come and go, once somebody has asked.
-    pub(crate) changes: Mutex<Option<Arc<Sender<NodeChange>>>>,
+    /// Somebody has asked to be told of nodes that come and go.
+    pub(crate) is_watched: AtomicBool,
+    /// Those of this node's own program.
+    pub(crate) own_watchers: Mutex<Vec<OwnWatcher>>,
     /// Held by whoever tells of changes; the others leave it to him.
     pub(crate) telling: TryMutex<()>,
     pub(crate) own: Weak<Self>,
@@ -86,34 +84,13 @@ pub(crate) struct NodeInner {
 #[derive(Default)]
 struct Tables {
     exports: HashMap<String, Arc<Hub>>,
-    waiting: Vec<Waiting>,
+    waiting: WaitingOpens,
     links: HashMap<u64, Arc<LinkCell>>,
     /// Stops what feeds the node with links.
     listeners: Vec<Weak<dyn Fn() + Send + Sync>>,
     is_shut: bool,
     /// Links that are gone, and whose end is still to be told.
     untold: u32,
-}
-
-impl Tables {
-    /// Whether there is room for one more open of this link, and of this node behind it, that waits.
-    fn may_wait(&self, link: &Arc<LinkCell>, offer: &Offer) -> bool {
-        let of_link = self.waiting.iter().filter(|waiting| waiting.link.as_ptr() == Arc::as_ptr(link));
-        let (mut all, mut of_one) = (0, 0);
-        for waiting in of_link {
-            all += 1;
-            of_one += usize::from(waiting.offer.origin == offer.origin);
-        }
-        all < WAITING_PER_LINK && of_one < WAITING_OF_ONE
-    }
-}
-
-/// An open whose export is not there yet.
-struct Waiting {
-    link: Weak<LinkCell>,
-    offer: Offer,
-    until: Instant,
-    _timer: timer::Entry,
 }
 
 /// Looks for those who have waited long enough.
@@ -153,6 +130,7 @@ impl Node {
     /// [`NameError`] when the name cannot be one.
     pub fn with_config(name: &str, config: Config) -> Result<Self, NameError> {
         let identity = Identity { name: Name::new(name)?, uid: sync::random(), boot: sync::random() };
+        let limits = Limits { nodes: config.nodes_below as usize, ids_per_link: config.ids_per_link };
         let inner = Arc::new_cyclic(|own| NodeInner {
             identity,
             config,
@@ -162,10 +140,11 @@ impl Node {
             up: AtomicU64::new(0),
             tables: Mutex::default(),
             events: Events::new(),
-            tree: Mutex::new(Tree::new(identity.name, Limits::default())),
+            tree: Mutex::new(Tree::new(identity.name, limits)),
             strikes: AtomicU64::new(0),
             ending: Mutex::default(),
-            changes: Mutex::new(None),
+            is_watched: AtomicBool::new(false),
+            own_watchers: Mutex::default(),
             telling: TryMutex::new(()),
             own: Weak::clone(own),
         });
@@ -408,16 +387,16 @@ impl NodeInner {
         let number = own.number;
         let link = own;
         self.free_place(link);
-        let link = {
+        let gone = {
             let mut tables = self.lock();
-            tables.waiting.retain(|waiting| waiting.link.upgrade().is_some_and(|link| link.number != number));
+            let waiting = tables.waiting.forget_link(number);
             tables.untold += 1;
-            tables.links.remove(&number)
+            (tables.links.remove(&number), waiting)
         };
         // The last reference may go here, so with no lock held.
-        drop(link);
+        drop(gone);
         self.events.push(LinkEvent::Down { link: number, error });
-        self.untie(own);
+        self.untie(own, error.dead().reason);
         self.lock().untold -= 1;
         if self.is_over() {
             self.events.close();
@@ -444,57 +423,39 @@ impl NodeInner {
         {
             return;
         }
-        let mut made_room = false;
-        loop {
-            let mut tables = self.lock();
-            if let Some(hub) = tables.exports.get(&offer.name).cloned() {
-                drop(tables);
-                return self.answer(&link, &hub, &offer);
-            }
-            if tables.is_shut {
-                drop(tables);
-                return refuse(&link, &offer, Reason::Shutdown, "");
-            }
-            if offer.wait_ms == 0 {
-                drop(tables);
-                return refuse(&link, &offer, Reason::NoName, "");
-            }
-            if tables.may_wait(&link, &offer) {
-                let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
-                let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
-                let timer = timer::Entry::new(until, &waker);
-                tables.waiting.push(Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer });
-                return;
-            }
+        let mut tables = self.lock();
+        if let Some(hub) = tables.exports.get(&offer.name).cloned() {
             drop(tables);
-            if core::mem::replace(&mut made_room, true) {
-                return refuse(&link, &offer, Reason::NoResources, "");
-            }
-            // Those whose opener has given up make room.
-            self.forget_cancelled(&link);
+            return self.answer(&link, &hub, &offer);
         }
+        let reason = if tables.is_shut {
+            Reason::Shutdown
+        } else if offer.wait_ms == 0 {
+            Reason::NoName
+        } else if tables.waiting.may_wait(link.number, &offer) {
+            let until = sync::now() + Duration::from_millis(u64::from(offer.wait_ms.min(3_600_000)));
+            let waker = Waker::from(Arc::new(Expiry(Weak::clone(&self.own))));
+            let timer = timer::Entry::new(until, &waker);
+            let waiting = Waiting { link: Arc::downgrade(&link), offer, until, _timer: timer };
+            return tables.waiting.add(link.number, waiting);
+        } else {
+            Reason::NoResources
+        };
+        drop(tables);
+        refuse(&link, &offer, reason, "");
     }
 
     /// A peer does not wait for an export any more: its place is free for the next.
     pub(crate) fn given_up(&self, link: &LinkCell, cell: CellId) {
-        let is_it =
-            |waiting: &mut Waiting| waiting.offer.cell == cell && core::ptr::eq(waiting.link.as_ptr(), link);
-        let gone: Vec<_> = self.lock().waiting.extract_if(.., is_it).collect();
-        for waiting in gone {
+        let gone = self.lock().waiting.take(link.number, cell);
+        if let Some(waiting) = gone {
             refuse(link, &waiting.offer, Reason::Cancelled, "");
         }
     }
 
     /// Answers those who have waited long enough for an export.
     pub(crate) fn expire_waiting(&self) {
-        let now = sync::now();
-        let late: Vec<_> = {
-            let mut tables = self.lock();
-            if tables.waiting.is_empty() {
-                return;
-            }
-            tables.waiting.extract_if(.., |waiting| waiting.until <= now).collect()
-        };
+        let late = self.lock().waiting.take_late(sync::now());
         for waiting in late {
             if let Some(link) = waiting.link.upgrade() {
                 refuse(&link, &waiting.offer, Reason::NoName, "");
@@ -502,32 +463,10 @@ impl NodeInner {
         }
     }
 
-    /// Drops the waiting opens of a link that their opener has cancelled.
-    fn forget_cancelled(&self, link: &Arc<LinkCell>) {
-        let cells: Vec<_> = {
-            let tables = self.lock();
-            let of_link = |waiting: &&Waiting| waiting.link.as_ptr() == Arc::as_ptr(link);
-            tables.waiting.iter().filter(of_link).map(|waiting| waiting.offer.cell).collect()
-        };
-        let dead: Vec<_> = {
-            let mut state = link.lock();
-            cells
-                .into_iter()
-                .filter(|cell| state.cells.get(*cell).is_none_or(|cell| cell.dead.is_some()))
-                .collect()
-        };
-        let is_dead = |waiting: &mut Waiting| {
-            waiting.link.as_ptr() == Arc::as_ptr(link) && dead.contains(&waiting.offer.cell)
-        };
-        let gone: Vec<_> = self.lock().waiting.extract_if(.., is_dead).collect();
-        for waiting in gone {
-            refuse(link, &waiting.offer, Reason::Cancelled, "");
-        }
-    }
-
     fn answer(&self, link: &Arc<LinkCell>, hub: &Arc<Hub>, offer: &Offer) {
         let spec = &hub.spec;
-        if !offer.origin.is_some_and(|origin| hub.visibility.shows(origin)) {
+        let is_same_tree = hub.era == self.tree().era();
+        if !offer.origin.is_some_and(|origin| hub.visibility.shows(origin, is_same_tree)) {
             return refuse(link, offer, Reason::Refused, "not visible from there");
         }
         if offer.flags != spec.flags.flipped() {
@@ -577,6 +516,7 @@ impl NodeInner {
             cell.receives = spec.flags.has(OpenFlags::RECEIVES);
             cell.sends = spec.flags.has(OpenFlags::SENDS);
             cell.is_latest = spec.flags.has(OpenFlags::LATEST);
+            cell.is_far = offer.path.as_ref().is_some_and(|path| path.route().hops > 0);
             state.proto_out(|link, slots, out| {
                 link.accept(slots, handle, theirs, floor, limit);
                 // Into the buffer at once, so that no value can come before it.
@@ -625,8 +565,7 @@ impl NodeInner {
             return Err(ExportError::Full);
         }
         tables.exports.insert(name.to_string(), Arc::clone(&hub));
-        let waiting = tables.waiting.extract_if(.., |waiting| waiting.offer.name == name);
-        let waiting: Vec<_> = waiting.collect();
+        let waiting = tables.waiting.take_named(name);
         drop(tables);
         let (weak, name) = (Weak::clone(&self.own), name.to_string());
         hub.set_on_close(move || {
@@ -640,6 +579,11 @@ impl NodeInner {
             }
         }
         Ok(E::exported(Exported { hub }))
+    }
+
+    /// The export of this name.
+    pub(crate) fn hub(&self, name: &str) -> Option<Arc<Hub>> {
+        self.lock().exports.get(name).cloned()
     }
 
     /// The exports that there are.
@@ -659,7 +603,7 @@ impl NodeInner {
             if core::mem::replace(&mut tables.is_shut, true) {
                 return None;
             }
-            tables.waiting.clear();
+            tables.waiting = WaitingOpens::default();
             let hubs: Vec<_> = tables.exports.drain().map(|(_, hub)| hub).collect();
             let links: Vec<_> = tables.links.values().cloned().collect();
             (links, hubs, core::mem::take(&mut tables.listeners))
@@ -669,6 +613,9 @@ impl NodeInner {
                 stop();
             }
         }
+        let own_watchers = self.own_watchers.lock().unwrap_or_else(PoisonError::into_inner).split_off(0);
+        // Their drop wakes those who watch: with nothing locked.
+        drop(own_watchers);
         self.events.close();
         Some(Withdrawn { links, hubs })
     }
@@ -691,4 +638,5 @@ pub(crate) fn refuse(link: &LinkCell, offer: &Offer, reason: Reason, detail: &'s
     state.kill(offer.cell, reason, detail);
     state.remove(offer.cell);
     link.flush(state);
+    link.note_refusal(offer);
 }

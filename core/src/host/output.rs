@@ -408,7 +408,8 @@ impl LinkCell {
             if matches!(result, Ok(n) if n == bytes.len()) {
                 bytes.clear();
                 state.output.keep(bytes);
-                if state.output.room_wakers.is_empty() && state.leave.is_none() && !state.has_output() {
+                let is_done = state.output.room_wakers.is_empty() && state.leave.is_none();
+                if is_done && state.dry_lists.is_empty() && !state.has_output() {
                     state.output.writing = false;
                     return;
                 }
@@ -488,6 +489,7 @@ impl LinkCell {
         if state.leave.is_some() {
             effects.wakers.extend(state.output.flusher.clone());
         }
+        effects.go_on_with(&mut state.dry_lists);
         drop(state);
         effects.run(self);
         if let Some(error) = error {

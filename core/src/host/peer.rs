@@ -12,9 +12,11 @@ use std::time::Instant;
 use super::ask::Ask;
 use super::cell::Cell;
 use super::circuit::Circuit;
+use super::ending::ShutDownError;
 use super::error::{ImportError, LinkError};
 use super::link::LinkCell;
 use super::named::Named;
+use super::node::NodeInner;
 use super::post::{Post, PostError};
 use super::remote::Remote;
 use super::reopen::{Pauses, Reopen, may_pass};
@@ -149,6 +151,18 @@ impl Peer {
         link.node.upgrade().is_some_and(|node| link.lock().link.is_peer_quiet(node.now()))
     }
 
+    /// Tells the peer, if it is a child in the tree, to end with all below it, as [`Remote::shut_down`](super::Remote::shut_down):
+    /// one that does not has its link ended, `grace` and 1.5 s later. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutDownError`]: the link is down, the peer is a board, or it is the parent or no node of the tree.
+    pub fn shut_down(&self, grace: Duration) -> Result<(), ShutDownError> {
+        let link = self.present();
+        let node = link.node.upgrade().ok_or(ShutDownError::NotThere)?;
+        node.shut_down_child(&link, grace)
+    }
+
     /// Ends the link in order: the peer is told, with `Closed`. It is not made again.
     pub fn close(&self) {
         if let Some(sessions) = &self.sessions {
@@ -165,6 +179,8 @@ pub struct Import<E> {
     way: Way,
     request: Request,
     reopen: bool,
+    /// What is there when a node asks itself: at most so many values of it.
+    own: Option<fn(&NodeInner, Option<u64>) -> E>,
     end: PhantomData<fn() -> E>,
 }
 
@@ -260,7 +276,13 @@ impl fmt::Debug for LinkCell {
 impl<E: End> Import<E> {
     pub(crate) fn new(from: From, name: &str) -> Self {
         let request = Request::new(E::spec(), name);
-        Self { way: Way::new(from), request, reopen: false, end: PhantomData }
+        Self { way: Way::new(from), request, reopen: false, own: None, end: PhantomData }
+    }
+
+    /// A node that asks itself has this.
+    pub(crate) fn or_own(mut self, own: fn(&NodeInner, Option<u64>) -> E) -> Self {
+        self.own = Some(own);
+        self
     }
 
     /// The most that may be under way to a receiving end, in bytes of encoded values;
@@ -419,7 +441,11 @@ impl Request {
         if !state.reserve(floor) {
             return Err(ImportError::NoResources);
         }
+        let neighbour = link.neighbour.load(sync::Ordering::Relaxed);
+        let is_far = route.is_some_and(|route| route.to != neighbour || !route.path.is_empty());
         let cell = || Cell {
+            is_far,
+            tells: super::directory::is_list(&self.name),
             window: floor,
             window_max: self.window.max(floor),
             reserved: floor,
@@ -469,6 +495,15 @@ impl<E: End> Importing<E> {
         waits
     }
 
+    /// What a node has that asks itself.
+    fn own(&self) -> Option<Result<E, ImportError>> {
+        let Import { way, request, own, .. } = &self.import;
+        let (From::Remote(remote), Some(own)) = (&way.from, own) else { return None };
+        let node = remote.own()?;
+        let is_none = request.values == Some(0);
+        Some(if is_none { Err(ImportError::NoValues) } else { Ok(own(&node, request.values)) })
+    }
+
     /// Opens the circuit; `None` while there is no link, with the waker registered.
     fn open(&mut self, waker: &Waker) -> Result<Option<(Arc<Circuit>, u64)>, ImportError> {
         let Import { way, request, reopen, .. } = &mut self.import;
@@ -486,6 +521,9 @@ impl<E: End> Waiting for Importing<E> {
         if self.opened.is_none() {
             if !self.pauses.is_over(Some(cx.waker())) {
                 return Poll::Pending;
+            }
+            if let Some(own) = self.own() {
+                return Poll::Ready(own.map_err(|error| self.named(error)));
             }
             match self.open(cx.waker()) {
                 Ok(opened) => self.opened = opened,

@@ -608,6 +608,11 @@ impl<'de, T: Message> serde::Deserialize<'de> for Receiver<T> {
 
 /// A receiver can be sent in a message: it is then used at the other side. One of a local
 /// channel, or an imported one; not an exported one.
+///
+/// An imported one is served by the node that has sent it on, for as long as that and both of its
+/// links live. What goes through it counts as taken when the program at the other side has taken it, and a death has
+/// the place of the node that gave up, or of the one that serves where not all of them are in one tree. Values with
+/// channel ends inside do not go on: both sides hear `NotTaken`, and so does whoever waits on those ends.
 impl<T: Message + Send> Message for Receiver<T> {
     const NAME: &'static str = "Receiver";
     const SHAPE: Shape = Shape::end("receiver", &[T::FINGERPRINT], 5);

@@ -6,6 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::ask::Ask;
+use super::ending::ShutDownError;
 use super::error::ImportError;
 use super::link::LinkCell;
 use super::node::{Node, NodeInner};
@@ -88,6 +89,40 @@ impl Remote {
         Ask::new(Way::new(From::Remote(self.clone())), name, request)
     }
 
+    /// Tells the node, if it is a child of this one, to end with all below it, and nobody else: as
+    /// [`Node::shut_down_below`], of one child.
+    ///
+    /// Those below it are told first by it, each with half of the time that is left, and all who wait on any of them hear `Shutdown`.
+    /// If it has not ended after `grace` and 1.5 s, its link ends with that reason. Of several times the one that is over first
+    /// counts. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutDownError`]: it is not there, is a board, or is no child of this node, whose parent alone may tell it.
+    pub fn shut_down(&self, grace: Duration) -> Result<(), ShutDownError> {
+        let node = self.node.upgrade().filter(|node| !node.is_shut()).ok_or(ShutDownError::NotThere)?;
+        let route = self.route().map_err(|_| ShutDownError::NotThere)?;
+        node.shut_down_at(&route, grace)
+    }
+
+    /// The node that asks, if it is the one that is asked.
+    pub(crate) fn own(&self) -> Option<Arc<NodeInner>> {
+        let node = self.node.upgrade().filter(|node| !node.is_shut())?;
+        self.route().ok().filter(|route| node.is_own(route))?;
+        Some(node)
+    }
+
+    fn route(&self) -> Result<Route<'_>, ImportError> {
+        let (to, path) = match &self.to {
+            To::Id(id) => (*id, ""),
+            To::Path(path) => (0, &**path),
+        };
+        if to == 0 && !crate::proto::is_path(path) {
+            return Err(ImportError::BadName);
+        }
+        Ok(Route { from: 0, hops: 0, to, path })
+    }
+
     /// Whether this node is shut, or gone.
     pub(crate) fn is_over(&self) -> bool {
         self.node.upgrade().is_none_or(|node| node.is_shut())
@@ -98,22 +133,19 @@ impl Remote {
         open: impl FnOnce(&Arc<LinkCell>, Option<Route<'_>>) -> Result<R, ImportError>,
     ) -> Result<R, ImportError> {
         let node = self.node.upgrade().ok_or(ImportError::Dead(Dead::here(Reason::Shutdown)))?;
-        let (to, path) = match &self.to {
-            To::Id(id) => (*id, ""),
-            To::Path(path) => (0, &**path),
-        };
-        if to == 0 && !crate::proto::is_path(path) {
-            return Err(ImportError::BadName);
-        }
-        let route = Route { from: 0, hops: 0, to, path };
-        node.way_to(route, open)
+        node.way_to(self.route()?, open)
     }
 }
 
 impl Node {
     /// A node of the same tree. A path has names of nodes with `/` between: `bridge/board-7` is the
     /// child `board-7` of the child `bridge`. It is looked up from here, then from this node's parent, and
-    /// so on to the root; a path that begins with `/` is looked up at the root alone.
+    /// so on to the root; a path that begins with `/` is looked up at the root alone. Each node's own name is that before
+    /// it is a child's, and of two children of one name it is the first one's
+    /// ([`LinkEvent::NameTaken`](super::LinkEvent::NameTaken)).
+    ///
+    /// A node may ask itself what it tells of itself (`nodes`, `exports`, `links`, `changes`). To import from
+    /// itself, or to post to or ask itself, is [`ImportError::Itself`].
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -181,16 +213,18 @@ impl Node {
     /// and their links end. Neither a program that hangs nor one that does not look stops it: what moves
     /// the bytes obeys. A child that has not ended after `grace` and the 1.5 s that links have for their goodbyes
     /// is left alone: its link ends with the reason `Shutdown`, and all behind it are gone for this tree. Boards
-    /// stay, and go on with whoever adopts them next. Does not block.
+    /// stay, and go on with whoever adopts them next. One child alone is told by [`Peer::shut_down`](super::Peer::shut_down)
+    /// or [`Remote::shut_down`].
+    ///
+    /// What a node has sent before its link ends reaches its parent, and its children have ended by then: so the last records
+    /// of a log arrive. What it has sent to others, over bridges, it waits to see taken, for half of its time at the most;
+    /// what was not is *in doubt* in its accounts. Does not block.
     pub fn shut_down_below(&self, grace: Duration) {
-        let inner = self.inner();
-        let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
-        inner.tree().shut_down(None, grace_ms);
-        inner.tell_tree();
-        inner.end_children_after(grace);
+        self.inner().shut_down_children(grace);
     }
 
-    /// How many routes, ids or sources neighbours have claimed that were not theirs. Eight of one link end it.
+    /// How many routes, ids or sources neighbours have claimed that were not theirs, and how often more than 4096 opens of a
+    /// neighbour itself were refused within a second. One is forgotten in 10 seconds; eight of one link that are not end it.
     pub fn strikes(&self) -> u64 {
         self.inner().strikes.load(super::sync::Ordering::Relaxed)
     }

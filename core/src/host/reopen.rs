@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::task::{Poll, Waker};
 use core::time::Duration;
@@ -251,8 +252,8 @@ pub(super) const fn may_pass(reason: Reason) -> bool {
     )
 }
 
-/// A sending end that reopens, behind a lock, for values may be sent through `&self`.
-/// Its lock stands before a link's.
+/// A sending end that reopens, for values may be sent through `&self`. Its lock is a leaf: the way is looked for, and
+/// circuits are looked at, with it let go.
 pub(crate) struct Kept {
     pub(crate) name: Arc<str>,
     state: Mutex<State>,
@@ -260,10 +261,66 @@ pub(crate) struct Kept {
 
 struct State {
     circuit: Option<Arc<Circuit>>,
-    reopen: Box<Reopen>,
+    /// Away while somebody looks for the way with it. Only that one changes the circuit.
+    reopen: Option<Box<Reopen>>,
+    /// Who came meanwhile, and looks again when it is back.
+    waiting: Vec<Waker>,
     /// Of earlier sessions.
     past: Account,
     over: Option<SendCause>,
+}
+
+/// The right to look for the way, which goes back also when a waker panics meanwhile.
+struct Search<'k> {
+    kept: &'k Kept,
+    reopen: Option<Box<Reopen>>,
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        let mut state = self.kept.lock();
+        state.reopen = self.reopen.take();
+        let waiting = core::mem::take(&mut state.waiting);
+        drop(state);
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+}
+
+/// What a search has come to.
+enum Found {
+    Open(Arc<Circuit>),
+    /// The waker is registered.
+    Nothing,
+    Interrupted {
+        dead: Dead,
+        account: Account,
+    },
+    Over(SendCause),
+}
+
+impl Search<'_> {
+    /// Goes on from the circuit that stood when it began. Called with nothing locked.
+    fn go_on(&mut self, circuit: Option<&Arc<Circuit>>, waker: Option<&Waker>) -> Found {
+        let Some(reopen) = &mut self.reopen else { return Found::Nothing };
+        let Some(circuit) = circuit else {
+            return match reopen.poll(waker) {
+                Poll::Pending => Found::Nothing,
+                Poll::Ready(Ok((circuit, _))) => Found::Open(circuit),
+                Poll::Ready(Err(Unopened::Dead(dead))) => Found::Over(SendCause::Dead(dead)),
+                Poll::Ready(Err(Unopened::Refused(dead))) => Found::Over(SendCause::NotReopened(dead)),
+            };
+        };
+        match circuit.dead() {
+            // Another one has opened it meanwhile.
+            None => Found::Open(Arc::clone(circuit)),
+            Some(dead) if reopen.is_interrupted(circuit) => {
+                Found::Interrupted { dead, account: circuit.account() }
+            }
+            Some(dead) => Found::Over(SendCause::Dead(dead)),
+        }
+    }
 }
 
 impl fmt::Debug for Kept {
@@ -275,7 +332,13 @@ impl fmt::Debug for Kept {
 impl Kept {
     pub(crate) fn new(circuit: Arc<Circuit>, reopen: Box<Reopen>) -> Box<Self> {
         let name = Arc::clone(reopen.name());
-        let state = State { circuit: Some(circuit), reopen, past: Account::default(), over: None };
+        let state = State {
+            circuit: Some(circuit),
+            reopen: Some(reopen),
+            waiting: Vec::new(),
+            past: Account::default(),
+            over: None,
+        };
         Box::new(Self { name, state: Mutex::new(state) })
     }
 
@@ -286,38 +349,62 @@ impl Kept {
     /// The circuit to send on, alive a moment ago; `Err(None)` has the waker registered.
     /// An interruption is told once.
     pub(crate) fn circuit(&self, waker: Option<&Waker>) -> Result<Arc<Circuit>, Option<SendCause>> {
-        let mut guard = self.lock();
-        let state = &mut *guard;
+        let (over, present) = {
+            let state = self.lock();
+            (state.over, state.circuit.clone())
+        };
+        match (over, present) {
+            (Some(over), _) => Err(Some(over)),
+            (None, Some(circuit)) if circuit.dead().is_none() => Ok(circuit),
+            _ => self.search(waker),
+        }
+    }
+
+    /// Says that the circuit is dead, or looks for another one. One does that at a time.
+    fn search(&self, waker: Option<&Waker>) -> Result<Arc<Circuit>, Option<SendCause>> {
+        let mut state = self.lock();
         if let Some(over) = state.over {
             return Err(Some(over));
         }
-        if let Some(circuit) = &state.circuit {
-            let Some(dead) = circuit.dead() else { return Ok(Arc::clone(circuit)) };
-            if !state.reopen.is_interrupted(circuit) {
-                state.over = Some(SendCause::Dead(dead));
-                return Err(state.over);
+        let Some(reopen) = state.reopen.take() else {
+            if let Some(waker) = waker
+                && !state.waiting.iter().any(|other| other.will_wake(waker))
+            {
+                state.waiting.push(waker.clone());
             }
-            let account = circuit.account();
-            state.past = state.past.plus(account);
-            let old = state.circuit.take();
-            drop(guard);
-            // The last to hold it locks its link.
-            drop(old);
-            return Err(Some(SendCause::Interrupted { dead, account }));
-        }
-        match state.reopen.poll(waker) {
-            Poll::Pending => Err(None),
-            Poll::Ready(Ok((circuit, _))) => {
+            return Err(None);
+        };
+        let old = state.circuit.clone();
+        drop(state);
+        let mut search = Search { kept: self, reopen: Some(reopen) };
+        let found = search.go_on(old.as_ref(), waker);
+        self.settle(found)
+    }
+
+    /// Takes in what a search has found, which is not over yet.
+    fn settle(&self, found: Found) -> Result<Arc<Circuit>, Option<SendCause>> {
+        let mut state = self.lock();
+        match found {
+            Found::Open(circuit) => {
                 state.circuit = Some(Arc::clone(&circuit));
-                Ok(circuit)
+                let over = state.over;
+                drop(state);
+                match over {
+                    None => Ok(circuit),
+                    Some(over) => {
+                        // The end came meanwhile.
+                        circuit.drop_tx();
+                        Err(Some(over))
+                    }
+                }
             }
-            Poll::Ready(Err(unopened)) => {
-                state.over = Some(match unopened {
-                    Unopened::Dead(dead) => SendCause::Dead(dead),
-                    Unopened::Refused(dead) => SendCause::NotReopened(dead),
-                });
-                Err(state.over)
+            Found::Nothing => Err(None),
+            Found::Interrupted { dead, account } => {
+                state.past = state.past.plus(account);
+                state.circuit = None;
+                Err(Some(SendCause::Interrupted { dead, account }))
             }
+            Found::Over(cause) => Err(Some(*state.over.get_or_insert(cause))),
         }
     }
 
@@ -337,9 +424,12 @@ impl Kept {
 
     /// Nothing more is sent: the orderly end.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        state.over = Some(SendCause::Closed);
-        if let Some(circuit) = &state.circuit {
+        let circuit = {
+            let mut state = self.lock();
+            state.over = Some(SendCause::Closed);
+            state.circuit.clone()
+        };
+        if let Some(circuit) = circuit {
             circuit.drop_tx();
         }
     }
@@ -351,8 +441,10 @@ impl Kept {
 
     /// Of all sessions.
     pub(crate) fn account(&self) -> Account {
-        let state = self.lock();
-        let present = state.circuit.as_ref().map_or_else(Account::default, |circuit| circuit.account());
-        state.past.plus(present)
+        let (past, present) = {
+            let state = self.lock();
+            (state.past, state.circuit.clone())
+        };
+        past.plus(present.map_or_else(Account::default, |circuit| circuit.account()))
     }
 }

@@ -489,6 +489,12 @@ impl<'de, T: Message> serde::Deserialize<'de> for Sender<T> {
 
 /// A sender can be sent in a message: it is then used at the other side. One of a local
 /// channel, or an imported one; not an exported one, nor one with clones.
+///
+/// An imported one is served by the node that has sent it on, for as long as that and both of its
+/// links live. Its account begins anew at the other side, and is that of any other sender: confirmed
+/// is what the program at the far end has taken, and a death has the place of the node that gave up,
+/// or of the one that serves where not all of them are in one tree. Values with channel ends inside do not go on: both
+/// sides hear `NotTaken`, and so does whoever waits on those ends.
 impl<T: Message + Send> Message for Sender<T> {
     const NAME: &'static str = "Sender";
     const SHAPE: Shape = Shape::end("sender", &[T::FINGERPRINT], 5);

@@ -3,6 +3,7 @@
 //! A transport asks [`Redial`] when to dial, and gives it the links that it has made; ends
 //! that reopen wait here for the next session. Neither knows of the other.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,6 +12,7 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
+use super::events::LinkEvent;
 use super::link::LinkCell;
 use super::node::{Node, WeakNode};
 use super::peer::Peer;
@@ -218,12 +220,15 @@ impl Sessions {
 ///
 /// ```
 /// use netchan::host::transport::Redial;
-/// use netchan::{Node, Peer};
+/// use netchan::{LinkError, Node, Peer};
 ///
-/// async fn keep(mut redial: Redial, connect: impl AsyncFn(&Node) -> Option<Peer>) {
+/// async fn keep(mut redial: Redial, connect: impl AsyncFn(&Node) -> Result<Peer, LinkError>) {
 ///     while let Some(node) = redial.due().await {
-///         if let Some(peer) = connect(&node).await {
-///             redial.made(peer);
+///         match connect(&node).await {
+///             Ok(peer) => {
+///                 redial.made(peer);
+///             }
+///             Err(error) => redial.failed(&node, &error),
 ///         }
 ///     }
 /// }
@@ -236,6 +241,7 @@ pub struct Redial {
     policy: Reconnect,
     /// The peer's: whoever answers with another one is somebody else.
     name: String,
+    attempts: Attempts,
     phase: Phase,
     /// The next pause.
     pause: Duration,
@@ -281,6 +287,7 @@ impl Redial {
             node: node.downgrade(),
             policy,
             name: peer.info().name.clone(),
+            attempts: Attempts::new(peer.info().name.clone()),
             phase: Phase::Up { since: sync::now() },
             pause: policy.first_pause,
             _stop: stop,
@@ -304,7 +311,15 @@ impl Redial {
             return false;
         }
         self.phase = Phase::Up { since: sync::now() };
+        self.attempts.succeeded();
         true
+    }
+
+    /// The link could not be made: the cause is an event of the node ([`LinkEvent::Unreachable`]).
+    ///
+    /// [`LinkEvent::Unreachable`]: super::LinkEvent::Unreachable
+    pub fn failed(&mut self, node: &Node, error: &dyn fmt::Debug) {
+        self.attempts.failed(node, error);
     }
 
     /// The next pause, and the one after it is longer.
@@ -323,6 +338,36 @@ impl Drop for Redial {
             Phase::Lost { dead, .. } => dead,
         };
         self.sessions.end(dead);
+    }
+}
+
+/// For a transport that tries again and again: the node's reader of events hears why it is in vain, each cause once
+/// ([`LinkEvent::Unreachable`](super::LinkEvent::Unreachable)).
+#[derive(Debug)]
+pub struct Attempts {
+    what: String,
+    told: String,
+}
+
+impl Attempts {
+    /// Of a link to `what`: a node's name, or a port.
+    pub const fn new(what: String) -> Self {
+        Self { what, told: String::new() }
+    }
+
+    /// An attempt was in vain.
+    pub fn failed(&mut self, node: &Node, error: &dyn fmt::Debug) {
+        // The form that says what to do.
+        let error = format!("{error:?}");
+        if error != self.told {
+            self.told.clone_from(&error);
+            node.inner().events.push(LinkEvent::Unreachable { what: self.what.clone(), error });
+        }
+    }
+
+    /// The link is up: the next cause is told, be it the same.
+    pub fn succeeded(&mut self) {
+        self.told.clear();
     }
 }
 

@@ -13,13 +13,23 @@ mod real {
     use std::time::Instant;
 
     pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+    #[cfg(not(feature = "testing"))]
     pub(crate) use std::collections::HashMap;
     pub(crate) use std::sync::{Condvar, Mutex, Mutex as TryMutex, MutexGuard, MutexGuard as TryMutexGuard};
     pub(crate) use std::thread::{Builder, Thread, current, park};
     pub(crate) use std::thread_local;
 
+    /// In the same order in each run, which a simulation needs.
+    #[cfg(feature = "testing")]
+    pub(crate) type HashMap<K, V> =
+        std::collections::HashMap<K, V, core::hash::BuildHasherDefault<std::hash::DefaultHasher>>;
+
     #[inline]
     pub(crate) fn now() -> Instant {
+        #[cfg(feature = "testing")]
+        if let Some(now) = super::super::virtual_time::now() {
+            return now;
+        }
         Instant::now()
     }
 
@@ -29,7 +39,7 @@ mod real {
 
     /// Sleeps until unparked, until `at`, or for no reason.
     pub(crate) fn park_until(at: Instant) {
-        std::thread::park_timeout(at.saturating_duration_since(Instant::now()));
+        std::thread::park_timeout(at.saturating_duration_since(now()));
     }
 
     /// A short sleep that nobody ends early.
@@ -40,6 +50,10 @@ mod real {
     /// Another number each time.
     pub(crate) fn turn() -> usize {
         use core::sync::atomic::AtomicUsize;
+        #[cfg(feature = "testing")]
+        if let Some(turn) = super::super::virtual_time::turn() {
+            return turn;
+        }
         static TURN: AtomicUsize = AtomicUsize::new(0);
         TURN.fetch_add(1, Ordering::Relaxed)
     }
@@ -47,6 +61,10 @@ mod real {
     /// A number that differs from run to run and node to node. Not for secrets.
     pub(crate) fn random() -> u64 {
         use core::hash::{BuildHasher, Hasher};
+        #[cfg(feature = "testing")]
+        if let Some(random) = super::super::virtual_time::random() {
+            return random;
+        }
         // The standard library's own seed, which comes from the system's random numbers.
         let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
         hasher.write_u32(std::process::id());

@@ -73,6 +73,10 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Timers> {
 
 #[cfg(not(loom))]
 fn shared() -> &'static Shared {
+    #[cfg(feature = "testing")]
+    if super::virtual_time::is_on() {
+        return OWN.with(|own| *own);
+    }
     static SHARED: std::sync::OnceLock<Arc<Shared>> = std::sync::OnceLock::new();
     SHARED.get_or_init(|| {
         let shared = Arc::new(Shared::default());
@@ -90,6 +94,35 @@ fn run(shared: &Shared) {
     loop {
         timers = step(shared, timers);
     }
+}
+
+#[cfg(all(not(loom), feature = "testing"))]
+std::thread_local! {
+    /// Of a thread that has its own time.
+    static OWN: &'static Shared = alloc::boxed::Box::leak(alloc::boxed::Box::default());
+}
+
+/// The next deadline on this thread, which has its own time.
+#[cfg(all(not(loom), feature = "testing"))]
+pub(crate) fn next() -> Option<Instant> {
+    lock(shared()).entries.first_key_value().map(|(key, _)| key.0)
+}
+
+/// Wakes those on this thread, which has its own time, whose deadline has come.
+#[cfg(all(not(loom), feature = "testing"))]
+pub(crate) fn wake_due() {
+    let shared = shared();
+    let now = sync::now();
+    while next().is_some_and(|at| at <= now) {
+        drop(step(shared, lock(shared)));
+    }
+}
+
+/// Forgets all deadlines of this thread, which has its own time.
+#[cfg(all(not(loom), feature = "testing"))]
+pub(crate) fn forget() {
+    let entries = core::mem::take(&mut lock(shared()).entries);
+    drop(entries);
 }
 
 /// Wakes whose time has come, or sleeps.

@@ -19,6 +19,7 @@ use super::input::{Effects, Offer};
 use super::link::{LinkCell, LinkState};
 use super::node::NodeInner;
 use super::peer::WINDOW_MAX;
+use super::shares::Source;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::proto::{
     Blocked, Dead, Event, Fingerprints, Fragment, Handle, Link, Open, OpenFlags, Reason, Rings, Route, Side,
@@ -53,6 +54,9 @@ impl Wanted {
 /// A circuit that passes through.
 pub(crate) struct Transit {
     links: [Weak<LinkCell>; 2],
+    /// For whom is held what goes on from either side: from the left it is the circuit itself, on the right.
+    from: [Source; 2],
+    is_list: bool,
     state: Mutex<State>,
 }
 
@@ -125,6 +129,11 @@ fn floors(flags: OpenFlags, wanted: &Wanted, body: Option<&[u8]>) -> [u32; 2] {
 }
 
 impl Passage {
+    /// For whom the cell holds a share of its link: one on the left is its own peer's.
+    pub(crate) fn holds_for(&self) -> Option<Source> {
+        (self.side == Side::Right).then_some(self.transit.source())
+    }
+
     /// Bytes that have come from this side and wait for the other one.
     pub(crate) fn held(&self) -> u64 {
         let own = self.transit.lock();
@@ -133,9 +142,17 @@ impl Passage {
 }
 
 impl Transit {
-    fn new(links: [Weak<LinkCell>; 2], left: CellId, windows: [u32; 2]) -> Arc<Self> {
+    fn new(
+        links: [Weak<LinkCell>; 2],
+        from: [Source; 2],
+        is_list: bool,
+        left: CellId,
+        windows: [u32; 2],
+    ) -> Arc<Self> {
         Arc::new(Self {
             links,
+            from,
+            is_list,
             state: Mutex::new(State {
                 splice: None,
                 rings: [Chunks::default(), Chunks::default()],
@@ -147,6 +164,11 @@ impl Transit {
         })
     }
 
+    /// For whom it holds what it holds of the link on the right.
+    const fn source(&self) -> Source {
+        self.from[Side::Left as usize]
+    }
+
     /// For one of its sides.
     fn cell(self: &Arc<Self>, side: Side, window: u32) -> Cell {
         Cell {
@@ -155,6 +177,8 @@ impl Transit {
             window,
             window_max: WINDOW_MAX.max(window),
             rx_gone: true,
+            is_list: self.is_list && side == Side::Right,
+            tells: self.is_list,
             ..Cell::default()
         }
     }
@@ -250,12 +274,15 @@ impl NodeInner {
         offer: &Offer,
         right: &Arc<LinkCell>,
         route: Option<Route<'_>>,
+        from: [Source; 2],
     ) {
         let Some(wanted) = &offer.wanted else { return };
         let body = offer.body.as_deref();
         let [from_left, from_right] = floors(offer.flags, wanted, body);
         let links = [Arc::downgrade(left), Arc::downgrade(right)];
-        let transit = Transit::new(links, offer.cell, [from_left, from_right]);
+        let is_list = super::directory::is_list(&offer.name);
+        let transit = Transit::new(links, from, is_list, offer.cell, [from_left, from_right]);
+        let from = transit.source();
         let left_handle = {
             let mut state = left.lock();
             let waits = |cell: &mut Cell| cell.handle.filter(|_| cell.dead.is_none());
@@ -263,7 +290,7 @@ impl NodeInner {
                 return state.remove(offer.cell);
             };
             if from_left > state.share || !state.reserve(from_left) {
-                return self.turn_away(left, state, offer.cell, Reason::NoResources);
+                return self.turn_away(left, state, offer, Reason::NoResources);
             }
             if let Some(cell) = state.cells.get(offer.cell) {
                 *cell = Cell { handle: cell.handle, ..transit.cell(Side::Left, from_left) };
@@ -279,7 +306,7 @@ impl NodeInner {
                 Err(dead.reason)
             } else if state.down.is_some() {
                 Err(Reason::NoRoute)
-            } else if state.output.is_flooded() || from_right > state.share || !state.reserve(from_right) {
+            } else if state.output.is_flooded() || !state.reserve_passing(from, from_right, is_list) {
                 Err(Reason::NoResources)
             } else {
                 let open = Open {
@@ -313,7 +340,7 @@ impl NodeInner {
                         Ok(())
                     }
                     Err(blocked) => {
-                        state.release(from_right);
+                        state.release_passing(from, from_right, is_list);
                         // A name and a path that no frame can carry together.
                         let invalid = matches!(blocked, Blocked::Invalid);
                         Err(if invalid { Reason::TooLarge } else { Reason::NoResources })
@@ -328,7 +355,7 @@ impl NodeInner {
                 // One that was given up meanwhile has no cell any more, and its number may be another's.
                 let is_there = transit.lock().cells[Side::Left as usize].is_some();
                 if is_there {
-                    self.turn_away(left, state, offer.cell, reason);
+                    self.turn_away(left, state, offer, reason);
                 }
             }
         }
@@ -339,9 +366,10 @@ impl NodeInner {
         &self,
         link: &LinkCell,
         mut state: MutexGuard<'_, LinkState>,
-        cell: CellId,
+        offer: &Offer,
         reason: Reason,
     ) {
+        let cell = offer.cell;
         if state.output.is_flooded() {
             // A peer that only asks and does not read is answered in state bits alone.
             state.kill(cell, reason, "");
@@ -353,6 +381,7 @@ impl NodeInner {
         }
         state.remove(cell);
         link.flush(state);
+        link.note_refusal(offer);
     }
 }
 
@@ -426,7 +455,8 @@ impl LinkState {
         let Passage { transit, side } = carrier;
         let mut own = transit.lock();
         let way = [&transit.links[*side as usize], &transit.links[side.other() as usize]].map(Weak::clone);
-        let child = Transit::new(way, cell, windows);
+        let from = [*side, side.other()].map(|side| transit.from[side as usize]);
+        let child = Transit::new(way, from, false, cell, windows);
         // No honest peer puts more before one message, or leaves the message away.
         let before = own.carried[*side as usize].iter().rev().take_while(|other| other.at == at).count();
         if before >= ENDS_MAX || windows[0] > self.share || !self.reserve(windows[0]) {
@@ -478,7 +508,8 @@ impl LinkState {
                 body: None,
             };
             let cell = next.transit.cell(Side::Right, window);
-            if self.output.is_flooded() || window > self.share || !self.reserve(window) {
+            let source = next.transit.source();
+            if self.output.is_flooded() || !self.reserve_passing(source, window, false) {
                 drop(child);
                 if let Some(splice) = &mut own.splice {
                     splice.give_up(Dead::here(Reason::NoResources));
@@ -495,10 +526,12 @@ impl LinkState {
                     own.carried[from].pop_front();
                 }
                 // Not open yet, or an earlier message is still being written: the next look goes on.
-                Err(Blocked::Busy | Blocked::NotOpen | Blocked::NoRoom) => return self.release(window),
+                Err(Blocked::Busy | Blocked::NotOpen | Blocked::NoRoom) => {
+                    return self.release_passing(source, window, false);
+                }
                 Err(_) => {
                     drop(child);
-                    self.release(window);
+                    self.release_passing(source, window, false);
                     if let Some(splice) = &mut own.splice {
                         splice.give_up(Dead::here(Reason::NoResources));
                     }

@@ -17,13 +17,13 @@ use super::line::{LineStream, LineTask};
 use super::link::{Budget, Io, LinkCell};
 use super::node::Node;
 use super::peer::Peer;
-pub use super::sessions::{Due, Redial};
+pub use super::sessions::{Attempts, Due, Redial};
 use super::stream::{BlockingStream, Stream};
 use super::sync::{self, Mutex, PoisonError};
 use super::timer;
 use super::wait::{Source, Wait, Waiting};
 pub use crate::proto::LineConfig;
-use crate::proto::{LinkConfig, LinkKind, LinkState, Reason, Relation};
+use crate::proto::{LinkConfig, LinkKind, LinkState, Name, Reason, Relation};
 
 /// How a transport wants its links.
 #[derive(Debug, Clone, Copy)]
@@ -101,12 +101,15 @@ pub struct LineOptions {
     pub hello: Duration,
     /// What the two nodes are to be to each other.
     pub tie: Tie,
+    /// What the other node is to be called. Another one is told goodbye before it can open anything
+    /// ([`LinkError::OtherNode`]). Any by default.
+    pub expects: Option<Name>,
 }
 
 impl LineOptions {
     /// For such a line.
     pub const fn new(line: LineConfig) -> Self {
-        Self { line, hello: Duration::from_secs(3), tie: Tie::Peer }
+        Self { line, hello: Duration::from_secs(3), tie: Tie::Peer, expects: None }
     }
 
     /// Sets [`hello`](Self::hello).
@@ -119,6 +122,12 @@ impl LineOptions {
     #[must_use]
     pub const fn tie(self, tie: Tie) -> Self {
         Self { tie, ..self }
+    }
+
+    /// Sets [`expects`](Self::expects).
+    #[must_use]
+    pub const fn expects(self, name: Name) -> Self {
+        Self { expects: Some(name), ..self }
     }
 }
 
@@ -143,6 +152,10 @@ fn millis(time: Duration) -> u32 {
 
 fn cell_with(node: &Node, io: Io, config: LinkConfig, tie: Tie) -> Result<Arc<LinkCell>, LinkError> {
     let inner = node.inner();
+    if matches!(tie, Tie::Join { .. }) && inner.tree().parent().is_some() {
+        // Whoever adopts would take it for this node come back, and end the link that there is.
+        return Err(LinkError::Local(Reason::AlreadyJoined));
+    }
     let budget = Budget { floors: inner.config.reserve_per_link, pool: inner.config.lend_per_link };
     let link = Arc::new(LinkCell::new(inner, io, config, sync::random(), budget, tie.ends_node()));
     if config.active && inner.is_full() {
@@ -201,6 +214,7 @@ fn on_line(node: &Node, options: &LineOptions) -> LinkConfig {
     let inner = node.inner();
     let mut config = LinkConfig {
         hello_ms: millis(options.hello).clamp(100, 3_600_000),
+        expects: options.expects,
         ..LinkConfig::line(inner.identity, &options.line, inner.config.channels_per_link)
     };
     options.tie.apply(&mut config);
@@ -298,7 +312,7 @@ impl Waiting for Up {
         let mut state = link.lock();
         // Before the rest: it may have been turned away with the peer's hello.
         let fault = match state.link.state() {
-            LinkState::Down(fault) => Some(fault.into()),
+            LinkState::Down(fault) => Some(state.explain(fault)),
             _ => state.parting().map(LinkError::Local),
         };
         if let Some(error) = state.down.or(fault) {

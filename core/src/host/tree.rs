@@ -14,6 +14,7 @@ use super::events::LinkEvent;
 use super::input::Offer;
 use super::link::LinkCell;
 use super::node::NodeInner;
+use super::shares::Source;
 use super::sync::{MutexGuard, Ordering, PoisonError, TryLockError};
 use crate::proto::{Fault, Reason, Relation, Route, TreeFrame};
 use crate::tree::{Change, Heard, Lost, NoWay, Origin, Strike, Tree, Way};
@@ -31,15 +32,35 @@ impl NodeInner {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// With the time said to it, for what uses up ids.
+    fn tree_now(&self) -> MutexGuard<'_, Tree> {
+        let now = self.now();
+        let mut tree = self.tree();
+        tree.pass(now);
+        tree
+    }
+
+    /// Ends the links of children for which there is no id. Called with nothing locked.
+    fn turn_away_children(&self) {
+        while let Some(child) = { self.tree().turned_away() } {
+            if let Some(child) = self.link(child) {
+                child.leave(Reason::NoResources);
+            }
+        }
+    }
+
     /// A link is up. Called with nothing locked.
     pub(crate) fn tie(&self, link: &LinkCell, name: &str) {
-        let relation = link.lock().link.relation();
+        let (relation, uid) = {
+            let state = link.lock();
+            (state.link.relation(), state.peer.as_ref().map_or(0, |peer| peer.uid))
+        };
         let number = link.number;
-        let mut renumbered = Vec::new();
+        let (mut renumbered, mut superseded) = (Vec::new(), None);
         let refused = match relation {
             Relation::Peer => return,
             Relation::Child { leaf } => match crate::proto::Name::new(name) {
-                Ok(name) => self.tree().adopt(number, name, leaf),
+                Ok(name) => self.tree_now().adopt(number, name, uid, leaf).map(|before| superseded = before),
                 Err(_) => Err(Reason::Protocol),
             },
             Relation::Parent => self.tree().join(number).map(|children| renumbered = children),
@@ -53,20 +74,30 @@ impl NodeInner {
             link.leave(reason);
         }
         self.number_links();
+        self.turn_away_children();
         self.tell_tree();
+        if let Some(before) = superseded.and_then(|number| self.link(number)) {
+            // Whoever waits for what it was is told at once: there is nobody who would answer a goodbye.
+            let mut state = before.lock();
+            state.link.goodbye(Reason::Superseded);
+            before.last_words(state);
+            before.fail(LinkError::Local(Reason::Superseded));
+        }
         if link.is_down() {
             // It was before it was known here.
-            self.untie(link);
+            let reason = link.down().map_or(Reason::LinkLost, |error| error.dead().reason);
+            self.untie(link, reason);
         }
     }
 
     /// A link is down. Called with nothing locked.
-    pub(crate) fn untie(&self, link: &LinkCell) {
-        let lost = self.tree().lost(link.number);
+    pub(crate) fn untie(&self, link: &LinkCell, reason: Reason) {
+        let lost = self.tree_now().lost(link.number, reason);
         if lost == Lost::Nothing {
             return;
         }
         self.number_links();
+        self.turn_away_children();
         self.tell_tree();
         // One that its own program has shut ends as that has said.
         if lost == Lost::Parent && link.ends_node && !self.is_shut() {
@@ -76,7 +107,7 @@ impl NodeInner {
 
     /// A frame of the tree has come. Called with nothing locked.
     pub(crate) fn heard_of_tree(&self, link: &LinkCell, frame: &TreeFrame<'_>) {
-        let heard = self.tree().hear(link.number, frame);
+        let heard = self.tree_now().hear(link.number, frame);
         if matches!(frame, TreeFrame::Adopt { .. } | TreeFrame::Grant { .. }) {
             self.number_links();
         }
@@ -88,18 +119,11 @@ impl NodeInner {
             child.leave(Reason::HopLimit);
         }
         match heard {
-            Ok(Heard::Nothing) => {}
+            Ok(Heard::Nothing | Heard::Exhausted) => {}
             Ok(Heard::Settled) => {
                 let wakers = core::mem::take(&mut link.lock().up_wakers);
                 for waker in wakers {
                     waker.wake();
-                }
-            }
-            Ok(Heard::Exhausted) => {
-                let waiting: Vec<_> =
-                    self.tree().children().filter(|(_, id)| *id == 0).map(|(link, _)| link).collect();
-                for child in waiting.into_iter().filter_map(|number| self.link(number)) {
-                    child.leave(Reason::NoResources);
                 }
             }
             Ok(Heard::Shutdown(grace_ms)) => {
@@ -110,28 +134,41 @@ impl NodeInner {
                 self.end_struck(link, out);
             }
         }
+        self.turn_away_children();
         self.tell_tree();
     }
 
     /// Where an open leads that has come over `link`.
     pub(crate) fn lead(&self, link: &Arc<LinkCell>, offer: &Offer) -> Led {
         let route = offer.path.as_ref().map(super::input::Path::route);
-        let way = self.tree().way(Some(link.number), route.as_ref());
+        let (way, parent, depth) = {
+            let tree = self.tree();
+            let way = tree.way(Some(link.number), route.as_ref());
+            (way, tree.parent(), tree.above().as_slice().len() as u32)
+        };
         match way {
             Ok(Way::Here(origin)) => return Led::Here(origin),
             Ok(Way::Onward { link: right, route }) => {
                 // Routes come before the opens that they enable.
                 self.tell_tree();
                 match self.link(right) {
-                    Some(right) if !right.is_down() => self.pass_on(link, offer, &right, route),
-                    _ => self.turn_away(link, link.lock(), offer.cell, Reason::NoRoute),
+                    Some(right) if !right.is_down() => {
+                        let source = |of: &LinkCell, over: &LinkCell| Source {
+                            link: of.number,
+                            is_above: parent == Some(of.number),
+                            depth: if parent == Some(over.number) { depth } else { 0 },
+                        };
+                        let from = [source(link, &right), source(&right, link)];
+                        self.pass_on(link, offer, &right, route, from);
+                    }
+                    _ => self.turn_away(link, link.lock(), offer, Reason::NoRoute),
                 }
             }
-            Err(NoWay::Dead(reason)) => self.turn_away(link, link.lock(), offer.cell, reason),
+            Err(NoWay::Dead(reason)) => self.turn_away(link, link.lock(), offer, reason),
             Err(NoWay::Forged) => {
-                let Strike { out } = self.tree().strike(link.number);
+                let Strike { out } = self.tree_now().strike(link.number);
                 self.strikes.fetch_add(1, Ordering::Relaxed);
-                self.turn_away(link, link.lock(), offer.cell, Reason::Refused);
+                self.turn_away(link, link.lock(), offer, Reason::Refused);
                 self.end_struck(link, out);
             }
         }
@@ -147,7 +184,8 @@ impl NodeInner {
         let no_route = |reason| super::ImportError::Dead(crate::proto::Dead::here(reason));
         let (link, onward) = match self.tree().way(None, Some(&route)) {
             Ok(Way::Onward { link, route }) => (link, route),
-            Ok(Way::Here(_)) | Err(NoWay::Forged) => return Err(no_route(Reason::NoRoute)),
+            Ok(Way::Here(_)) => return Err(super::ImportError::Itself),
+            Err(NoWay::Forged) => return Err(no_route(Reason::NoRoute)),
             Err(NoWay::Dead(reason)) => return Err(no_route(reason)),
         };
         self.tell_tree();
@@ -155,10 +193,24 @@ impl NodeInner {
         open(&link, onward)
     }
 
+    /// Whether a route leads to this node itself.
+    pub(crate) fn is_own(&self, route: &Route<'_>) -> bool {
+        matches!(self.tree().way(None, Some(route)), Ok(Way::Here(_)))
+    }
+
     /// Whether this link leads to the parent, and this node has its place below it.
     pub(crate) fn is_settled(&self, link: &LinkCell) -> bool {
         let tree = self.tree();
         tree.parent() == Some(link.number) && tree.is_settled()
+    }
+
+    /// Opens of the peer itself that are refused have become a flood. Called with nothing locked.
+    pub(crate) fn strike_for_flood(&self, link: &LinkCell) {
+        self.strikes.fetch_add(1, Ordering::Relaxed);
+        let is_peer = link.lock().link.relation() == Relation::Peer;
+        let Strike { out } =
+            if is_peer { link.lock().strikes.add(self.now()) } else { self.tree_now().strike(link.number) };
+        self.end_struck(link, out);
     }
 
     /// Ends a link whose peer has claimed too much.
@@ -196,6 +248,7 @@ impl NodeInner {
                     && let Some(frame) = tree.due(number)
                     && state.proto_out(|link, _, out| link.put_tree(&frame, out))
                 {
+                    state.behind.note(&frame);
                     tree.written(number);
                 }
                 drop(state);
@@ -217,15 +270,23 @@ impl NodeInner {
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            loop {
-                let Some(change) = self.tree().change() else { break };
-                self.tell_change(&change);
-                self.events.push(match change {
+            let changes = self.tree().changes();
+            self.tell_watchers(&changes);
+            self.tell_own_watchers(&changes);
+            for change in changes {
+                match change {
                     Change::Joined { id, via, name } => {
-                        LinkEvent::NodeJoined { id, via, name: name.as_str().into() }
+                        self.events.push(LinkEvent::NodeJoined { id, via, name: name.as_str().into() });
                     }
-                    Change::Left { id, name } => LinkEvent::NodeLeft { id, name: name.as_str().into() },
-                });
+                    Change::Left { id, name, reason } => {
+                        let reason = Some(reason).filter(|reason| reason.get() != 0);
+                        self.events.push(LinkEvent::NodeLeft { id, name: name.as_str().into(), reason });
+                    }
+                    Change::NameTaken { id, name, by } => {
+                        self.events.push(LinkEvent::NameTaken { id, name: name.as_str().into(), by });
+                    }
+                    Change::Missed(count) => self.events.miss(count),
+                }
             }
             drop(turn);
         }

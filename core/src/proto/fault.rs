@@ -56,7 +56,7 @@ pub enum Fault {
     Unresponsive,
     /// A frame of the tree from one who may not send it.
     NotTheirs,
-    /// Too many routes or sources that were not the peer's to claim.
+    /// Too many routes or sources that were not the peer's to claim, or a flood of opens that were refused.
     Strikes,
     /// Bytes arrive on a lossy line, but no packet.
     Noise,
@@ -99,7 +99,9 @@ impl fmt::Display for Fault {
                 "one side wants a link of a tree and the other does not: one has to join, the other to adopt",
             ),
             Self::NotTheirs => f.write_str("frame of the tree from one who may not send it"),
-            Self::Strikes => f.write_str("too many routes or sources that were not the peer's to claim"),
+            Self::Strikes => {
+                f.write_str("too many claims that were not the peer's to make, or opens that were refused")
+            }
             Self::Loopback => f.write_str("our own hello came back: the line is looped"),
             Self::NoHello => f.write_str("no hello from the other side"),
             Self::OutOfTurn => f.write_str("frame out of turn in the bring-up"),

@@ -14,7 +14,7 @@ mod write;
 use crate::proto::circuit::{Slot, Slots, charge};
 use crate::proto::frame::{Handle, Part};
 use crate::proto::framing::MAX_BEFORE_UP;
-use crate::proto::hello::Relation;
+use crate::proto::hello::{Name, Relation};
 use crate::proto::{Fault, Instant, Reason, Total};
 
 pub use config::{LinkConfig, LinkState};
@@ -56,6 +56,8 @@ pub struct Link {
     bye_due: Option<Reason>,
     /// Why the peer's hello is answered with a goodbye.
     no_room: Option<Reason>,
+    /// Who has answered in place of the one that was expected.
+    stranger: Option<Name>,
     peer: Peer,
     session: u32,
 
@@ -125,6 +127,7 @@ impl Link {
             quiet_until: [Instant::ZERO; 2],
             bye_due: None,
             no_room: None,
+            stranger: None,
             peer: Peer {
                 nonce: 0,
                 boot: 0,
@@ -227,7 +230,10 @@ impl Link {
     /// Longest frame that may arrive now, in bytes.
     #[inline]
     pub const fn max_frame(&self) -> u32 {
-        if matches!(self.state, LinkState::Hello) { MAX_BEFORE_UP } else { self.config.packet }
+        // On a line the peer may start over at any time, and its hello may be longer than the packets.
+        let may_be_hello = matches!(self.state, LinkState::Hello)
+            || self.config.window != 0 && self.config.packet < MAX_BEFORE_UP;
+        if may_be_hello { MAX_BEFORE_UP } else { self.config.packet }
     }
 
     /// Bytes of messages that have come and gone in this session.
@@ -253,6 +259,11 @@ impl Link {
     /// The silence after which the peer is declared dead, in milliseconds.
     pub const fn dead_ms(&self) -> u32 {
         self.peer.dead_ms
+    }
+
+    /// How often this side has promised to be heard, in milliseconds.
+    pub const fn hear_ms(&self) -> u32 {
+        self.config.hear_ms
     }
 
     /// Values sent, and values known to be taken by the far end's program.

@@ -54,6 +54,8 @@ pub mod varint {
     pub use crate::varint::{MAX_LEN, VarintError, get, len, pack, put};
 }
 
+#[cfg(feature = "alloc")]
+pub(crate) use frame::PATH_MAX;
 #[cfg(any(feature = "std", feature = "board"))]
 pub(crate) use frame::is_channel_name;
 #[cfg(feature = "std")]

@@ -35,6 +35,12 @@ impl Instant {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// Which stretch of time it is in, of 2^28 microseconds or four and a half minutes; it wraps after 203 days.
+    #[cfg(feature = "board")]
+    pub(crate) const fn stretch(self) -> u16 {
+        (self.0 >> 28) as u16
+    }
+
     /// This moment plus `millis`, saturating.
     #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) const fn plus_millis(self, millis: u32) -> Self {

@@ -59,6 +59,10 @@ pub struct Circuit {
     pub direction: Direction,
     /// Where it is.
     pub stage: Stage,
+    /// How many fingerprints were offered.
+    pub offers: u8,
+    /// The one that was chosen.
+    pub which: u8,
 
     /// Values that wait for credit.
     pub outbox: VecDeque<Vec<u8>>,
@@ -114,6 +118,8 @@ impl Circuit {
             handle: Some(handle),
             direction,
             stage,
+            offers: 1,
+            which: 0,
             outbox: VecDeque::new(),
             writing: None,
             sent: 0,

@@ -4,6 +4,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+#[cfg(feature = "board")]
+mod board;
+
+#[cfg(feature = "board")]
+pub use board::board;
+
 pub use super::typed::{KINDS, decode, decode_budget, decode_only};
 use super::{Chain, LineEnd, LinePair, Node, Pair, Port, Stage};
 use crate::proto::{
@@ -22,6 +28,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("link", link),
     ("splice", splice),
     ("decode", decode),
+    #[cfg(feature = "board")]
+    ("board", board),
 ];
 
 /// A stream gives the same frames whole and in any pieces.

@@ -1,8 +1,9 @@
 //! What tests of netchan are made of: virtual nodes, wires and clocks.
 //!
-//! [`bare`] needs no allocator and runs on boards too; the rest is for hosts.
+//! [`bare`] needs no allocator and runs on boards too, and so does what boards need of [`conformance`]; the rest is for hosts.
 
 pub mod bare;
+pub mod conformance;
 
 #[cfg(feature = "testing")]
 mod chain;
@@ -39,6 +40,8 @@ mod wire;
 #[cfg(all(feature = "testing", feature = "embedded-io-v0_7"))]
 mod wire_io;
 
+#[cfg(all(feature = "testing", feature = "board"))]
+pub use crate::board::section::{interrupt_after, is_interrupt_due};
 #[cfg(feature = "testing")]
 pub use chain::Chain;
 #[cfg(feature = "testing")]

@@ -139,6 +139,7 @@ impl Node {
         let (link, mut slots, output) = self.port.parts();
         let handle = link.open(&mut slots, open, output)?;
         let mut circuit = Circuit::new(open.name, handle, Direction::of_opener(open.flags), Stage::Opening);
+        circuit.offers = open.fingerprints.as_slice().len() as u8;
         if open.body.is_some() {
             (circuit.sent, circuit.started, circuit.ending, circuit.ended) = (1, 1, true, true);
         }
@@ -334,14 +335,17 @@ impl Node {
                     core::mem::swap(&mut self.port, port);
                 }
             }
-            // One fingerprint was offered; another answer breaks the protocol.
-            Event::Accepted(handle, 1..) => {
+            // What was not offered cannot be chosen: another answer breaks the protocol.
+            Event::Accepted(handle, which) if which >= self.at(handle).offers => {
                 let (link, mut slots, _) = port.parts();
                 link.kill(&mut slots, handle, Dead::here(Reason::Protocol), "");
                 self.at(handle).killed = true;
                 self.forget(self.by_handle[&handle]);
             }
-            Event::Accepted(handle, 0) => self.at(handle).stage = Stage::Open,
+            Event::Accepted(handle, which) => {
+                let circuit = self.at(handle);
+                (circuit.stage, circuit.which) = (Stage::Open, which);
+            }
             Event::Data(handle, part, bytes) => {
                 let window = self.window;
                 let circuit = self.at(handle);
@@ -384,7 +388,7 @@ impl Node {
                 TreeFrame::Allocate(count) => TreeTold::Allocate(count),
                 TreeFrame::Grant { start, count } => TreeTold::Grant(start, count),
                 TreeFrame::AddRoute { id, via, .. } => TreeTold::AddRoute(id, via),
-                TreeFrame::DelRoute(id) => TreeTold::DelRoute(id),
+                TreeFrame::DelRoute(id, _) => TreeTold::DelRoute(id),
                 TreeFrame::Shutdown { grace_ms } => TreeTold::Shutdown(grace_ms),
             }),
             Event::Attach(_, handle, ..) => {

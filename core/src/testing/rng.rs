@@ -19,6 +19,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// Another one, whose numbers have nothing to do with those of this one.
+    #[must_use]
+    pub const fn fork(&mut self) -> Self {
+        Self::new(self.next())
+    }
+
     /// A number below `n`; 0 for 0.
     pub const fn below(&mut self, n: usize) -> usize {
         if n == 0 { 0 } else { (self.next() % n as u64) as usize }

@@ -6,7 +6,8 @@ use super::{WireEnd, WireError};
 
 impl Error for WireError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::NotConnected
+        // Not that of a USB port whose cable is out, which comes back.
+        ErrorKind::BrokenPipe
     }
 }
 

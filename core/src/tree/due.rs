@@ -10,20 +10,26 @@ impl Tree {
             if !parent.settled {
                 return None;
             }
-            if let Some(id) = self.routes.gone() {
-                return Some(TreeFrame::DelRoute(id));
+            if let Some((id, reason)) = self.routes.gone() {
+                return Some(TreeFrame::DelRoute(id, reason));
             }
-            if let Some(entry) = self.routes.untold(self.id) {
+            if let Some(entry) = self.routes.untold() {
                 // The entry is found again by its id, where its name stays.
                 let name = self.routes.name(entry.id)?;
                 return Some(TreeFrame::AddRoute { id: entry.id, via: entry.via, name });
             }
-            return (parent.want > 0 && !parent.asked).then_some(TreeFrame::Allocate(parent.want));
+            return (parent.want > 0 && parent.asked == 0).then_some(TreeFrame::Allocate(parent.want));
         }
         let child = self.child(link)?;
         if child.adopt_due {
             let above = self.above.below(self.id)?;
-            return Some(TreeFrame::Adopt { id: child.id, above });
+            // Of two children of one name a path leads to the first.
+            let is_named = self.routes.named(self.id, child.name.as_str()) == Some(child.id);
+            return Some(TreeFrame::Adopt {
+                id: child.id,
+                above,
+                place: if is_named { &self.place } else { "" },
+            });
         }
         if let Some((start, count)) = child.grant_due {
             return Some(TreeFrame::Grant { start, count });
@@ -33,15 +39,13 @@ impl Tree {
 
     /// What [`Tree::due`] has said for this link was written.
     pub fn written(&mut self, link: LinkNumber) {
-        let (gone, untold) =
-            (self.routes.gone().is_some(), self.routes.untold(self.id).map(|entry| entry.id));
+        let (gone, untold) = (self.routes.gone().is_some(), self.routes.untold().map(|entry| entry.id));
         if let Some(parent) = self.parent.as_mut().filter(|parent| parent.link == link) {
             match untold {
                 _ if gone => self.routes.gone_told(),
                 Some(id) => self.routes.told(id),
                 None => {
-                    parent.asked = true;
-                    parent.want = 0;
+                    parent.asked = core::mem::take(&mut parent.want);
                 }
             }
             return;

@@ -9,6 +9,7 @@
 //! a frame came      -> Tree::hear
 //! an open came      -> Tree::way, with where it came from
 //! a link is down    -> Tree::lost
+//! before each       -> Tree::pass, with the time; behind each, Tree::turned_away
 //! something changed -> Tree::due(link), Tree::written: frames to be written, those of routes before the
 //!                      opens that they enable
 //! ```
@@ -19,16 +20,22 @@
 mod due;
 mod ids;
 mod path;
+mod quota;
 mod routes;
+mod strikes;
 mod way;
 
 use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use crate::proto::{Above, Name, Reason, TreeFrame};
+use crate::proto::{Above, Instant, Name, Reason, TreeFrame};
 use ids::Ids;
+use quota::{Quota, Share};
 use routes::Routes;
 
+pub use strikes::{FORGOTTEN_MS, REFUSALS_MAX, Refusals, STRIKES_MAX, Strike, Strikes};
 pub use way::{NoWay, Origin, Relative, Way};
 
 /// A link, by the number that its node has for it.
@@ -36,8 +43,15 @@ pub type LinkNumber = u64;
 
 /// The id of a root that has never been anything else.
 pub const FIRST_ID: u32 = 1;
-/// So many routes, ids or sources that were not the peer's to claim end its link.
-pub const STRIKES_MAX: u8 = 8;
+/// Where ids are short, so many are kept for each who has had none for longer.
+const KEPT: u32 = 4;
+/// For so long they are kept for a link that was refused.
+const HUNGRY_MS: u64 = 10_000;
+/// A link has at least such a part of what it had before with each grant, and no more than so many grants that are
+/// not one behind the other: what is remembered of it is bounded. It is 256 KiB at most,
+/// and 92 where it asked for 64 Ki ids one by one.
+const RUN_PART: u32 = 1024;
+const RUNS_MAX: u32 = 16 * 1024;
 
 /// How much a tree may hold.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +60,10 @@ pub const STRIKES_MAX: u8 = 8;
 pub struct Limits {
     /// Nodes below this one. Each costs about 80 bytes.
     pub nodes: usize,
-    /// Ids that may be granted over one link. None of them comes back before the link ends.
+    /// Ids that may be granted over one link of a root at once; of a node below it a quarter for each level, 64 at least. None of
+    /// them is ever given again. Beyond that a link has its part of 8 ids in each second, a quarter at most, and of what
+    /// all links have in common: sixteen times as many at once at a root, and 8 in each second. As many again may be new
+    /// children at once, and 16 in each second.
     pub ids_per_link: u32,
 }
 
@@ -63,14 +80,24 @@ pub struct Tree {
     name: Name,
     limits: Limits,
     id: u32,
+    /// Counts the trees that this node has been in.
+    era: u64,
     above: Above,
+    /// The names of the nodes from the root to this one; empty where no path leads here.
+    place: String,
     parent: Option<Parent>,
     children: Vec<Child>,
     routes: Routes,
     ids: Ids,
+    quota: Quota,
+    now: Instant,
+    /// Until then stores were filled.
+    filled: Instant,
+    /// Counts who is given ids; and when that was a new child.
+    turn: u64,
+    adopts_turn: u64,
     /// Nodes that have come and gone, for those who watch.
     changes: VecDeque<Change>,
-    changes_lost: u64,
 }
 
 /// The link upward.
@@ -82,8 +109,12 @@ struct Parent {
     settled: bool,
     /// So many ids are to be asked for, and were: there is one question at a time.
     want: u32,
-    asked: bool,
-    strikes: u8,
+    asked: u32,
+    /// So many were granted.
+    granted: u32,
+    /// The last time there were fewer than asked for.
+    is_short: bool,
+    strikes: Strikes,
 }
 
 /// A link downward.
@@ -93,22 +124,41 @@ struct Child {
     link: LinkNumber,
     /// 0 while there is none to give.
     id: u32,
+    turned_away: TurnedAway,
     name: Name,
+    uid: u64,
     leaf: bool,
     adopt_due: bool,
     /// It has asked for so many.
     wants: u32,
+    share: Share,
+    /// So many were granted over it, in so many runs.
+    granted: u32,
+    runs: u32,
+    /// When it last was, and until when it is kept in mind that it was refused.
+    turn: u64,
+    hungry_until: Option<Instant>,
     grant_due: Option<(u32, u32)>,
     shutdown_due: Option<u32>,
     /// There was no room for a route of its.
     left_out: bool,
-    strikes: u8,
+    strikes: Strikes,
+}
+
+/// Whether there is no id for a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(any(test, feature = "testing"), derive(Hash))]
+enum TurnedAway {
+    No,
+    /// There is none, and nobody has been told.
+    Due,
+    Told,
 }
 
 /// A node has come or gone, somewhere below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
-#[expect(clippy::exhaustive_enums, reason = "a node comes or goes")]
+#[expect(clippy::exhaustive_enums, reason = "a node comes or goes, or nobody was told")]
 pub enum Change {
     /// It is there.
     Joined {
@@ -125,10 +175,23 @@ pub enum Change {
         id: u32,
         /// The name it had.
         name: Name,
+        /// Why, as the node beside it has said; 0 where that has not.
+        reason: Reason,
     },
+    /// A child has joined under a name that another child has: it is reached by its id alone until that one has gone.
+    NameTaken {
+        /// Its id.
+        id: u32,
+        /// The name.
+        name: Name,
+        /// Who has it.
+        by: u32,
+    },
+    /// So many changes came here that there was no room for.
+    Missed(u64),
 }
 
-/// Most changes that wait for somebody to look.
+/// Most changes that wait for somebody to look. One more stands for all that there was no room for.
 const CHANGES_MAX: usize = 1024;
 
 /// What a frame of the tree means to the node above.
@@ -139,19 +202,10 @@ pub enum Heard {
     Nothing,
     /// This node has its place: [`Tree::id`] is its id now.
     Settled,
-    /// There are no more ids: the links to children that wait for one, with the id 0, are to end with
-    /// the reason `NoResources`.
+    /// There are no more ids for now: [`Tree::turned_away`] says whose links are to end.
     Exhausted,
     /// This node is to end, and all below it, in so many milliseconds.
     Shutdown(u32),
-}
-
-/// What a peer claimed was not its to claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "there is one thing to know")]
-pub struct Strike {
-    /// It was one too many: the link is to end.
-    pub out: bool,
 }
 
 /// What the loss of a link means.
@@ -187,19 +241,31 @@ impl Tree {
             name,
             limits,
             id: FIRST_ID,
+            era: 0,
             above: Above::default(),
+            place: name.as_str().to_string(),
             parent: None,
             children: Vec::new(),
             routes: Routes::default(),
             ids: Ids::root(FIRST_ID + 1),
+            quota: Quota::default(),
+            now: Instant::ZERO,
+            filled: Instant::ZERO,
+            turn: 0,
+            adopts_turn: 0,
             changes: VecDeque::new(),
-            changes_lost: 0,
         }
     }
 
     /// This node's id. It is another one after each [`Heard::Settled`].
     pub const fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Another number for each tree that this node is in: with another root, or none above it. An id that it has heard of in
+    /// one may be anybody's in the next.
+    pub const fn era(&self) -> u64 {
+        self.era
     }
 
     /// The ids of the nodes above, from the parent to the root.
@@ -217,6 +283,31 @@ impl Tree {
         self.parent.as_ref().is_none_or(|parent| parent.settled)
     }
 
+    /// It is so late. Ids may be given only so fast, so and strikes are forgotten, so this is said before each of
+    /// [`Tree::adopt`], [`Tree::hear`], [`Tree::strike`] and [`Tree::lost`]; the moment zero is the caller's.
+    pub fn pass(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        let time = self.now.as_micros() - self.filled.as_micros();
+        if time < quota::STEP_US {
+            return;
+        }
+        self.filled = self.now;
+        self.quota.pass(time);
+        let (most, depth) = (self.limits.ids_per_link, self.depth());
+        let takes_part = |child: &&mut Child| !child.leaf;
+        let links = self.children.iter_mut().filter(takes_part).count();
+        for child in self.children.iter_mut().filter(takes_part) {
+            child.share.pass(time, links, most, depth);
+        }
+    }
+
+    /// A child for which there is no id: its link is to end, with the reason `NoResources`. Each is said once.
+    pub fn turned_away(&mut self) -> Option<LinkNumber> {
+        let child = self.children.iter_mut().find(|child| child.turned_away == TurnedAway::Due)?;
+        child.turned_away = TurnedAway::Told;
+        Some(child.link)
+    }
+
     /// The links to children, with their ids; 0 where one waits for it.
     pub fn children(&self) -> impl Iterator<Item = (LinkNumber, u32)> {
         self.children.iter().map(|child| (child.link, child.id))
@@ -225,6 +316,11 @@ impl Tree {
     /// The nodes below, in the order of their ids.
     pub fn nodes(&self) -> impl Iterator<Item = Entry> {
         self.routes.iter()
+    }
+
+    /// Of these, those with higher ids than this one.
+    pub fn nodes_after(&self, id: u32) -> impl Iterator<Item = Entry> {
+        self.routes.after(id)
     }
 
     /// The node below with this id.
@@ -240,9 +336,10 @@ impl Tree {
         self.child(link).map_or(0, |child| child.id)
     }
 
-    /// The next change below that nobody has looked at; 1024 are kept.
-    pub fn change(&mut self) -> Option<Change> {
-        self.changes.pop_front()
+    /// The changes below that nobody has looked at, in their order. Of more than 1024 the last ones are one
+    /// [`Change::Missed`].
+    pub fn changes(&mut self) -> VecDeque<Change> {
+        core::mem::take(&mut self.changes)
     }
 
     /// Whether somebody has yet to look at a change.
@@ -250,42 +347,61 @@ impl Tree {
         !self.changes.is_empty()
     }
 
-    /// How many changes were not kept.
-    pub const fn changes_lost(&self) -> u64 {
-        self.changes_lost
-    }
-
     /// A child's link is up. A leaf takes no part and hears nothing; others are told their id as
     /// soon as there is one.
     ///
+    /// The same node come back, by its uid, takes the place of what it was: the earlier link, which this returns, is to end
+    /// with the reason `Superseded`, and is forgotten here. Another one of the same name is there beside the first,
+    /// without the name. So is a leaf: a board starts over on its own line, and two that run one program, with one uid in
+    /// it, are two.
+    ///
     /// # Errors
     ///
-    /// `HopLimit` where the tree would be too deep, `NoResources` where it would be too large:
-    /// the link is to end with that reason.
-    pub fn adopt(&mut self, link: LinkNumber, name: Name, leaf: bool) -> Result<(), Reason> {
+    /// `HopLimit` where the tree would be too deep, `NoResources` where it would be too large, or where
+    /// there is no id for now: the link is to end with that reason.
+    pub fn adopt(
+        &mut self,
+        link: LinkNumber,
+        name: Name,
+        uid: u64,
+        leaf: bool,
+    ) -> Result<Option<LinkNumber>, Reason> {
         if self.above.below(self.id).is_none() {
             return Err(Reason::HopLimit);
         }
-        if self.room() <= self.children.iter().filter(|child| child.id == 0).count() {
+        let is_same = |child: &Child| !leaf && !child.leaf && child.name == name && child.uid == uid;
+        let before = self.children.iter().position(is_same);
+        let waiting = self.children.iter().filter(|child| child.waits()).count();
+        // Who takes the place of another needs no other one, but an id.
+        if before.is_none() && self.room() <= waiting {
             return Err(Reason::NoResources);
         }
-        if self.parent.is_none() && self.ids.is_dry() {
+        let adopts = self.quota.adopts(self.limits.ids_per_link, self.depth());
+        if adopts as usize <= waiting || self.ids.is_root() && self.ids.left() == 0 {
             return Err(Reason::NoResources);
         }
+        let before = before.map(|at| self.part(at, Reason::Superseded));
         self.children.push(Child {
             link,
             id: 0,
+            turned_away: TurnedAway::No,
             name,
+            uid,
             leaf,
             adopt_due: false,
             wants: 0,
+            share: Share::default(),
+            granted: 0,
+            runs: 0,
+            turn: self.turn,
+            hungry_until: None,
             grant_due: None,
             shutdown_due: None,
             left_out: false,
-            strikes: 0,
+            strikes: Strikes::default(),
         });
         self.serve();
-        Ok(())
+        Ok(before)
     }
 
     /// The parent's link is up. The links that this returns are those of children: they are to end
@@ -300,19 +416,32 @@ impl Tree {
         }
         let links = self.children.drain(..).map(|child| child.link).collect();
         for entry in self.routes.clear() {
-            self.changed(Change::Left { id: entry.id, name: entry.name });
+            self.changed(Change::Left { id: entry.id, name: entry.name, reason: Reason::Renumbered });
         }
         self.ids = Ids::none();
-        self.parent = Some(Parent { link, settled: false, want: 0, asked: false, strikes: 0 });
+        self.place.clear();
+        self.era += 1;
+        self.quota = Quota::default();
+        self.parent = Some(Parent {
+            link,
+            settled: false,
+            want: 0,
+            asked: 0,
+            granted: 0,
+            is_short: false,
+            strikes: Strikes::default(),
+        });
         Ok(links)
     }
 
-    /// A link is down.
-    pub fn lost(&mut self, link: LinkNumber) -> Lost {
+    /// A link is down, and why.
+    pub fn lost(&mut self, link: LinkNumber, reason: Reason) -> Lost {
         if self.parent() == Some(link) {
             let settled = self.is_settled();
             self.parent = None;
+            self.era += 1;
             self.above = Above::default();
+            self.place = self.name.as_str().to_string();
             self.routes.forget_told();
             if settled {
                 // What was given out below stays so.
@@ -331,12 +460,26 @@ impl Tree {
         let Some(at) = self.children.iter().position(|child| child.link == link) else {
             return Lost::Nothing;
         };
-        let child = self.children.swap_remove(at);
-        self.ids.forget(link);
-        if child.id != 0 {
-            self.remove(child.id);
-        }
+        self.part(at, reason);
         Lost::Child
+    }
+
+    /// This child is gone, with all below it: what its link was.
+    fn part(&mut self, at: usize, reason: Reason) -> LinkNumber {
+        let child = self.children.swap_remove(at);
+        self.ids.forget(child.link);
+        if child.id == 0 {
+            return child.link;
+        }
+        let named = |tree: &Self| tree.routes.named(tree.id, child.name.as_str());
+        let was_named = named(self) == Some(child.id);
+        self.remove(child.id, reason);
+        // A path leads to the next one of that name now, which is told so.
+        let next = named(self).filter(|_| was_named);
+        for next in self.children.iter_mut().filter(|child| Some(child.id) == next) {
+            next.adopt_due |= !next.leaf;
+        }
+        child.link
     }
 
     /// Takes a frame of the tree. Nothing has changed where it was not the peer's to send.
@@ -350,7 +493,7 @@ impl Tree {
             return Ok(Heard::Nothing);
         }
         match *frame {
-            TreeFrame::Adopt { id, above } => {
+            TreeFrame::Adopt { id, above, place } => {
                 let Some(parent) = self.parent.as_mut().filter(|parent| parent.link == link) else {
                     return Ok(Heard::Nothing);
                 };
@@ -358,30 +501,39 @@ impl Tree {
                     return Err(self.strike(link));
                 }
                 let news = !core::mem::replace(&mut parent.settled, true);
+                if news || above.as_slice().last() != self.above.as_slice().last() {
+                    self.era += 1;
+                }
+                let before = (self.id, self.above, core::mem::take(&mut self.place));
                 self.id = id;
                 self.above = above;
+                self.place = self.place_below(place);
                 self.ids.seen(id);
-                // Those below are told where they are now.
-                for child in &mut self.children {
-                    child.adopt_due |= child.id != 0 && !child.leaf;
+                if before != (self.id, self.above, self.place.clone()) {
+                    // Those below are told where they are now.
+                    for child in &mut self.children {
+                        child.adopt_due |= child.id != 0 && !child.leaf;
+                    }
                 }
                 self.serve();
                 Ok(if news { Heard::Settled } else { Heard::Nothing })
             }
             TreeFrame::Grant { start, count } => {
                 let asked = self.parent.as_mut().filter(|parent| parent.link == link);
-                let Some(parent) = asked.filter(|parent| parent.asked) else {
+                let Some(parent) = asked.filter(|parent| parent.asked > 0) else {
                     return Err(self.strike(link));
                 };
                 let known = |id: u32| id >= start && id - start < count;
                 if known(self.id)
                     || self.above.as_slice().iter().any(|&id| known(id))
-                    || self.ids.has_any(start, count)
+                    || count > 0 && self.ids.has_any(start, count)
                 {
                     // Somebody has them already: two nodes here would have one id.
                     return Err(self.strike(link));
                 }
-                parent.asked = false;
+                parent.is_short = count < parent.asked;
+                parent.granted = parent.granted.saturating_add(count);
+                parent.asked = 0;
                 if count == 0 {
                     self.turn_down();
                     return Ok(Heard::Exhausted);
@@ -407,13 +559,13 @@ impl Tree {
                 Ok(Heard::Nothing)
             }
             TreeFrame::AddRoute { id, via, name } => self.add_route(link, id, via, name),
-            TreeFrame::DelRoute(id) => {
+            TreeFrame::DelRoute(id, reason) => {
                 let Some(child) = self.child(link) else { return Err(self.strike(link)) };
                 if id == child.id || !self.ids.owns(link, id) {
                     return Err(self.strike(link));
                 }
                 // One that there was no room for is not known here.
-                self.remove(id);
+                self.remove(id, reason);
                 Ok(Heard::Nothing)
             }
         }
@@ -422,19 +574,20 @@ impl Tree {
     /// A child is told to end in so many milliseconds, or all of them are.
     pub fn shut_down(&mut self, link: Option<LinkNumber>, grace_ms: u32) {
         for child in self.children.iter_mut().filter(|child| link.is_none_or(|link| link == child.link)) {
-            child.shutdown_due = (!child.leaf).then_some(grace_ms);
+            // Of several times the one that is over first counts.
+            let most = child.shutdown_due.map_or(grace_ms, |due| due.min(grace_ms));
+            child.shutdown_due = (!child.leaf).then_some(most);
         }
     }
 
     /// The peer has claimed what is not its to claim.
     pub fn strike(&mut self, link: LinkNumber) -> Strike {
+        let now = self.now;
         let strikes = match self.parent.as_mut().filter(|parent| parent.link == link) {
             Some(parent) => Some(&mut parent.strikes),
             None => self.child_mut(link).map(|child| &mut child.strikes),
         };
-        let Some(strikes) = strikes else { return Strike { out: false } };
-        *strikes = strikes.saturating_add(1);
-        Strike { out: *strikes >= STRIKES_MAX }
+        strikes.map_or(Strike { out: false }, |strikes| strikes.add(now))
     }
 
     fn add_route(&mut self, link: LinkNumber, id: u32, via: u32, name: &str) -> Result<Heard, Strike> {
@@ -461,50 +614,116 @@ impl Tree {
         if !self.is_settled() {
             return;
         }
+        self.serve_adopts();
+        self.serve_grants();
+    }
+
+    fn serve_adopts(&mut self) {
+        let (most, depth) = (self.limits.ids_per_link, self.depth());
+        let (mut missing, hungry) = (0, self.hungry());
         for at in 0..self.children.len() {
-            let Child { link, id, wants, name, .. } = self.children[at];
-            if id == 0 {
-                let Some(given) = self.ids.take(1) else { return self.want(ids::BLOCK) };
-                self.ids.give(link, given, 1);
-                let child = &mut self.children[at];
-                child.id = given;
-                child.adopt_due = !child.leaf;
-                self.insert(Entry { id: given, via: self.id, link, name });
-            } else if wants != 0 {
-                let count = wants.min(ids::BLOCK);
-                let grant = if self.ids.given(link).saturating_add(count) > self.limits.ids_per_link {
-                    (0, 0)
-                } else if let Some((start, count)) = self.ids.take_most(count) {
-                    self.ids.give(link, start, count);
-                    (start, count)
-                } else if self.ids.is_exhausted() {
-                    (0, 0)
-                } else {
-                    self.want(ids::BLOCK.max(count));
-                    continue;
-                };
-                self.children[at].wants = 0;
-                self.children[at].grant_due = Some(grant);
+            let Child { link, name, .. } = self.children[at];
+            if !self.children[at].waits() {
+                continue;
             }
+            if self.quota.adopts(most, depth) == 0 || self.ids.is_root() && self.ids.left() == 0 {
+                self.children[at].turned_away = TurnedAway::Due;
+                continue;
+            }
+            let kept = kept_for(hungry, self.adopts_turn);
+            let given = (self.ids.left() > kept).then(|| self.ids.take(1)).flatten();
+            let Some((given, _)) = given else {
+                missing += 1;
+                continue;
+            };
+            self.quota.adopted();
+            self.ids.give(link, given, 1);
+            self.turn += 1;
+            self.adopts_turn = self.turn;
+            let child = &mut self.children[at];
+            child.id = given;
+            child.turn = self.turn;
+            child.adopt_due = !child.leaf;
+            self.insert(Entry { id: given, via: self.id, link, name });
+        }
+        if missing > 0 {
+            self.want(missing + kept_for(hungry, self.adopts_turn));
         }
     }
 
-    /// More ids are to be asked for.
+    fn serve_grants(&mut self) {
+        let (most, depth) = (self.limits.ids_per_link, self.depth());
+        let mut asking: Vec<_> =
+            (0..self.children.len()).filter(|&at| self.children[at].wants != 0).collect();
+        let hungry = self.hungry();
+        let adopts = self.is_short().then_some(self.adopts_turn);
+        // Who has had none for longest comes first.
+        asking.sort_by_key(|&at| self.children[at].turn);
+        for at in asking {
+            let Child { link, wants, share, granted, runs, turn, .. } = self.children[at];
+            let least = (granted / RUN_PART).max(1);
+            let count = wants.min(ids::BLOCK).max(least).min(self.quota.grants(&share, most, depth));
+            let kept = kept_for(adopts, turn) + kept_for(hungry, turn);
+            let left = self.ids.left().saturating_sub(kept);
+            let grant = if count < least || runs >= RUNS_MAX || left < least && self.ids.is_root() {
+                (0, 0)
+            } else if left < least {
+                self.want(count + kept);
+                continue;
+            } else if let Some((start, count)) = self.ids.take(count.min(left)) {
+                self.turn += 1;
+                let child = &mut self.children[at];
+                self.quota.granted(&mut child.share, count);
+                child.granted = child.granted.saturating_add(count);
+                child.runs += u32::from(self.ids.give(link, start, count));
+                (child.turn, child.hungry_until) = (self.turn, None);
+                (start, count)
+            } else {
+                (0, 0)
+            };
+            self.children[at].wants = 0;
+            self.children[at].grant_due = Some(grant);
+        }
+    }
+
+    /// Where ids are short: when that link was given some that was refused since and has had none for longest.
+    fn hungry(&self) -> Option<u64> {
+        let is_hungry = |child: &&Child| child.hungry_until.is_some_and(|until| self.now < until);
+        let children = self.is_short().then_some(&self.children)?;
+        children.iter().filter(is_hungry).map(|child| child.turn).min()
+    }
+
+    fn is_short(&self) -> bool {
+        self.parent.as_ref().is_some_and(|parent| parent.is_short)
+    }
+
+    /// There are to be so many ids here: what is missing is to be asked for. It is little at first, and as many as there
+    /// were already later.
     fn want(&mut self, count: u32) {
+        let missing = count.saturating_sub(self.ids.left());
         if let Some(parent) = &mut self.parent
-            && !parent.asked
+            && parent.asked == 0
         {
-            parent.want = parent.want.max(count);
+            parent.want = parent.want.max(missing).max(parent.granted).clamp(1, ids::BLOCK);
         }
     }
 
     /// There are no more ids: those who wait for them hear so.
     fn turn_down(&mut self) {
         for child in &mut self.children {
+            if child.waits() {
+                child.turned_away = TurnedAway::Due;
+            }
             if core::mem::take(&mut child.wants) != 0 {
                 child.grant_due = Some((0, 0));
+                child.hungry_until = Some(self.now + Duration::from_millis(HUNGRY_MS));
             }
         }
+    }
+
+    /// How many nodes there are above.
+    fn depth(&self) -> u32 {
+        self.above.as_slice().len() as u32
     }
 
     /// Whether the nodes above are so many that there can be none below.
@@ -518,22 +737,29 @@ impl Tree {
     }
 
     fn insert(&mut self, entry: Entry) {
+        let Entry { id, via, name, .. } = entry;
+        let first = self.routes.named(via, name.as_str()).filter(|_| via == self.id);
         self.routes.insert(entry);
-        self.changed(Change::Joined { id: entry.id, via: entry.via, name: entry.name });
+        self.changed(Change::Joined { id, via, name });
+        if let Some(by) = first {
+            self.changed(Change::NameTaken { id, name, by });
+        }
     }
 
     /// The node is gone, and all below it.
-    fn remove(&mut self, id: u32) {
-        for entry in self.routes.remove(id, self.parent.is_some()) {
-            self.changed(Change::Left { id: entry.id, name: entry.name });
+    fn remove(&mut self, id: u32, reason: Reason) {
+        for entry in self.routes.remove(id, reason, self.parent.is_some()) {
+            self.changed(Change::Left { id: entry.id, name: entry.name, reason });
         }
     }
 
     fn changed(&mut self, change: Change) {
         if self.changes.len() < CHANGES_MAX {
             self.changes.push_back(change);
+        } else if let Some(Change::Missed(count)) = self.changes.back_mut() {
+            *count += 1;
         } else {
-            self.changes_lost += 1;
+            self.changes.push_back(Change::Missed(1));
         }
     }
 
@@ -543,5 +769,49 @@ impl Tree {
 
     fn child_mut(&mut self, link: LinkNumber) -> Option<&mut Child> {
         self.children.iter_mut().find(|child| child.link == link)
+    }
+}
+
+/// So many ids are to stay for one whose turn it is rather than that of this one.
+fn kept_for(other: Option<u64>, turn: u64) -> u32 {
+    if other.is_some_and(|other| other < turn) { KEPT } else { 0 }
+}
+
+impl Child {
+    /// It waits for its id.
+    fn waits(&self) -> bool {
+        self.id == 0 && self.turned_away == TurnedAway::No
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_of_links_that_ask_little_by_little_is_bounded() {
+        let name = Name::new("node").unwrap();
+        let mut tree = Tree::new(name, Limits::default());
+        for link in [7, 8] {
+            tree.adopt(link, name, link, false).unwrap();
+            tree.written(link);
+        }
+        let mut granted = 0;
+        loop {
+            for link in [7, 8] {
+                tree.hear(link, &TreeFrame::Allocate(1)).unwrap();
+                let Some(TreeFrame::Grant { count, .. }) = tree.due(link) else { panic!("no answer") };
+                granted += count;
+                tree.written(link);
+            }
+            if granted > 2 * 65_000 {
+                break;
+            }
+        }
+        let runs = tree.ids.given.len() / 2;
+        assert!((5_800..5_888).contains(&runs), "{runs}");
+        let child = tree.child(7).unwrap();
+        assert!((child.runs as usize).abs_diff(runs) <= 1, "{}: its id is one more", child.runs);
+        assert_eq!(size_of_val(&tree.ids.given[0]) * 5_888, 92 * 1024);
     }
 }

@@ -1,9 +1,10 @@
 //! The nodes below, and what of them is still to be said upward.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::Entry;
+use crate::proto::Reason;
 
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
@@ -12,6 +13,8 @@ struct Known {
     via: u32,
     link: u64,
     name: crate::proto::Name,
+    /// Who is there longer has a lower one.
+    order: u64,
     told: bool,
 }
 
@@ -26,12 +29,12 @@ impl Known {
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub(super) struct Routes {
     list: Vec<Known>,
-    /// Ids of nodes that the parent has been told of and that are gone.
-    gone: Vec<u32>,
-    /// How many the parent has not been told of.
-    untold: usize,
-    /// All in the list before this one have been told.
-    told_to: usize,
+    /// Ids of nodes that the parent has been told of and that are gone, and why.
+    gone: Vec<(u32, Reason)>,
+    /// Ids of those that the parent has not been told of, by their order: so each node above knows of two with one
+    /// name, in this order too, and of a node before those below it.
+    untold: BTreeMap<u64, u32>,
+    next_order: u64,
 }
 
 impl Routes {
@@ -44,6 +47,11 @@ impl Routes {
         self.list.iter().map(Known::entry)
     }
 
+    /// Those with higher ids than this.
+    pub(super) fn after(&self, id: u32) -> impl Iterator<Item = Entry> {
+        self.list[self.list.partition_point(|known| known.id <= id)..].iter().map(Known::entry)
+    }
+
     pub(super) fn get(&self, id: u32) -> Option<Entry> {
         let at = self.list.binary_search_by_key(&id, |known| known.id).ok()?;
         Some(self.list[at].entry())
@@ -54,21 +62,28 @@ impl Routes {
         Some(self.list[at].name.as_str())
     }
 
+    /// The node of this name below that one: of several the one that is there longest.
+    pub(super) fn named(&self, via: u32, name: &str) -> Option<u32> {
+        let named = self.list.iter().filter(|known| known.via == via && known.name.as_str() == name);
+        named.min_by_key(|known| known.order).map(|known| known.id)
+    }
+
     pub(super) fn insert(&mut self, entry: Entry) {
         let Entry { id, via, link, name } = entry;
         if let Err(at) = self.list.binary_search_by_key(&id, |known| known.id) {
-            self.list.insert(at, Known { id, via, link, name, told: false });
-            self.untold += 1;
-            self.told_to = self.told_to.min(at);
+            let order = self.next_order;
+            self.next_order += 1;
+            self.list.insert(at, Known { id, via, link, name, order, told: false });
+            self.untold.insert(order, id);
         }
     }
 
     /// Removes a node and all below it, and returns them. Where the parent has been told of the
     /// first one it is to hear of its end, and knows what that means for the others.
-    pub(super) fn remove(&mut self, id: u32, has_parent: bool) -> Vec<Entry> {
+    pub(super) fn remove(&mut self, id: u32, reason: Reason, has_parent: bool) -> Vec<Entry> {
         let Ok(at) = self.list.binary_search_by_key(&id, |known| known.id) else { return Vec::new() };
         if has_parent && self.list[at].told {
-            self.gone.push(id);
+            self.gone.push((id, reason));
         }
         // Ids are given from above to below, but blocks are asked for again later: a child may well
         // have a lower id than its parent. Then it goes in the next pass, and there are no more of them than a
@@ -82,7 +97,7 @@ impl Routes {
                 if goes {
                     ids.insert(known.id);
                     removed.push(known.entry());
-                    *untold -= usize::from(!known.told);
+                    untold.remove(&known.order);
                 }
                 !goes
             });
@@ -90,7 +105,6 @@ impl Routes {
                 break;
             }
         }
-        self.told_to = 0;
         removed
     }
 
@@ -107,12 +121,11 @@ impl Routes {
         for known in &mut self.list {
             known.told = false;
         }
-        self.untold = self.list.len();
-        self.told_to = 0;
+        self.untold = self.list.iter().map(|known| (known.order, known.id)).collect();
     }
 
     /// One that is gone, and that is still to be told.
-    pub(super) fn gone(&self) -> Option<u32> {
+    pub(super) fn gone(&self) -> Option<(u32, Reason)> {
         self.gone.last().copied()
     }
 
@@ -120,27 +133,17 @@ impl Routes {
         self.gone.pop();
     }
 
-    /// One that is still to be told, and whose parent is known above.
-    pub(super) fn untold(&self, own: u32) -> Option<Entry> {
-        if self.untold == 0 {
-            return None;
-        }
-        let known_above = |via| via == own || self.is_told(via);
-        self.list[self.told_to..].iter().find(|known| !known.told && known_above(known.via)).map(Known::entry)
+    /// The next one that is still to be told.
+    pub(super) fn untold(&self) -> Option<Entry> {
+        self.get(*self.untold.first_key_value()?.1)
     }
 
     pub(super) fn told(&mut self, id: u32) {
-        if let Ok(at) = self.list.binary_search_by_key(&id, |known| known.id)
-            && !core::mem::replace(&mut self.list[at].told, true)
-        {
-            self.untold -= 1;
-            let rest = &self.list[self.told_to..];
-            self.told_to += rest.iter().take_while(|known| known.told).count();
+        if let Ok(at) = self.list.binary_search_by_key(&id, |known| known.id) {
+            let known = &mut self.list[at];
+            known.told = true;
+            self.untold.remove(&known.order);
         }
-    }
-
-    fn is_told(&self, id: u32) -> bool {
-        self.list.binary_search_by_key(&id, |known| known.id).is_ok_and(|at| self.list[at].told)
     }
 }
 
@@ -148,6 +151,8 @@ impl Routes {
 mod tests {
     use super::*;
     use crate::proto::Name;
+
+    const LOST: Reason = Reason::LinkLost;
 
     fn routes(of: impl IntoIterator<Item = (u32, u32)>) -> Routes {
         let mut routes = Routes::default();
@@ -160,7 +165,7 @@ mod tests {
     /// Tells all that can be told, in its order.
     fn tell(routes: &mut Routes) -> Vec<u32> {
         core::iter::from_fn(|| {
-            let id = routes.untold(1)?.id;
+            let id = routes.untold()?.id;
             routes.told(id);
             Some(id)
         })
@@ -171,12 +176,12 @@ mod tests {
     fn what_is_below_goes_too_whatever_its_id() {
         // 9 is below 20, which is below 10; 5 is below 9.
         let mut routes = routes([(10, 1), (20, 10), (9, 20), (5, 9), (11, 1), (12, 11)]);
-        let removed: Vec<_> = routes.remove(10, false).iter().map(|entry| entry.id).collect();
+        let removed: Vec<_> = routes.remove(10, LOST, false).iter().map(|entry| entry.id).collect();
         assert_eq!(removed, [10, 20, 9, 5], "each after the one above it");
         assert_eq!(routes.iter().map(|entry| entry.id).collect::<Vec<_>>(), [11, 12]);
-        assert!(routes.remove(10, false).is_empty());
+        assert!(routes.remove(10, LOST, false).is_empty());
         assert_eq!(tell(&mut routes), [11, 12]);
-        assert!(routes.untold(1).is_none());
+        assert!(routes.untold().is_none());
     }
 
     #[test]
@@ -187,15 +192,28 @@ mod tests {
         assert_eq!(tell(&mut routes), [7]);
         routes.forget_told();
         assert_eq!(tell(&mut routes), [10, 5, 30, 7]);
-        let gone: Vec<_> = routes.remove(5, true).iter().map(|entry| entry.id).collect();
-        assert_eq!((gone, routes.gone()), (alloc::vec![5, 30, 7], Some(5)));
+        let gone: Vec<_> = routes.remove(5, LOST, true).iter().map(|entry| entry.id).collect();
+        assert_eq!((gone, routes.gone()), (alloc::vec![5, 30, 7], Some((5, LOST))));
         assert!(tell(&mut routes).is_empty());
+    }
+
+    /// Ids are granted in blocks: who comes later may have a lower one.
+    #[test]
+    fn of_two_of_one_name_the_one_that_is_there_longer_is_meant() {
+        let mut routes = routes([(10, 1), (7, 1), (5, 7), (12, 1), (3, 1)]);
+        assert_eq!((routes.named(1, "node"), routes.named(7, "node")), (Some(10), Some(5)));
+        assert_eq!(tell(&mut routes), [10, 7, 5, 12, 3], "as those above are to know them");
+        routes.remove(10, LOST, false);
+        assert_eq!(routes.named(1, "node"), Some(7));
+        routes.forget_told();
+        assert_eq!(tell(&mut routes), [7, 5, 12, 3]);
+        assert_eq!(routes.named(1, "other"), None);
     }
 
     /// A child that has filled the table and goes costs no more than a few looks at each node.
     #[test]
     fn a_full_table_is_cleared_in_few_passes() {
         let mut routes = routes((0..16 * 1024).map(|n| (n + 2, 1 + n / 4)));
-        assert_eq!(routes.remove(2, false).len() + routes.len(), 16 * 1024);
+        assert_eq!(routes.remove(2, LOST, false).len() + routes.len(), 16 * 1024);
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn forge(port: &mut Port, rng: &mut Rng) {
         9 => Frame::Attach(handle, Handle::new(rng.below(24) as u32), 0, open(rng, "", false)),
         10 => Frame::Tree(TreeFrame::AddRoute { id, via: id + 1, name: "forged" }),
         11 => Frame::Tree(TreeFrame::Allocate(id)),
-        12 => Frame::Tree(TreeFrame::DelRoute(id)),
+        12 => Frame::Tree(TreeFrame::DelRoute(id, Reason::LinkLost)),
         _ => Frame::Open(handle, open(rng, "forged", true)),
     };
     port.forge(&frame);

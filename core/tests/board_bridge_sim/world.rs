@@ -9,10 +9,11 @@ use netchan::proto::{
     Above, CounterNonce, Fault, Fingerprints, Frame, Instant, LineConfig, LinkConfig, LinkKind, Name, Open,
     OpenFlags, Reason, Route, TreeFrame,
 };
-use netchan::testing::{Faults, FaultyLine, Node, Outcome, Policy, Port, Rng, Stage, TreeTold, identity};
+use netchan::testing::{FaultyLine, Node, Outcome, Policy, Port, Rng, Stage, TreeTold, identity};
 
 use crate::forge::{forge, forge_above};
 use crate::ledger::{Ledger, number, value};
+use crate::line::{STEP_BYTES, STEP_US, faulty_line};
 
 const WIDE: LineConfig = LineConfig::uart(115_200, 2, 240, 4);
 const NARROW: LineConfig = LineConfig::uart(115_200, 2, 64, 2);
@@ -21,15 +22,14 @@ const DOWN: Config = CONFIG.over(NARROW);
 type Board = board::Node<{ CONFIG.channels() }, { CONFIG.bytes() }>;
 type Passing = Bridge<{ CONFIG.circuits() }, { CONFIG.room() }>;
 
-/// A step takes a millisecond, in which so many bytes pass.
-const STEP_US: u64 = 1000;
-const STEP_BYTES: usize = 11;
 /// How long things go wrong, and how long they may then take to be right again.
 const CHAOS_MS: u32 = 6_000;
 const PATIENCE_MS: u32 = 15_000;
 /// Circuits of a node, and open at a time of ours.
 const CIRCUITS: u32 = 8;
 const OPEN_MAX: usize = 6;
+/// No node is ever given an id from here on.
+const NOBODY: u32 = 1 << 20;
 
 /// What has happened.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -126,14 +126,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let (board, bridge) = (&*leak(Board::new(&CONFIG)), &*leak(Passing::new(&CONFIG)));
-        let lines = [(); 2].map(|()| {
-            let faults = faults(&mut rng);
-            let mut line = FaultyLine::new(faults, rng.next());
-            for wire in &mut line.wires {
-                (wire.byte_ns, wire.latency_us) = (86_805, [100, 2000, 5000][rng.below(3)]);
-            }
-            line
-        });
+        let lines = [(); 2].map(|()| faulty_line(&mut rng));
         let hostile = rng.below(6);
         let end = |side| {
             let line = [WIDE, NARROW][side];
@@ -264,6 +257,8 @@ impl World {
         if side == ABOVE {
             let next = self.given.next;
             let ids = std::mem::take(&mut self.given.ids);
+            // What came in the last step of the session that is over speaks of the ids of that one.
+            self.ends[ABOVE].node.told.clear();
             self.given = Given { next, ids, ..Given::default() };
             self.own_expected = None;
         }
@@ -274,7 +269,7 @@ impl World {
         self.given.id = self.given.next;
         self.given.next += 1;
         let above = Above::default().below(1).expect("one is not too deep");
-        let frame = TreeFrame::Adopt { id: self.given.id, above };
+        let frame = TreeFrame::Adopt { id: self.given.id, above, place: "" };
         self.ends[ABOVE].node.port.forge(&Frame::Tree(frame));
         // Its own channel, as a neighbour imports it.
         let open = Open { fingerprints: Fingerprints::new(u32::FINGERPRINT.get(), &[]), ..plain("own") };
@@ -360,8 +355,8 @@ impl World {
         let flags = [OpenFlags::SENDS, OpenFlags::RECEIVES, OpenFlags::BOTH][self.rng.below(3)];
         let receives = flags.has(OpenFlags::RECEIVES);
         let (credit, limit) = if receives { (node.window, node.limit) } else { (0, 0) };
-        // Sometimes one that is not there any more, or has come too far.
-        let to = if self.rng.one_in(12) { leaf + 1 } else { leaf };
+        // Sometimes to nobody, or from too far. The next id would not do: the leaf may have it before the open has come there.
+        let to = if self.rng.one_in(12) { NOBODY + leaf } else { leaf };
         let hops = if self.rng.one_in(20) { 15 } else { 0 };
         let name = format!("c{}", self.opened);
         if hops == 15 || to != leaf {
@@ -480,22 +475,5 @@ fn link(side: usize, line: LineConfig, boot: u64) -> LinkConfig {
         adopts: side == ABOVE,
         hello_ms: 600_000,
         ..LinkConfig::line(who, &line, CIRCUITS)
-    }
-}
-
-fn faults(rng: &mut Rng) -> Faults {
-    let mut rate = |most: usize| if rng.one_in(2) { 0 } else { (50 + rng.below(most)) as u32 };
-    Faults {
-        flip: rate(20_000),
-        burst: rate(20_000),
-        lose: rate(20_000),
-        insert: rate(20_000),
-        duplicate: rate(20_000),
-        truncate: rate(20_000),
-        stall: rate(40_000),
-        stall_us: rate(3_000_000),
-        deaf: rate(60_000),
-        deaf_us: rate(3_000_000),
-        ..Faults::default()
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures and seeds, for who wants them")]
 
 mod board;
+mod line;
 mod peer;
 mod world;
 

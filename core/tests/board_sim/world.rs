@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use netchan::proto::{Fault, Instant, Reason};
-use netchan::testing::{Faults, FaultyLine, Rng, Stage};
+use netchan::testing::{FaultyLine, Rng, Stage};
 
 use crate::board::Board;
+use crate::line::{STEP_BYTES, STEP_US, faulty_line};
 use crate::peer::Peer;
 
-/// A step takes a millisecond, in which so many bytes pass.
-const STEP_US: u64 = 1000;
-const STEP_BYTES: usize = 11;
 /// How long things go wrong, and how long they may then take to be right again.
 const CHAOS_MS: u64 = 8_000;
 const PATIENCE_MS: u64 = 15_000;
@@ -99,11 +97,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let faults = faults(&mut rng);
-        let mut line = FaultyLine::new(faults, rng.next());
-        for wire in &mut line.wires {
-            (wire.byte_ns, wire.latency_us) = (86_805, [100, 2000, 5000][rng.below(3)]);
-        }
+        let line = faulty_line(&mut rng);
         let busy = 1 + rng.below(12);
         let mut world = Self {
             rng,
@@ -316,22 +310,4 @@ fn count_refused(peer: &Peer) -> u64 {
         circuit.stage == Stage::Over && circuit.started == 0 && circuit.dead.is_some()
     };
     peer.node.circuits.iter().filter(refused).count() as u64
-}
-
-/// Each kind of fault is there or not, at some rate.
-fn faults(rng: &mut Rng) -> Faults {
-    let mut rate = |most: usize| if rng.one_in(2) { 0 } else { (50 + rng.below(most)) as u32 };
-    Faults {
-        flip: rate(20_000),
-        burst: rate(20_000),
-        lose: rate(20_000),
-        insert: rate(20_000),
-        duplicate: rate(20_000),
-        truncate: rate(20_000),
-        stall: rate(40_000),
-        stall_us: rate(3_000_000),
-        deaf: rate(60_000),
-        deaf_us: rate(3_000_000),
-        ..Faults::default()
-    }
 }

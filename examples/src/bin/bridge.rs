@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use netchan::proto::Name;
-use netchan::{LinkEvent, Node, Peer};
+use netchan::{Config, LinkEvent, Node, Peer};
 use netchan_examples::process::{READY, end_with_stdin};
 use netchan_examples::{plain, signals};
 use netchan_serial::{self as serial, Board, Port, Usb};
@@ -25,6 +25,9 @@ usage: bridge [OPTIONS]
     --baud BITS       of the boards; else 115200
     --danger-plaintext-network
                       addresses may be other than loopback, although nothing is encrypted
+    --nodes N         knows so many nodes below it; else 16384, of about 80 bytes each
+    --channels N      passes so many channels on over each of its links; else 16384, of about 1 KiB each and what waits
+    --memory MIB      promises so much on each link for what waits, and lends as much to those that are busy; else 64
     --child           ends with its standard input
 
 `--listen` and `--board` may be given several times. What is not there, or is lost, is tried again for as long as
@@ -34,6 +37,9 @@ this program runs. Whoever is in the tree can reach a board as `bridge/BOARD`.";
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 /// So often it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(100);
+/// What of the network is refused, in the words of this program.
+const PLAINTEXT: &str =
+    "not a loopback address, and nothing is encrypted here; allow it with --danger-plaintext-network";
 /// So long it waits until what was sent is delivered, when it ends.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -44,6 +50,7 @@ struct Options {
     boards: Vec<String>,
     baud: u32,
     tcp: tcp::Options,
+    config: Config,
     child: bool,
 }
 
@@ -72,6 +79,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
         boards: Vec::new(),
         baud: 115_200,
         tcp: tcp::Options::new(),
+        config: Config::new(),
         child: false,
     };
     while let Some(arg) = args.next() {
@@ -82,7 +90,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
             "--listen" => options.listen.push(value()?),
             "--join" => options.join = Some(value()?),
             "--board" => options.boards.push(value()?),
-            "--baud" => options.baud = value()?.parse().map_err(|error| format!("--baud: {error}"))?,
+            "--baud" => options.baud = number(&arg, &value()?)?,
+            "--nodes" => options.config.nodes_below = number(&arg, &value()?)?,
+            "--channels" => options.config.passing_per_link = number(&arg, &value()?)?,
+            "--memory" => {
+                let bytes = u64::from(number(&arg, &value()?)?) << 20;
+                options.config = options.config.memory_per_link(bytes, bytes);
+            }
             "--danger-plaintext-network" => options.tcp = options.tcp.danger_plaintext_network(),
             "--child" => options.child = true,
             other => return Err(format!("unknown option {other}; usage: bridge --help")),
@@ -94,9 +108,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
     Ok(Some(options))
 }
 
+fn number(option: &str, text: &str) -> Result<u32, String> {
+    text.parse().map_err(|error| format!("{option}: {error}"))
+}
+
 fn run(options: &Options) -> Result<(), String> {
     let asked_to_end = signals::ask().map_err(|error| format!("signals: {error}"))?;
-    let node = Node::with_config(&options.name, netchan::Config::default())
+    let node = Node::with_config(&options.name, options.config.clone())
         .map_err(|error| format!("{}: {error}", options.name))?;
     if options.child {
         end_with_stdin();
@@ -107,16 +125,26 @@ fn run(options: &Options) -> Result<(), String> {
         let tcp = options.tcp.join().live_on();
         let tried = keep(&node, format!("parent {address}"), move |node| {
             let peer =
-                tcp::connect_with(node, address.as_str(), tcp).wait().map_err(|error| error.to_string())?;
+                tcp::connect_with(node, address.as_str(), tcp).wait().map_err(|error| match error {
+                    tcp::ConnectError::NotLoopback => PLAINTEXT.into(),
+                    error => error.to_string(),
+                })?;
             plain::line(&format!("below   {}, as node {}", peer.info().name, node.id()));
             Ok(peer)
         });
         // Those who are adopted before would be given other numbers, and so have to come again.
-        let _ = tried.recv();
+        while tried.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if asked_to_end.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
     }
     for address in &options.listen {
         let listener = tcp::listen_with(&node, address.as_str(), options.tcp.adopt());
-        let listener = listener.map_err(|error| format!("{address}: {error}"))?;
+        let listener = listener.map_err(|error| match error {
+            tcp::ListenError::NotLoopback => format!("{address}: {PLAINTEXT}"),
+            error => format!("{address}: {error:?}"),
+        })?;
         plain::line(&format!("{READY}{}", listener.address()));
     }
     for (board, port) in boards {
@@ -201,7 +229,8 @@ impl Names {
                 line
             }
             LinkEvent::Down { link, error } => {
-                let name = self.links.remove(&link).unwrap_or_else(|| "somebody".into());
+                // Of one that was never up `keep` has told.
+                let Some(name) = self.links.remove(&link) else { return };
                 format!("down    {name}: {error}")
             }
             LinkEvent::NodeJoined { id, name, .. } => {
@@ -209,13 +238,16 @@ impl Names {
                 let path = format!("{}/{path}", node.name());
                 let mut line = format!("joined  {path} (node {id})");
                 if let Some((other, _)) = self.nodes.iter().find(|(_, other)| **other == path) {
-                    line += &format!("; so is node {other} called, which only its id leads to now");
+                    line += &format!(
+                        "; so is node {other} called, which was first: only its id leads to this one"
+                    );
                 }
                 self.nodes.insert(id, path);
                 line
             }
-            LinkEvent::NodeLeft { id, name } => {
-                format!("left    {} (node {id})", self.nodes.remove(&id).unwrap_or(name))
+            LinkEvent::NodeLeft { id, name, reason } => {
+                let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+                format!("left    {} (node {id}){why}", self.nodes.remove(&id).unwrap_or(name))
             }
             _ => return,
         });

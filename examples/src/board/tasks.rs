@@ -45,10 +45,17 @@ pub async fn line(mut rx: impl Read, mut tx: impl Write, start: u32) {
     let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
     let mut line = NODE.line(&mut memory, identity);
     loop {
-        match line.run(&mut rx, &mut tx, EmbassyTime).await {
-            // What a UART has lost is sent again.
-            Err(RunError::Read(error)) if error.kind() != ErrorKind::NotConnected => {}
-            _ => return, // only in a test
+        let kind = match line.run(&mut rx, &mut tx, EmbassyTime).await {
+            Ok(never) => match never {},
+            Err(RunError::Read(error)) => error.kind(),
+            Err(RunError::Write(error)) => error.kind(),
+            Err(_) => return, // its input has ended, as a pipe's does
+        };
+        match kind {
+            ErrorKind::BrokenPipe => return, // only in a test
+            // The cable of a USB port is out: it comes back.
+            ErrorKind::NotConnected => embassy_time::Timer::after_millis(10).await,
+            _ => {} // what a UART has lost is sent again
         }
     }
 }

@@ -138,7 +138,7 @@ fn watch(node: &Node, boards: &mpsc::Sender<String>, updates: &mpsc::Sender<Upda
                 }
                 BoardUpdate::Joined(name)
             }
-            LinkEvent::NodeLeft { id, name } => {
+            LinkEvent::NodeLeft { id, name, .. } => {
                 BoardUpdate::Left { name: names.remove(&id).unwrap_or(name), at: Instant::now() }
             }
             _ => continue,

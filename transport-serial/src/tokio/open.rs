@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use netchan::{LinkError, Node, Peer, Reconnect};
 
 use super::port;
 use crate::open::OPEN_WAIT;
-use crate::ports::Search;
+use crate::ports::{Attempt, Search};
 use crate::{OpenError, Options, Port, Reset};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -129,9 +128,11 @@ impl Plan {
         drop(node);
         ::tokio::spawn(async move {
             while let Some(node) = redial.due().await {
-                // What went wrong is of no interest to anybody: the loss has been told.
-                if let Ok(peer) = dial(&node, &port, options, limit, false).await {
-                    redial.made(peer);
+                match dial(&node, &port, options, limit, false).await {
+                    Ok(peer) => {
+                        redial.made(peer);
+                    }
+                    Err(error) => redial.failed(&node, &error),
                 }
             }
         });
@@ -150,29 +151,23 @@ async fn dial(
     let own = port.clone();
     let found = spawn_blocking(move || own.paths());
     let failed = |error| OpenError::Io("the ports".into(), std::io::Error::other(error));
-    let mut search = Search::new(port);
-    for path in found.await.map_err(failed)?? {
-        let opened = dial_path(node, &path, options, limit, first).await;
-        if let Some(result) = search.look(path, opened) {
+    let mut search = Search::new(port, found.await.map_err(failed)??, options, limit, first)?;
+    while let Some(attempt) = search.next() {
+        let opened = dial_path(node, options, &attempt).await;
+        if let Some(result) = search.look(attempt, opened) {
             return result;
         }
     }
     Err(search.in_vain())
 }
 
-async fn dial_path(
-    node: &Node,
-    path: &Path,
-    options: Options,
-    limit: Duration,
-    first: bool,
-) -> Result<Peer, OpenError> {
-    let port = port::Port::open(path, options, first).await?;
-    let failed = |error: LinkError| OpenError::Link(path.into(), error);
-    let line = options.link().hello(limit);
-    let (driver, up) = start_line_task(node, port, line).map_err(failed)?;
+async fn dial_path(node: &Node, options: Options, attempt: &Attempt) -> Result<Peer, OpenError> {
+    let Attempt { path, line, resets } = attempt;
+    let port = port::Port::open(path, options, *resets).await?;
+    let failed = |error: LinkError| OpenError::Link(path.clone(), error);
+    let (driver, up) = start_line_task(node, port, *line).map_err(failed)?;
     // The line has a deadline of its own for the bring-up, which says what came instead.
-    let up = up.timeout(limit.saturating_add(Duration::from_secs(1)));
+    let up = up.timeout(line.hello.saturating_add(Duration::from_secs(1)));
     let (peer, driver) = Raising { driver: Some(driver), up }.await.map_err(failed)?;
     ::tokio::spawn(driver);
     Ok(peer)

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use netchan::host::WeakNode;
-use netchan::host::transport::{Alarm, on_shutdown, start_line_task};
+use netchan::host::transport::{Alarm, Attempts, on_shutdown, start_line_task};
 use netchan::{LinkError, Node, Reason};
 
 use super::port::Port;
@@ -42,31 +42,38 @@ pub async fn serve(node: &Node, path: impl AsRef<Path>, options: Options) -> Res
 async fn run(node: &WeakNode, path: &Path, options: Options, first: Port, bell: &Bell) {
     let mut port = Some(first);
     let mut pause = PAUSE_MIN;
+    let mut attempts = Attempts::new(path.display().to_string());
     while !bell.is_rung() {
         let began = Instant::now();
         let opened = match port.take() {
-            Some(port) => Some(port),
-            None => Port::open(path, options, false).await.ok(),
+            Some(port) => Ok(port),
+            None => Port::open(path, options, false).await,
         };
-        if let Some(port) = opened
-            && !session(node, port, options, bell).await
-        {
-            return;
+        match opened {
+            Ok(port) => match session(node, port, options, bell).await {
+                Some(true) => attempts.succeeded(),
+                Some(false) => {}
+                None => return,
+            },
+            Err(error) => {
+                let Some(node) = node.upgrade() else { return };
+                attempts.failed(&node, &error);
+            }
         }
         pause = if began.elapsed() > PAUSE_MAX { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
         bell.wait(pause).await;
     }
 }
 
-/// One link, from its bring-up to its end: whether the node is still there. When the bell rings before the
-/// bring-up is complete, there is none.
-async fn session(node: &WeakNode, port: Port, options: Options, bell: &Bell) -> bool {
+/// One link, from its bring-up to its end: whether it was up; `None` where the node is no more. When the bell rings
+/// before the bring-up is complete, there is no link.
+async fn session(node: &WeakNode, port: Port, options: Options, bell: &Bell) -> Option<bool> {
     let started = {
         // The node ends with its last handle, and the link with it.
-        let Some(node) = node.upgrade() else { return false };
+        let node = node.upgrade()?;
         start_line_task(&node, port, options.link().hello(PATIENCE))
     };
-    let Ok((mut driver, mut up)) = started else { return false };
+    let (mut driver, mut up) = started.ok()?;
     let mut is_up = false;
     // Why it ended is an event of the node.
     poll_fn(|cx| {
@@ -77,7 +84,7 @@ async fn session(node: &WeakNode, port: Port, options: Options, bell: &Bell) -> 
         if end.is_ready() || !is_up && bell.poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    true
+    Some(is_up)
 }
 
 /// Ends pauses, and the wait for a hello.

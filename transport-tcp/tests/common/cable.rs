@@ -65,16 +65,22 @@ impl Cable {
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, direction: usize) {
         let is_stopped = || self.is_stopped.load(Ordering::SeqCst);
         let mut bytes = [0; 16 * 1024];
+        let mut end = Shutdown::Both;
         while let Ok(n) = from.read(&mut bytes) {
             self.passed[direction].lock().expect("nobody panics").extend_from_slice(&bytes[..n]);
+            if n == 0 {
+                // The other direction goes on: a goodbye is read before its answer can fail.
+                end = Shutdown::Write;
+                break;
+            }
             // What comes after that is swallowed, as by a machine that has lost its power.
-            if n == 0 || !is_stopped() && to.write_all(&bytes[..n]).is_err() {
+            if !is_stopped() && to.write_all(&bytes[..n]).is_err() {
                 break;
             }
         }
         // Nor does anybody hear of an end.
         if !is_stopped() {
-            let _ = to.shutdown(Shutdown::Both);
+            let _ = to.shutdown(end);
         }
     }
 }

@@ -28,6 +28,11 @@ pub fn tick(n: u64) -> Tick {
     Tick { n }
 }
 
+/// How long a test goes on that does things by chance; with `NETCHAN_LONG=1` twenty times as long.
+pub fn by_chance_for() -> Duration {
+    Duration::from_secs(if std::env::var_os("NETCHAN_LONG").is_some() { 60 } else { 3 })
+}
+
 /// Looks until there is something; fails the test when there never is.
 #[track_caller]
 pub fn eventually<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
@@ -172,6 +177,15 @@ impl Rng {
             .unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64));
         println!("{name}: NETCHAN_SEED={seed}");
         Self(seed | 1)
+    }
+
+    /// Another sequence, for another thread.
+    pub fn fork(&mut self) -> Self {
+        Self(self.next() | 1)
+    }
+
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
     }
 
     pub fn next(&mut self) -> u64 {

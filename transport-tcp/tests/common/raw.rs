@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use netchan::Message;
 use netchan::proto::framing::{self, Step};
@@ -18,6 +19,8 @@ const BOOT: u64 = 7;
 
 pub struct Raw {
     pub stream: TcpStream,
+    /// Each is another node.
+    pub uid: u64,
     input: Vec<u8>,
     at: usize,
 }
@@ -100,7 +103,8 @@ impl Raw {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(SOON)).expect("a socket");
         stream.set_write_timeout(Some(SOON)).expect("a socket");
-        Self { stream, input: Vec::new(), at: 0 }
+        static UID: AtomicU64 = AtomicU64::new(1000);
+        Self { stream, uid: UID.fetch_add(1, Ordering::Relaxed), input: Vec::new(), at: 0 }
     }
 
     /// A link that is up.
@@ -116,7 +120,8 @@ impl Raw {
 
     /// Of this kind, and as a parent or not.
     pub fn bring_up_as(&mut self, kind: LinkKind, adopts: bool) {
-        let hello = |echo| Hello { kind, adopts, ..hello(echo) };
+        let uid = self.uid;
+        let hello = |echo| Hello { kind, adopts, uid, ..hello(echo) };
         self.send(&Frame::Hello(hello(0)));
         let nonce = self.expect("a hello", |frame| match frame {
             Frame::Hello(hello) => Some(hello.nonce),
@@ -128,19 +133,36 @@ impl Raw {
     /// A child of the node that listens there: with its id.
     #[track_caller]
     pub fn child(address: SocketAddr) -> (Self, u32) {
-        let mut raw = Self::connect(address);
+        Self::connect(address).join()
+    }
+
+    /// The same node, on a new connection to whoever listens there.
+    #[track_caller]
+    pub fn again(&self, address: SocketAddr) -> (Self, u32) {
+        Self { uid: self.uid, ..Self::connect(address) }.join()
+    }
+
+    #[track_caller]
+    fn join(mut self) -> (Self, u32) {
+        let raw = &mut self;
         raw.bring_up_as(LinkKind::Tree, false);
         let id = raw.expect("an id", |frame| match frame {
             Frame::Tree(TreeFrame::Adopt { id, .. }) => Some(*id),
             _ => None,
         });
-        (raw, id)
+        (self, id)
     }
 
     /// Asks for so many ids, and gets them.
     #[track_caller]
     pub fn allocate(&mut self, count: u32) -> (u32, u32) {
         self.send(&Frame::Tree(TreeFrame::Allocate(count)));
+        self.granted()
+    }
+
+    /// The next ids that it is granted.
+    #[track_caller]
+    pub fn granted(&mut self) -> (u32, u32) {
         self.expect("a grant", |frame| match frame {
             Frame::Tree(TreeFrame::Grant { start, count }) => Some((*start, *count)),
             _ => None,

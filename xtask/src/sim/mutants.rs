@@ -1,6 +1,7 @@
 //! `cargo xtask sim --mutants [NAME]`: plants known bugs in a copy of the sources, one after the other, and sees
-//! that the simulation of trees finds each of them.
+//! that the simulation, of trees or of the host's nodes, finds each of them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -49,19 +50,20 @@ fn try_one(copy: &Path, mutant: &Mutant, within: Duration) -> Result<Option<Stri
     let result = mutant.apply(&whole).and_then(|planted| {
         write(&path, &planted)?;
         build(copy)?;
-        simulate(within)
+        simulate(mutant.hosts, within)
     });
     write(&path, &whole)?;
     result
 }
 
-fn simulate(within: Duration) -> Result<Option<String>> {
+fn simulate(hosts: bool, within: Duration) -> Result<Option<String>> {
     let program = root().join("target/mutants/target/debug/examples/sim");
     let log = root().join("target/mutants/log");
     let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let start = Instant::now();
     let mut child = Command::new(program)
         .args(["--jobs", "1", "--seeds", "1000000000"])
+        .args(hosts.then_some("--hosts"))
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -90,8 +92,11 @@ fn simulate(within: Duration) -> Result<Option<String>> {
 /// The files that git knows; those that are the same stay as old as they are, so that little is built anew.
 fn copy_sources(copy: &Path) -> Result {
     let list = Cmd::new("git ls-files --cached --others --exclude-standard").read()?;
+    let mut kept = BTreeSet::new();
     for name in list.lines() {
+        // One that git still knows may be deleted.
         let Ok(bytes) = fs::read(root().join(name)) else { continue };
+        kept.insert(copy.join(name));
         let to: PathBuf = copy.join(name);
         if fs::read(&to).ok().as_ref() == Some(&bytes) {
             continue;
@@ -100,6 +105,22 @@ fn copy_sources(copy: &Path) -> Result {
             fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         }
         fs::write(&to, bytes).map_err(|error| format!("{}: {error}", to.display()))?;
+    }
+    remove_others(copy, &kept).map_err(|error| format!("{}: {error}", copy.display()))
+}
+
+/// Removes what is of no file that there is: one that was deleted, or moved, would be built on, or stand in the way of the other.
+fn remove_others(dir: &Path, kept: &BTreeSet<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, kept)?;
+            if fs::read_dir(&path)?.next().is_none() {
+                fs::remove_dir(&path)?;
+            }
+        } else if !kept.contains(&path) {
+            fs::remove_file(&path)?;
+        }
     }
     Ok(())
 }
@@ -120,6 +141,24 @@ fn write(path: &Path, text: &str) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A test that had moved was there twice, and the copy could not be built.
+    #[test]
+    fn a_file_that_is_gone_goes_from_the_copy() {
+        let dir = std::env::temp_dir().join(format!("netchan-mutants-{}", std::process::id()));
+        let names = ["kept.rs", "moved/to.rs", "gone.rs", "deleted/all/of/it.rs", "moved/from.rs"];
+        for name in names {
+            let path = dir.join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
+            fs::write(path, name).expect("it can be written");
+        }
+        let kept = names[..2].iter().map(|name| dir.join(name)).collect();
+        remove_others(&dir, &kept).expect("they can be removed");
+        let there: Vec<_> = names.iter().filter(|name| dir.join(name).exists()).collect();
+        let deleted = dir.join("deleted").exists();
+        fs::remove_dir_all(&dir).expect("it can be removed");
+        assert_eq!((there, deleted), (vec![&names[0], &names[1]], false));
+    }
 
     #[test]
     fn every_mutant_can_be_planted_still() {

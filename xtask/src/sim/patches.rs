@@ -7,6 +7,8 @@ use crate::command::Result;
 pub(crate) struct Mutant {
     pub(crate) name: &'static str,
     pub(crate) file: &'static str,
+    /// What is to find it: whole nodes of the host, else trees of bare ones.
+    pub(crate) hosts: bool,
     old: &'static str,
     new: &'static str,
 }
@@ -26,9 +28,15 @@ const TREE: &str = "core/src/tree/mod.rs";
 const WAY: &str = "core/src/tree/way.rs";
 const ROUTES: &str = "core/src/tree/routes.rs";
 const CIRCUIT: &str = "core/src/proto/circuit.rs";
+const TRANSIT: &str = "core/src/host/transit.rs";
+const RELAY: &str = "core/src/host/relay.rs";
 
 const fn mutant(name: &'static str, file: &'static str, old: &'static str, new: &'static str) -> Mutant {
-    Mutant { name, file, old, new }
+    Mutant { name, file, hosts: false, old, new }
+}
+
+const fn in_host(name: &'static str, file: &'static str, old: &'static str, new: &'static str) -> Mutant {
+    Mutant { name, file, hosts: true, old, new }
 }
 
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -151,21 +159,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "who has asked for ids once does not ask again",
         TREE,
-        "parent.asked = false;\n                if count",
+        "parent.asked = 0;\n                if count",
         "if count",
     ),
     mutant(
         "an id is given twice",
         "core/src/tree/ids.rs",
         "self.next = Some(after);",
-        "self.next = Some(after - 1);",
+        "self.next = Some(after - u32::from(count > 0));",
     ),
     mutant("no limit of hops", WAY, "if route.hops >= HOPS_MAX {", "if route.hops > HOPS_MAX {"),
     mutant(
         "ids are granted, and nobody knows to whom",
         TREE,
-        "self.ids.give(link, start, count);\n                    (start, count)",
-        "(start, count)",
+        "child.runs += u32::from(self.ids.give(link, start, count));",
+        "",
     ),
     mutant(
         "a child is not told that it is nearer to the root",
@@ -177,7 +185,49 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "a node that has become a root counts from the beginning",
         "core/src/tree/ids.rs",
-        "self.next = self.highest.checked_add(1);",
+        "self.next = Some(self.highest.saturating_add(1));",
         "self.next = Some(2);",
+    ),
+    in_host(
+        "an opener that is gone is forgotten before the answer comes",
+        TRANSIT,
+        "None => own.cancelled = Some(dead),",
+        "None => {}",
+    ),
+    in_host(
+        "a lost link's circuits are not told onward",
+        TRANSIT,
+        "            effects.pass_on(&passage.transit, passage.side.other());\n        }\n        self.kept",
+        "        }\n        self.kept",
+    ),
+    in_host(
+        "what was sent on counts as taken",
+        RELAY,
+        "taken + confirmed.saturating_sub(sent)",
+        "taken + self.to.sent().max(confirmed).saturating_sub(sent)",
+    ),
+    in_host(
+        "a served end has ended before all is taken",
+        RELAY,
+        "Stage::Ended if there.done => {",
+        "Stage::Ended => {",
+    ),
+    in_host(
+        "a chain goes on after an error",
+        "core/src/host/call/server.rs",
+        "if fails {",
+        "if false && fails {",
+    ),
+    in_host(
+        "a call that waits for room is forgotten",
+        "core/src/host/call/calls.rs",
+        "            wakers.append(&mut calls.take_room());\n",
+        "",
+    ),
+    in_host(
+        "a share of a link is kept for ever",
+        "core/src/host/link.rs",
+        "                self.shares.give_back(from.link, Held::one(cell.reserved, cell.is_list));\n",
+        "                let _ = from;\n",
     ),
 ];

@@ -1,5 +1,5 @@
 //! Core on boards: finds or installs a toolchain and QEMU, builds, and runs the firmware of
-//! `core/tests-no-std`; then that of `examples/firmware`, which is talked to over its UART.
+//! `core/tests-no-std`; then that of `examples/firmware`, which is talked to over its UART, and to which the conformance suite is put.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +16,8 @@ const BRIDGE: &str = "netchan-firmware-bridge";
 const EXAMPLES: &str = "examples/firmware";
 const DESK: &str = "netchan-firmware-desk";
 const PROCESS: &str = "netchan-firmware-process";
+/// The programs of the README, for each target.
+const PROGRAMS: &str = "netchan-firmware-programs";
 /// Shared by everything for boards, apart from the host's builds.
 pub(crate) const TARGET_DIR: &str = "target/boards";
 
@@ -26,7 +28,9 @@ struct Board {
     machine: &'static str,
     /// The package of `examples/firmware` that is for it.
     example: &'static str,
-    /// Where that has its memory, and how many bytes.
+    /// Its program that the conformance suite is put to.
+    specimen: &'static str,
+    /// Where the example has its memory, and how many bytes.
     ram: (&'static str, u32),
 }
 
@@ -44,6 +48,7 @@ const BOARDS: [Board; 2] = [
         qemu: "qemu-system-arm",
         machine: "-M lm3s6965evb",
         example: "netchan-firmware-cortex-m3",
+        specimen: "cortex-m3-specimen",
         ram: ("0x20000000", 64 * 1024),
     },
     Board {
@@ -51,6 +56,7 @@ const BOARDS: [Board; 2] = [
         qemu: "qemu-system-riscv32",
         machine: "-M virt -bios none",
         example: "netchan-firmware-riscv32",
+        specimen: "riscv32-specimen",
         ram: ("0x80040000", 64 * 1024),
     },
 ];
@@ -115,8 +121,14 @@ fn talk(runner: &mut Runner, toolchain: Toolchain) -> Result {
     for board in &BOARDS {
         let build = toolchain.cargo(&format!("build --release --package {}", board.example), board.target);
         runner.run(&build.dir(EXAMPLES))?;
+        runner.run(&board.conform().limit(limit))?;
         let endurance = if runner.long { LONG_ENDURANCE } else { ENDURANCE };
         runner.run(&board.talk(endurance).limit(limit))?;
+    }
+    for board in &BOARDS {
+        let build = toolchain.cargo(&format!("build --release --package {PROGRAMS}"), board.target);
+        runner.run(&build.dir(EXAMPLES))?;
+        runner.run(&board.programs().limit(Duration::from_secs(120)))?;
     }
     let [first, ..] = &BOARDS;
     let build = toolchain.cargo(&format!("build --release --package {BRIDGE}"), first.target);
@@ -157,7 +169,7 @@ pub(crate) fn has_qemu() -> bool {
 impl Board {
     /// Runs the example's firmware, with its UART and its monitor in the hands of the desk.
     fn talk(&self, endurance: &str) -> Cmd {
-        let Self { qemu, machine, target, example, ram: (at, len) } = self;
+        let Self { qemu, machine, target, example, ram: (at, len), .. } = self;
         let socket = format!("{TARGET_DIR}/{example}.qmp");
         let quiet = "-display none -monitor none -serial stdio";
         let kernel = format!("{TARGET_DIR}/{target}/release/{example}");
@@ -166,6 +178,24 @@ impl Board {
         let desk =
             format!("{TARGET_DIR}/debug/{DESK} --faulty {SEED} {endurance} --pair --seed {SEED} {ram}");
         Cmd::new(&format!("{desk} --qmp {socket} {qemu}"))
+    }
+
+    /// Runs the programs of the README, each on machines of its own, all at a time.
+    fn programs(&self) -> Cmd {
+        let Self { qemu, machine, target, .. } = self;
+        Cmd::new(&format!(
+            "{TARGET_DIR}/debug/{DESK} --seed {SEED} --programs {TARGET_DIR}/{target}/release \
+             {qemu} {machine} -display none -monitor none -serial stdio"
+        ))
+    }
+
+    /// Puts the conformance suite to it, directly and over a faulty line.
+    fn conform(&self) -> Cmd {
+        let Self { qemu, machine, target, specimen, .. } = self;
+        let socket = format!("{TARGET_DIR}/{specimen}.qmp");
+        let kernel = format!("{TARGET_DIR}/{target}/release/{specimen}");
+        let qemu = format!("{qemu} {machine} -display none -monitor none -serial stdio -kernel {kernel}");
+        Cmd::new(&format!("{TARGET_DIR}/debug/{DESK} --conform --seed {SEED} --qmp {socket} {qemu}"))
     }
 
     /// Runs the bridge board, with its upper UART in the hands of the desk and the lower one joined to that of another board.

@@ -5,17 +5,25 @@
 //! instructions, or of a copy of 32 bytes.
 
 mod passage;
+#[cfg(test)]
+mod preempt;
 mod tree;
 
 pub(super) use super::ring::Byte;
-pub(super) use passage::{DETAIL_MAX, Due, LEFT, Passage, RIGHT};
-pub(super) use tree::{Route, Tree, TreeHeard, TreeWord, UP, Way};
+pub(super) use passage::{DETAIL_MAX, Due, LEFT, Passage, RIGHT, Wish};
+pub(super) use tree::{Route, Tree, TreeHeard, UP, Way};
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::time::Duration;
 
-use critical_section::{CriticalSection, Mutex, with};
+use critical_section::{CriticalSection, Mutex};
+
+#[cfg(not(test))]
+pub(super) use critical_section::with;
+/// In tests an interrupt may come behind each.
+#[cfg(test)]
+pub(super) use preempt::with;
 
 use super::config::Config;
 use super::driver::{Driver, Identity, Memory};

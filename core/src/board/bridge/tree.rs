@@ -5,7 +5,8 @@
 //! upward.
 
 use super::super::lines::LINES;
-use crate::proto::{HOPS_MAX, Name, Reason};
+use super::super::short::Short;
+use crate::proto::{HOPS_MAX, LINK_ADD_ROUTE, LINK_ALLOCATE, LINK_DEL_ROUTE, Name, Reason};
 
 /// The line upward.
 pub(in crate::board) const UP: usize = 0;
@@ -90,14 +91,6 @@ pub(in crate::board) enum TreeHeard {
     Adopt(u32, [u32; HOPS_MAX as usize], u8),
     Grant(u32, u32),
     Shutdown(u32),
-}
-
-/// What is to be said upward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::board) enum TreeWord {
-    DelRoute(u32),
-    AddRoute { line: usize, id: u32, via: u32 },
-    Allocate(u32),
 }
 
 impl Tree {
@@ -285,8 +278,11 @@ impl Tree {
                 continue;
             }
             if self.is_root {
-                let Some(id) = self.highest.checked_add(1) else { continue };
-                (line.id, self.highest) = (id, id);
+                match self.highest.checked_add(1) {
+                    Some(id) => (line.id, self.highest) = (id, id),
+                    // All are given: it hears so, and does not wait for one.
+                    None => line.end = Reason::NoResources,
+                }
             } else if self.count > 0 {
                 line.id = self.next;
                 self.next += 1;
@@ -297,46 +293,56 @@ impl Tree {
         }
     }
 
-    /// What is to be said upward next; [`Tree::told`] says that it was.
-    pub(in crate::board) fn due(&self) -> Option<TreeWord> {
+    /// Writes what is to be said upward next, if there is room for a record of that length: how long the name is that follows, which is in
+    /// `name`. With that it counts as said, for a line's driver may come between this and the next step of the upper one: what becomes of a
+    /// board there is said later.
+    pub(in crate::board) fn next(
+        &mut self,
+        short: &mut Short,
+        name: &mut [u8; Name::MAX_LEN],
+        room: usize,
+    ) -> Option<usize> {
         if !self.is_settled {
             return None;
         }
-        for (index, line) in self.lines.iter().enumerate() {
+        // The length of such a record has one byte.
+        let fits = |short: &Short, name_len: usize| short.bytes().len() + name_len < room;
+        for line in &mut self.lines {
             if line.gone != 0 {
-                return Some(TreeWord::DelRoute(line.gone));
-            }
-            if line.id != 0 && !line.is_told {
-                return Some(TreeWord::AddRoute { line: index, id: line.id, via: self.id });
-            }
-        }
-        (self.wants && !self.has_asked).then_some(TreeWord::Allocate(BLOCK))
-    }
-
-    /// It was said.
-    pub(in crate::board) fn told(&mut self, word: TreeWord) {
-        match word {
-            TreeWord::DelRoute(id) => {
-                for line in self.lines.iter_mut().filter(|line| line.gone == id) {
-                    line.gone = 0;
+                short.link(LINK_DEL_ROUTE);
+                short.number(line.gone);
+                if !fits(short, 0) {
+                    return None;
                 }
+                line.gone = 0;
                 // The next one there has waited for that.
                 self.serve();
+                return Some(0);
             }
-            TreeWord::AddRoute { line, id, .. } => {
-                if let Some(line) = self.lines.get_mut(line).filter(|line| line.id == id) {
-                    line.is_told = true;
+            if line.id != 0 && !line.is_told {
+                let name_len = usize::from(line.name_len);
+                short.link(LINK_ADD_ROUTE);
+                short.number(line.id);
+                short.number(self.id);
+                short.number(name_len as u32);
+                if !fits(short, name_len) {
+                    return None;
                 }
+                line.is_told = true;
+                *name = line.name;
+                return Some(name_len);
             }
-            TreeWord::Allocate(_) => (self.wants, self.has_asked) = (false, true),
         }
-    }
-
-    /// The name of the board on a line, byte by byte.
-    pub(in crate::board) fn name(&self, line: usize, out: &mut [u8; Name::MAX_LEN]) -> usize {
-        let Some(line) = self.lines.get(line) else { return 0 };
-        *out = line.name;
-        usize::from(line.name_len)
+        if !self.wants || self.has_asked {
+            return None;
+        }
+        short.link(LINK_ALLOCATE);
+        short.number(BLOCK);
+        let is_said = fits(short, 0);
+        if is_said {
+            (self.wants, self.has_asked) = (false, true);
+        }
+        is_said.then_some(0)
     }
 
     /// Where an OPEN leads that has come over this line.
@@ -393,5 +399,23 @@ impl Line {
     /// Whether the board there waits for its id.
     fn is_waiting(&self) -> bool {
         self.is_up && self.is_tree && self.id == 0 && self.gone == 0 && self.end.get() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_for_which_no_id_is_left_hears_so() {
+        let mut tree = Tree::ZERO;
+        tree.start();
+        tree.highest = u32::MAX - 1;
+        tree.up(UP + 1, true, 64, b"last");
+        assert_eq!((tree.lines[UP + 1].id, tree.lines[UP + 1].end.get()), (u32::MAX, 0));
+        tree.lines[UP + 1].id = 0;
+        tree.up(UP + 1, true, 64, b"one-more");
+        assert_eq!((tree.lines[UP + 1].id, tree.lines[UP + 1].end), (0, Reason::NoResources));
+        assert!(!tree.lines[UP + 1].is_waiting());
     }
 }

@@ -1,12 +1,13 @@
 //! What a frame means for the channels.
 
-use critical_section::with;
+use core::ptr;
 
 use super::Circuits;
 use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::circuit::CREDIT;
 use crate::board::ending::Ending;
 use crate::board::lines::Place;
+use crate::board::section::with;
 use crate::board::spec::Spec;
 use crate::board::{wake_end, wake_other};
 use crate::proto::{
@@ -143,13 +144,21 @@ impl Circuits<'_> {
         // One that is longer is not the peer's, and taken back at once.
         let place = self.here.at(handle as u8);
         for (channel, index) in self.channels.iter().zip(0..) {
-            let Some(spec) = with(|cs| channel.borrow(cs).exported_as(name)) else { continue };
+            let (own, spec) = with(|cs| channel.borrow(cs).exported());
+            // Compared with interrupts on, for names may be long.
+            let Some(spec) = spec.filter(|_| own.as_bytes() == name) else { continue };
             let which = choose(spec.takes, offered);
             let answer = if flags != spec.peer_flags.get() {
                 Reason::WrongDirection.get()
             } else if which == NONE {
                 refusal::TYPE | index
-            } else if with(|cs| channel.borrow(cs).offer(place, which, numbers)) {
+            } else if with(|cs| {
+                let it = channel.borrow(cs);
+                // By now it may be another's.
+                let is_still = it.name.get().is_some_and(|name| name.as_ptr() == own.as_ptr())
+                    && it.spec.get().is_some_and(|it| ptr::eq(it, spec));
+                is_still && it.offer(place, which, numbers)
+            }) {
                 // Nothing to be told, but that the handle is one of the peer's is seen there.
                 0
             } else {
@@ -189,11 +198,10 @@ impl Channel {
         matches!(self.phase.get(), Phase::Opening | Phase::Gone)
     }
 
-    /// What it is, if it is exported under this name.
-    fn exported_as(&self, name: &[u8]) -> Option<&'static Spec> {
-        let is_it = !self.has(flag::IMPORT | flag::DROPPED)
-            && self.name.get().is_some_and(|own| own.as_bytes() == name);
-        self.spec.get().filter(|_| is_it)
+    /// Under which name it is exported, and what it is, if it is.
+    fn exported(&self) -> (&'static str, Option<&'static Spec>) {
+        let is_export = !self.has(flag::IMPORT | flag::DROPPED);
+        (self.name.get().unwrap_or_default(), self.spec.get().filter(|_| is_export))
     }
 
     /// The peer has opened a circuit for this, which may wait until the present one is over: whether there is a

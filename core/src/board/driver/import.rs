@@ -1,14 +1,15 @@
 //! Circuits that this side opens. A program without imports links nothing of it.
 
-use critical_section::with;
+use core::ptr;
 
 use super::{Circuits, Heard};
 use crate::board::channel::{Channel, Phase, Shared, flag};
 use crate::board::ending::Ending;
 use crate::board::error::{RecvError, SendCause};
 use crate::board::lines::Place;
+use crate::board::section::with;
 use crate::board::short::Short;
-use crate::proto::{CONTROL_ACCEPT, CONTROL_DEAD, CONTROL_DONE, CONTROL_OPEN, Reason, Total, put};
+use crate::proto::{CONTROL_ACCEPT, CONTROL_DEAD, CONTROL_DONE, CONTROL_OPEN, Dead, Reason, Total, put};
 
 /// How long the peer waits for an export that an import of ours names, in milliseconds.
 const WAIT_MS: u32 = 30_000;
@@ -75,7 +76,25 @@ impl Circuits<'_> {
         let room = usize::from(self.link.packet).saturating_sub(head.bytes().len() + fixed + 2);
         let type_name = spec.type_name.as_bytes();
         let type_name = type_name.get(..type_name.len().min(room)).unwrap_or_default();
-        if let Some(mut room) = self.record(head, fixed + type_name.len()) {
+        let more = fixed + type_name.len();
+        let place = self.here.at(handle);
+        // Its end may have been dropped meanwhile, and its place in the table be another's. What is dropped from now on is told
+        // behind the open.
+        let is_still = self.has_room(head, more)
+            && with(|cs| {
+                let it = channel.borrow(cs);
+                let is_it = it.name.get().is_some_and(|it| ptr::eq(it, name))
+                    && it.spec.get().is_some_and(|it| ptr::eq(it, spec));
+                let is_still = is_it && it.is_wanted();
+                if is_still {
+                    it.opened(place, window);
+                }
+                is_still
+            });
+        if !is_still {
+            return;
+        }
+        if let Some(mut room) = self.record(head, more) {
             put(&mut room, name.as_bytes());
             put(&mut room, &[count as u8]);
             for fingerprint in spec.offers {
@@ -83,8 +102,6 @@ impl Circuits<'_> {
             }
             put(&mut room, &[type_name.len() as u8]);
             put(&mut room, type_name);
-            let place = self.here.at(handle);
-            with(|cs| channel.borrow(cs).opened(place, window));
         }
     }
 }
@@ -95,7 +112,7 @@ impl Channel {
         let not = flag::OVER | flag::REFUSED | flag::DROPPED | flag::ENDING;
         let is_closed = self.phase.get() == Phase::Idle && self.name.get().is_some();
         // One that the peer has given up is over as soon as the program hears of it.
-        let is_over = self.has(flag::UNTOLD_OUT) && !self.is_of_session();
+        let is_over = self.has(flag::UNTOLD_OUT) && !self.has(flag::LOST);
         is_closed && self.has(flag::IMPORT) && !self.has(not) && !is_over && self.is_told()
     }
 
@@ -143,13 +160,13 @@ impl Channel {
             return if self.has(flag::OVER | flag::REFUSED) { self.over() } else { RecvError::Empty };
         }
         let in_order = self.end_in();
-        if !in_order && self.is_of_session() {
+        if !in_order && self.has(flag::LOST) {
             return RecvError::Interrupted { dead: self.dead(), taken: self.taken.get() };
         }
         // After an orderly end it goes on in the next session: where that has come before this was told, at once.
         let over = if !in_order {
             flag::OVER
-        } else if self.phase.get() == Phase::Idle {
+        } else if self.has(flag::LOST) && self.phase.get() == Phase::Idle {
             0
         } else {
             flag::REFUSED
@@ -162,28 +179,17 @@ impl Channel {
     fn import_ended_out(&self) -> SendCause {
         if self.has(flag::UNTOLD_OUT) {
             let (dead, account) = self.left();
-            if self.is_of_session() {
+            if self.has(flag::LOST) {
                 return SendCause::Interrupted { dead, account };
             }
             self.set(flag::OVER);
         }
         let is_over = self.has(flag::OVER | flag::REFUSED);
-        if is_over { SendCause::Dead(self.dead()) } else { SendCause::NoImporter }
-    }
-
-    /// Whether it was the session that ended, after which an import goes on in the next one.
-    fn is_of_session(&self) -> bool {
-        !self.has(flag::BY_PEER)
-            || matches!(
-                Reason::new(self.reason.get()),
-                Reason::LinkLost
-                    | Reason::PeerRestarted
-                    | Reason::LinkReset
-                    | Reason::Unresponsive
-                    | Reason::Shutdown
-                    | Reason::Superseded
-                    | Reason::Renumbered
-            )
+        match self.over() {
+            _ if !is_over => SendCause::NoImporter,
+            RecvError::Dead(dead) => SendCause::Dead(dead),
+            _ => SendCause::Dead(Dead::peer(Reason::Closed)),
+        }
     }
 
     fn over(&self) -> RecvError {

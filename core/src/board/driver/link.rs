@@ -8,14 +8,12 @@ use crate::proto::LinkKind;
 use crate::proto::time::Stamp;
 use crate::proto::{
     Brief, HELLO_AT, Hello, LINE_PACKET_MIN, LINK_ACK, LINK_BEAT, LINK_GOODBYE, LINK_PING, LINK_PONG,
-    LINK_QUIET, LineConfig, PROTOCOL_VERSION, Reason, seed, session_number,
+    LINK_QUIET, LineConfig, PROTOCOL_VERSION, QUIET_MAX_MS, Reason, seed, session_number,
 };
 use crate::varint::Cursor;
 
 /// An acknowledgement is due after so many bytes of messages.
 const ACK_EVERY: u32 = 8 * 1024;
-/// No silence is taken for longer than this, in milliseconds.
-const QUIET_MASK_MS: u32 = 0x7fff;
 /// What a sign of life takes in a packet, in bytes.
 const BEAT_LEN: usize = 2;
 /// The longest silence that a peer may ask us to accept, in milliseconds.
@@ -137,7 +135,7 @@ impl Circuits<'_> {
             LINK_PING => self.link.is_pong_due = true,
             LINK_QUIET => {
                 // More than may be announced is cut and not blamed: that is less code.
-                let millis = r.number() & QUIET_MASK_MS;
+                let millis = r.number().min(QUIET_MAX_MS);
                 self.arq.hear_quiet(millis);
             }
             LINK_GOODBYE => return Err(Ending::peer(Reason::new(r.byte()))),

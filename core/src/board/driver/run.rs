@@ -53,8 +53,9 @@ impl Driver<'_> {
     ///
     /// It takes about 100 bytes beside what the UART and the timer need. Dropping it leaves the session as it
     /// is, and loses bytes that were read or written only in part: they are sent again, when it is
-    /// run again; otherwise the peer hears nothing any more, and ends the session after the dead-time. So a program that wants to
-    /// announce a silence or to leave drops it first.
+    /// run again. So a program that wants to announce a silence or to leave drops it first. One that does not go on drops the
+    /// driver too, as a task does that owns it: then the board's ends are told, and the peer finds after the dead-time that nobody
+    /// answers.
     ///
     /// # Errors
     ///
@@ -221,14 +222,24 @@ async fn run<'m, R: Read, W: Write>(
     poll_fn(|cx| {
         let waker = Some(cx.waker().clone());
         drop(with(|cs| waiter.and_then(|waiter| waiter.replace(cs, waker))));
+        // Without a session nobody waits for what is being written.
+        let is_done = || {
+            line.try_borrow_mut()
+                .is_ok_and(|mut line| line.is_done() && (!is_writing.get() || !line.driver().is_up()))
+        };
+        // Whoever runs it again after each error still hears what time brings.
+        let ended = |end| {
+            pass(is_writing.get(), timer.now());
+            Poll::Ready(if is_done() { Ok(()) } else { Err(end) })
+        };
         if let Poll::Ready(end) = reading.as_mut().poll(cx) {
-            return Poll::Ready(Err(end));
+            return ended(end);
         }
         loop {
             if let Poll::Ready(end) = writing.as_mut().poll(cx) {
-                return Poll::Ready(Err(end));
+                return ended(end);
             }
-            if !is_writing.get() && line.try_borrow().is_ok_and(|line| line.is_done()) {
+            if is_done() {
                 return Poll::Ready(Ok(()));
             }
             let at = pass(is_writing.get(), timer.now());

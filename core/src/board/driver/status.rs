@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use critical_section::with;
 
-use super::{Circuits, Driver};
+use super::{Circuits, Driver, SLEPT};
 use crate::board::channel::{Channel, Phase, flag};
 use crate::board::lines::Here;
 use crate::proto::time::Stamp;
@@ -14,9 +14,12 @@ impl Driver<'_> {
     /// When [`Driver::drain`] has something to do at the latest, if nothing happens before: no byte comes, and no end does
     /// anything. So long a board may sleep that is woken by its UART.
     ///
-    /// While there is a session this is never further away than the next sign of life, an eighth of the line's dead-time. Times up to half an hour
-    /// ahead are right; a board that sleeps longer has no session any more.
+    /// While there is a session this is never further away than the next sign of life, an eighth of the line's dead-time. A board that
+    /// has slept for a quarter of an hour or more has no session any more, and something to do at once.
     pub fn deadline(&self, now: Instant) -> Instant {
+        if self.circuits.slept(now) >= SLEPT {
+            return now;
+        }
         self.circuits.next_at().map_or(Instant::NEVER, |at| at.near(now))
     }
 
@@ -32,9 +35,14 @@ impl Driver<'_> {
 
     /// How long nothing was heard from the peer; `None` without a session.
     ///
-    /// The peer is heard four times in its dead-time at least. What is heard proves its line's loop, and not its program.
+    /// Where the board has slept for a quarter of an hour or more this is how long at least. The peer is heard four times in its dead-time at least. What is heard proves its line's loop, and not its program.
     pub fn silence(&self, now: Instant) -> Option<Duration> {
         let it = &self.circuits;
+        let slept = it.slept(now);
+        if it.link.is_up && slept >= SLEPT {
+            // A stretch is half a second longer, and of seconds nothing is divided.
+            return Some(Duration::from_secs(u64::from(slept - 1) * 268));
+        }
         // A time before the last byte is no silence. 32 bits are enough, and spare a board a division of 64.
         let micros = it.arq.last_in().micros_until(Stamp::of(now)).max(0);
         it.link.is_up.then(|| Duration::from_micros(u64::from(micros.unsigned_abs())))

@@ -1,7 +1,5 @@
 //! What the channels want of the link: opens, answers, values, ends.
 
-use critical_section::with;
-
 use super::Circuits;
 use super::hear::{CHUNK, refusal};
 #[cfg(feature = "two-lines")]
@@ -9,6 +7,7 @@ use crate::board::channel::Phase;
 use crate::board::channel::{Channel, Shared, flag};
 use crate::board::circuit::Outgoing;
 use crate::board::lines::Here;
+use crate::board::section::with;
 use crate::board::short::Short;
 use crate::board::{wake_end, wake_other};
 use crate::proto::{CONTROL_DONE, LINE_PACKET_MIN, Reason, put};
@@ -62,6 +61,12 @@ impl Circuits<'_> {
     /// Writes a record, all of it or nothing: whether it fitted.
     pub(super) fn put_frame(&mut self, short: &mut Short) -> bool {
         self.record(short, 0).is_some()
+    }
+
+    /// Whether there is room for a record of that beginning and so many bytes more.
+    pub(super) fn has_room(&self, short: &Short, more: usize) -> bool {
+        let len = short.bytes().len() + more;
+        len + 1 + usize::from(len > 0x7f) <= self.arq.room()
     }
 
     /// Writes the beginning of a record, if there is room for it all: what is to be filled of it, so many bytes.

@@ -3,12 +3,10 @@
 //! A frame for a circuit that no channel has is looked for among the passages; what is due of those is written behind what is due of
 //! channels, one message of each in turn. What the tree has to say goes before both.
 
-use critical_section::with;
-
 use super::hear::CHUNK;
 use super::{Circuits, Driver, Heard, Identity, Memory};
 use crate::board::bridge::{
-    self, Due, LEFT, Passage, RIGHT, Route, Shared, Transit, TreeHeard, TreeWord, UP, Way, enter,
+    self, Due, LEFT, Passage, RIGHT, Route, Shared, Transit, TreeHeard, UP, Way, Wish, enter, with,
 };
 use crate::board::ending::Ending;
 use crate::board::lines::{Here, Place};
@@ -16,8 +14,8 @@ use crate::board::node::Node;
 use crate::board::short::Short;
 use crate::board::wake_line;
 use crate::proto::{
-    CONTROL_DEAD, CONTROL_OPEN, HOPS_MAX, Hello, LINK_ADD_ROUTE, LINK_ADOPT, LINK_ALLOCATE, LINK_DEL_ROUTE,
-    LINK_GOODBYE, LINK_GRANT, LINK_SHUTDOWN, LinkKind, Name, Open, Reader, Reason, put,
+    CONTROL_DEAD, CONTROL_OPEN, HOPS_MAX, Hello, LINK_ADOPT, LINK_GOODBYE, LINK_GRANT, LINK_SHUTDOWN,
+    LinkKind, Name, Open, Reader, Reason, put,
 };
 use crate::varint::{self, Cursor};
 
@@ -101,10 +99,11 @@ impl Circuits<'_> {
     /// The session is over, and what passed through it.
     pub(super) fn lose_passages(&self, end: Ending) {
         let Some(transit) = self.transit else { return };
+        // First, so that no circuit begins on it behind this.
+        transit.tree(|tree| tree.down(self.here.index()));
         for passage in transit.passages {
             with(|cs| enter(cs, passage, |passage| passage.lose_line(self.here, end)));
         }
-        transit.tree(|tree| tree.down(self.here.index()));
         self.wake_lines();
     }
 
@@ -250,8 +249,16 @@ impl Circuits<'_> {
                     Ok([offered, opening]) => {
                         with(|cs| enter(cs, passage, |it| it.begin_end(LEFT, offered, left)));
                         with(|cs| enter(cs, passage, |it| it.begin_end(RIGHT, opening, right)));
-                        with(|cs| enter(cs, passage, |it| it.begin(open.flags, room, len as u8)));
-                        Ok(())
+                        // The node may have gone meanwhile, and another one come to its line.
+                        let is_there = with(|cs| {
+                            let is_there =
+                                enter(cs, transit.tree, |tree| tree.neighbour(line.into())) == Some(node);
+                            if is_there {
+                                enter(cs, passage, |it| it.begin(open.flags, room, len as u8));
+                            }
+                            is_there
+                        });
+                        if is_there { Ok(()) } else { Err(Refusal::Reason(Reason::NoRoute)) }
                     }
                     Err(_) => Err(Refusal::Broken),
                 }
@@ -342,29 +349,11 @@ impl Circuits<'_> {
     /// Writes what the tree has to say on this line.
     pub(super) fn tell_tree(&mut self, short: &mut Short) {
         let Some(transit) = self.transit.filter(|_| self.here.index() == UP) else { return };
-        while let Some(word) = transit.tree(|tree| tree.due()) {
-            let mut name = [0; Name::MAX_LEN];
-            let mut len = 0;
-            match word {
-                TreeWord::DelRoute(id) => {
-                    short.link(LINK_DEL_ROUTE);
-                    short.number(id);
-                }
-                TreeWord::AddRoute { line, id, via } => {
-                    len = transit.tree(|tree| tree.name(line, &mut name));
-                    short.link(LINK_ADD_ROUTE);
-                    short.number(id);
-                    short.number(via);
-                    short.number(len as u32);
-                }
-                TreeWord::Allocate(count) => {
-                    short.link(LINK_ALLOCATE);
-                    short.number(count);
-                }
-            }
-            let Some(mut room) = self.record(short, len) else { return };
+        loop {
+            let (mut name, room) = ([0; Name::MAX_LEN], self.arq.room());
+            let Some(len) = transit.tree(|tree| tree.next(short, &mut name, room)) else { return };
+            let mut room = self.record(short, len).unwrap_or_default();
             put(&mut room, name.get(..len).unwrap_or_default());
-            transit.tree(|tree| tree.told(word));
             self.wake_lines();
         }
     }
@@ -374,9 +363,9 @@ impl Circuits<'_> {
         let Some(transit) = self.transit else { return false };
         let mut more = false;
         for (index, passage) in transit.passages.iter().enumerate() {
-            let wants = with(|cs| enter(cs, passage, |passage| passage.wants_open(self.here))).flatten();
-            if let Some(len) = wants {
-                self.open_onward(passage, transit.room(index), len.into(), short);
+            let wish = with(|cs| enter(cs, passage, |passage| passage.wish(self.here))).flatten();
+            if let Some(wish) = wish {
+                self.open_onward(passage, transit.room(index), &wish, short);
             }
             for side in [LEFT, RIGHT] {
                 if with(|cs| enter(cs, passage, |passage| passage.is_on(self.here, side))) == Some(true) {
@@ -430,28 +419,30 @@ impl Circuits<'_> {
         true
     }
 
-    /// Asks for a circuit that passes through on this line.
+    /// Asks for a circuit that passes through on this line. Nothing of it is written before it is certain that the circuit is still wanted, for
+    /// the other line's driver may come between.
     fn open_onward(
         &mut self,
         passage: &'static Shared<Passage>,
         room: &'static [bridge::Byte],
-        len: usize,
+        wish: &Wish,
         short: &mut Short,
     ) {
         let Some(handle) = self.free_handle() else {
-            with(|cs| enter(cs, passage, |passage| passage.refuse(Reason::NoResources)));
+            with(|cs| enter(cs, passage, |passage| passage.refuse(wish, Reason::NoResources)));
             return self.wake_lines();
         };
         short.circuit(handle, CONTROL_OPEN);
+        let len = wish.text_len.into();
         // The length of a record has two bytes at most.
         if self.arq.room() < short.bytes().len() + len + 2 {
             return;
         }
         let place = self.here.at(handle);
-        with(|cs| enter(cs, passage, |passage| passage.opened(place)));
-        let out = self.record(short, len).unwrap_or_default();
-        bridge::get_text(room, out);
-        with(|cs| enter(cs, passage, Passage::asked));
+        if with(|cs| enter(cs, passage, |passage| passage.opened(wish, place))) == Some(true) {
+            let out = self.record(short, len).unwrap_or_default();
+            bridge::get_text(room, out);
+        }
     }
 
     /// A handle of ours that no circuit on this line has.

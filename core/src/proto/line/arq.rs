@@ -98,8 +98,8 @@ struct Session {
 #[repr(C)]
 struct Writing {
     kind: Kind,
-    /// A delimiter goes first.
-    lead: bool,
+    /// What went out last is behind a delimiter of ours; else one goes first, as at the beginning of a session.
+    delimited: bool,
     /// It was sent before.
     again: bool,
     encoder: Encoder,
@@ -113,7 +113,13 @@ impl Session {
         is_confirmed: false,
         sender: Sender::ZERO,
         receiver: Receiver::ZERO,
-        writing: Writing { kind: Kind::Data, lead: false, again: false, encoder: Encoder::DONE, sequence: 0 },
+        writing: Writing {
+            kind: Kind::Data,
+            delimited: false,
+            again: false,
+            encoder: Encoder::DONE,
+            sequence: 0,
+        },
         last_out: Stamp::ZERO,
         last_in: Stamp::ZERO,
         hello_len: 0,
@@ -263,8 +269,8 @@ impl Arq {
             let session = &mut self.session;
             session.last_out = self.now;
             let writing = &mut session.writing;
-            if writing.lead {
-                writing.lead = false;
+            if !writing.delimited {
+                writing.delimited = true;
                 *first = 0;
                 n += 1;
                 continue;
@@ -316,7 +322,7 @@ impl Arq {
         session.writing.kind = kind;
         session.writing.again = again;
         // After a pause, a delimiter of our own ends what noise has begun.
-        session.writing.lead = session.last_out.plus_millis(PAUSE_MS).is_over(now);
+        session.writing.delimited &= !session.last_out.plus_millis(PAUSE_MS).is_over(now);
         true
     }
 

@@ -17,6 +17,8 @@ const HELLO_MAX: usize = 120;
 
 /// Longest that a line's least wait may be, in microseconds: its timers have 32 bits of them.
 const WAIT_US_MAX: u32 = 60_000_000;
+/// Shortest silence that may end a line, in milliseconds: in less an acknowledgement hardly comes.
+const DEAD_MS_MIN: u32 = 100;
 /// Longest silence of a line, in milliseconds.
 const DEAD_MS_MAX: u32 = 600_000;
 
@@ -33,7 +35,8 @@ pub struct LineConfig {
     pub window: u8,
     /// Wait at least this long for an acknowledgement, in microseconds.
     pub wait_us: u32,
-    /// The line is lost when nothing is acknowledged for so long, in milliseconds.
+    /// The line is lost when nothing is acknowledged for so long, in milliseconds: 100 to 600 000, and what is outside counts as
+    /// the nearer of these.
     pub dead_ms: u32,
 }
 
@@ -80,6 +83,9 @@ impl LineConfig {
         }
         if self.dead_ms > DEAD_MS_MAX {
             self.dead_ms = DEAD_MS_MAX;
+        }
+        if self.dead_ms < DEAD_MS_MIN {
+            self.dead_ms = DEAD_MS_MIN;
         }
         self
     }

@@ -1,6 +1,7 @@
 //! Time: signs of life, silence, and the link's own end.
 
 use super::{Link, LinkState};
+use crate::proto::hello::Name;
 use crate::proto::{Fault, Instant, QUIET_MAX_MS, Reason};
 
 /// Whose silence was announced.
@@ -127,6 +128,11 @@ impl Link {
     /// goodbye. Changes nothing once the link is up.
     pub fn turn_away(&mut self, reason: Reason) {
         self.no_room = Some(reason);
+    }
+
+    /// Who was turned away because another node was [expected](super::LinkConfig::expects).
+    pub const fn stranger(&self) -> Option<Name> {
+        self.stranger
     }
 
     pub(super) fn beat_ms(&self) -> u32 {

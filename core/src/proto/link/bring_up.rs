@@ -1,7 +1,7 @@
 //! Hellos: who the peer is, and whether the two fit.
 
 use super::{Event, Link, LinkState, Peer};
-use crate::proto::hello::{Hello, LinkKind, PROTOCOL_VERSION, Relation, session_number};
+use crate::proto::hello::{Hello, LinkKind, Name, PROTOCOL_VERSION, Relation, session_number};
 use crate::proto::{Fault, Reason};
 
 /// The longest silence that a peer may ask us to accept, in milliseconds.
@@ -56,6 +56,10 @@ impl Link {
             bodies: hello.bodies,
             relation,
         };
+        if self.config.expects.is_some_and(|name| name.as_str() != hello.name) {
+            self.stranger = Name::new(hello.name).ok();
+            self.no_room = Some(Reason::Refused);
+        }
         if hello.echo != self.nonce && self.no_room.is_none() {
             return Ok(Event::Nothing);
         }

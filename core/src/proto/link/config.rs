@@ -1,7 +1,7 @@
 //! How a link is to be, and where it is in its life.
 
 use crate::proto::framing::MAX_BEFORE_UP;
-use crate::proto::hello::{Identity, LinkKind};
+use crate::proto::hello::{Identity, LinkKind, Name};
 use crate::proto::{Fault, LINE_PACKET_MIN, LineConfig};
 
 /// How a link is to be.
@@ -37,6 +37,8 @@ pub struct LinkConfig {
     pub flight: u32,
     /// Say hello first; a passive side waits for the peer's hello and answers it.
     pub active: bool,
+    /// Whose link it is to be; another node is told goodbye before it can open anything.
+    pub expects: Option<Name>,
 }
 
 impl LinkConfig {
@@ -56,6 +58,7 @@ impl LinkConfig {
             window: 0,
             flight: 1024 * 1024,
             active: true,
+            expects: None,
         }
     }
 

@@ -156,7 +156,7 @@ impl Link {
     fn on_tree<'i>(&self, frame: TreeFrame<'i>) -> Result<Event<'i>, Fault> {
         let from_parent = match frame {
             TreeFrame::Adopt { .. } | TreeFrame::Grant { .. } | TreeFrame::Shutdown { .. } => true,
-            TreeFrame::Allocate(_) | TreeFrame::AddRoute { .. } | TreeFrame::DelRoute(_) => false,
+            TreeFrame::Allocate(_) | TreeFrame::AddRoute { .. } | TreeFrame::DelRoute(..) => false,
         };
         match self.peer.relation {
             Relation::Parent if from_parent => Ok(Event::Tree(frame)),

@@ -117,9 +117,29 @@ impl Link {
     pub fn put_tree(&mut self, frame: &TreeFrame<'_>, sink: &mut dyn Sink) -> bool {
         // Our echo goes before anything else.
         let ready = self.state == LinkState::Up && (!self.hello_due || self.link_frames(sink));
-        let fits = ready && put_frame(sink, &Frame::Tree(*frame), self.crc_seed());
+        let frame = self.fitting(*frame);
+        let fits = ready && put_frame(sink, &Frame::Tree(frame), self.crc_seed());
         self.sent |= fits;
         fits
+    }
+
+    /// Without the names above where a lossy line has shorter packets than they need: a child that does not know them
+    /// finds its neighbours by other paths.
+    #[cfg(feature = "alloc")]
+    fn fitting<'a>(&self, frame: TreeFrame<'a>) -> TreeFrame<'a> {
+        match frame {
+            TreeFrame::Adopt { id, above, .. }
+                if Frame::Tree(frame).write(&mut [0; CONTROL_FRAME_MAX][..self.control_max()]).is_err() =>
+            {
+                TreeFrame::Adopt { id, above, place: "" }
+            }
+            frame => frame,
+        }
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    const fn fitting<'a>(&self, frame: TreeFrame<'a>) -> TreeFrame<'a> {
+        frame
     }
 
     /// Writes a frame of the link: whether there was room.

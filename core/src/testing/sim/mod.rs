@@ -5,6 +5,8 @@
 //! arrive. A seed that fails is a test; run it alone with `cargo xtask sim --seed`.
 
 mod corruption;
+#[cfg(not(loom))]
+mod host;
 mod ledger;
 mod line;
 mod lossy;
@@ -17,6 +19,8 @@ use core::hash::Hasher;
 use super::{Faults, Rng};
 use world::World;
 
+#[cfg(not(loom))]
+pub use host::{HostGuard, HostReport, run_host, trace_host};
 pub use tree::{TreeGuard, TreeReport, run_tree, trace_tree};
 
 /// What a run was like. Two runs of one seed give equal reports.

@@ -45,6 +45,20 @@ pub struct Lost {
     pub why: Text<48>,
 }
 
+/// What the board has made of those who loaded blocks, since its start.
+#[derive(Serialize, Deserialize, Message, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loads {
+    /// Blocks that were not the next one: who loads numbers them on from a multiple of [`LOAD`].
+    pub stale: u32,
+    /// How often it was told that who loaded was lost.
+    pub ends: u32,
+    /// How often it was told that the session of its import was over.
+    pub interruptions: u32,
+}
+
+/// Each load begins with a multiple of this number, another one than the last.
+pub const LOAD: u32 = 1000;
+
 /// A part of a bulk transfer, longer than a packet.
 pub type Block = Blob<128>;
 
@@ -57,6 +71,7 @@ pub const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 96, 4))
     .export::<Receiver<Block>>(2)
     .export::<Receiver<Command>>(2)
     .export::<Latest<Lost>>(1)
+    .export::<Latest<Loads>>(1)
     .import::<Receiver<Command>>(2)
     .log(LOG_DEPTH);
 
@@ -79,12 +94,18 @@ pub struct App {
     load: Receiver<Block>,
     orders: Receiver<Command>,
     lost: Latest<Lost>,
+    loads: Latest<Loads>,
     command: Receiver<Command>,
     level: u8,
     sampled_ms: u32,
     /// What could not be sent back yet.
     echoed: Option<u32>,
     to_dump: u32,
+    /// The block that is to come next, unless it is the first one of a load.
+    next_load: Option<u32>,
+    seen: Loads,
+    /// What is published of it.
+    shown: Option<Loads>,
 }
 
 /// A reading so often, in milliseconds.
@@ -112,11 +133,15 @@ impl App {
             // What it imports comes from its neighbour; what it exports is there for whoever is in the neighbour's tree.
             orders: NODE.export("orders")?,
             lost: NODE.export("lost")?,
+            loads: NODE.export("loads")?,
             command: NODE.import("command")?,
             level: 0,
             sampled_ms: 0,
             echoed: None,
             to_dump: 0,
+            next_load: None,
+            seen: Loads::default(),
+            shown: None,
         })
     }
 
@@ -133,12 +158,15 @@ impl App {
             // A caller that is gone needs no answer.
             let _ = request.reply(sum);
         }
-        while let Ok(command) = self.command.try_recv() {
-            self.obey(command);
-        }
+        self.poll_command();
         self.poll_orders(now_ms);
         self.poll_echo();
-        self.poll_bulk();
+        self.poll_dump();
+        self.poll_load();
+        if self.shown.replace(self.seen) != Some(self.seen) {
+            // A struct of numbers always encodes.
+            let _ = self.loads.set(&self.seen);
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -150,6 +178,16 @@ impl App {
             Command::Dump(blocks) => {
                 log::info!("{blocks} blocks to send");
                 self.to_dump = blocks;
+            }
+        }
+    }
+
+    fn poll_command(&mut self) {
+        loop {
+            match self.command.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(RecvError::Interrupted { .. }) => self.seen.interruptions += 1,
+                Err(_) => return,
             }
         }
     }
@@ -187,18 +225,36 @@ impl App {
         }
     }
 
-    fn poll_bulk(&mut self) {
+    fn poll_dump(&mut self) {
         while self.to_dump > 0 && self.dump.try_send(block(self.to_dump)).is_ok() {
             self.to_dump -= 1;
         }
-        // What is loaded is only looked at: a block that is not right sets the level to 255.
-        while let Ok(loaded) = self.load.try_recv() {
-            let number = loaded.first_chunk().map(|&number| u32::from_le_bytes(number));
-            if number.is_none_or(|number| loaded[..] != block(number)[..]) {
-                log::error!("block {number:?} is not as it was sent");
-                self.level = 255;
+    }
+
+    /// What is loaded is only looked at: a block that is not as it was sent sets the level to 255.
+    fn poll_load(&mut self) {
+        loop {
+            match self.load.try_recv() {
+                Ok(loaded) => self.look_at(&loaded),
+                Err(RecvError::Left { dead }) => {
+                    self.next_load = None;
+                    self.seen.ends += u32::from(dead.is_some());
+                }
+                Err(_) => return,
             }
         }
+    }
+
+    fn look_at(&mut self, loaded: &Block) {
+        let number = loaded.first_chunk().map(|&number| u32::from_le_bytes(number));
+        let Some(number) = number.filter(|&number| loaded[..] == block(number)[..]) else {
+            log::error!("block {number:?} is not as it was sent");
+            self.level = 255;
+            return;
+        };
+        let is_next = self.next_load.map_or(number.is_multiple_of(LOAD), |next| number == next);
+        self.seen.stale += u32::from(!is_next);
+        self.next_load = Some(number.wrapping_add(1));
     }
 }
 

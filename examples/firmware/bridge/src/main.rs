@@ -5,12 +5,13 @@
 
 #[path = "../../cortex-m3/src/clock.rs"]
 mod clock;
+#[path = "../../cortex-m3/src/uart.rs"]
 mod uart;
 
 use netchan::board::{Bridge, Config, Driver, Duplex, Identity, Latest, Memory, Node};
 use netchan::proto::{CounterNonce, Instant, LineConfig, Name};
 use netchan_firmware_app::CONFIG as BEHIND;
-use uart::{LEAF, Uart};
+use uart::Uart;
 
 /// Up to eight circuits at a time pass through, each with room for two of the longest messages of the board behind; and two
 /// channels of its own.
@@ -23,13 +24,18 @@ const DOWN: Config = CONFIG.over(*BEHIND.line());
 static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
 static BRIDGE: Bridge<{ CONFIG.circuits() }, { CONFIG.room() }> = Bridge::new(&CONFIG);
 
+/// That to the host, and that to the board behind.
+static HOST: Uart = Uart::new(0);
+static LEAF: Uart = Uart::new(1);
+
 const NAME: Name = Name::literal("relay-board");
 const UID: u64 = 0x7265_6c61_79;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
     clock::start();
-    uart::start();
+    HOST.start();
+    LEAF.start();
     let start = clock::start_number();
     // Numbers that differ on its two lines.
     let (mut up_nonces, mut down_nonces) = (CounterNonce::new(UID, start), CounterNonce::new(!UID, start));
@@ -52,7 +58,7 @@ fn main() -> ! {
             let _ = echo.try_send(value);
         }
         // Both are asked in each turn, for what one has heard may be for the other one to say.
-        let moved = turn(&mut up, &uart::HOST) | turn(&mut down, &LEAF);
+        let moved = turn(&mut up, &HOST) | turn(&mut down, &LEAF);
         if !moved {
             // The clock's interrupt comes every millisecond.
             cortex_m::asm::wfi();
@@ -73,6 +79,18 @@ fn turn(line: &mut Driver<'_>, uart: &Uart) -> bool {
 
 fn now() -> Instant {
     Instant::from_millis(u64::from(clock::millis()))
+}
+
+#[cortex_m_rt::exception]
+fn SysTick() {
+    clock::on_tick();
+}
+
+/// The only interrupts there are but the clock's.
+#[cortex_m_rt::exception]
+unsafe fn DefaultHandler(irq: i16) {
+    HOST.on_interrupt(irq);
+    LEAF.on_interrupt(irq);
 }
 
 /// Says nothing, for there is nobody to hear it; the peers find that nobody answers.

@@ -26,8 +26,8 @@ pub(crate) fn millis() -> u32 {
     MILLIS.load(Ordering::Relaxed)
 }
 
-#[cortex_m_rt::exception]
-fn SysTick() {
+/// To be called by SysTick's handler.
+pub(crate) fn on_tick() {
     // Only here is it written, so it needs no more than a load and a store.
     MILLIS.store(MILLIS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }

@@ -8,6 +8,9 @@ mod uart;
 use netchan::board::{Identity, Memory};
 use netchan::proto::{CounterNonce, Instant, Name};
 use netchan_firmware_app::{App, CONFIG, NODE};
+use uart::Uart;
+
+static UART: Uart = Uart::new(0);
 
 const NAME: Name = Name::literal("cortex-m3");
 const UID: u64 = 0x6c6d_3373;
@@ -15,7 +18,7 @@ const UID: u64 = 0x6c6d_3373;
 #[cortex_m_rt::entry]
 fn main() -> ! {
     clock::start();
-    uart::start();
+    UART.start();
     let start = clock::start_number();
     let mut nonces = CounterNonce::new(UID, start);
     let identity = Identity { name: &NAME, uid: UID, boot: u64::from(start), nonces: &mut nonces };
@@ -24,12 +27,12 @@ fn main() -> ! {
     let Ok(mut app) = App::new() else { loop {} };
     loop {
         let mut bytes = [0; 32];
-        let n = uart::read(&mut bytes);
+        let n = UART.read(&mut bytes);
         line.feed(&bytes[..n], now());
         app.poll(clock::millis());
-        let room = uart::room().min(bytes.len());
+        let room = UART.room().min(bytes.len());
         let n = line.drain(&mut bytes[..room], now());
-        uart::write(&bytes[..n]);
+        UART.write(&bytes[..n]);
         if n == 0 {
             // The clock's interrupt comes every millisecond.
             cortex_m::asm::wfi();
@@ -39,6 +42,17 @@ fn main() -> ! {
 
 fn now() -> Instant {
     Instant::from_millis(u64::from(clock::millis()))
+}
+
+#[cortex_m_rt::exception]
+fn SysTick() {
+    clock::on_tick();
+}
+
+/// The only interrupt there is but the clock's.
+#[cortex_m_rt::exception]
+unsafe fn DefaultHandler(irq: i16) {
+    UART.on_interrupt(irq);
 }
 
 /// Says nothing, for there is nobody to hear it; the peer finds that nobody answers.

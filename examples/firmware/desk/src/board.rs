@@ -194,9 +194,10 @@ impl Drop for Board {
     }
 }
 
-type Process = (Child, ChildStdin, Receiver<Vec<u8>>);
+/// A program, what it reads, and what it has written.
+pub(crate) type Process = (Child, ChildStdin, Receiver<Vec<u8>>);
 
-fn spawn(program: &[String]) -> Result<Process, String> {
+pub(crate) fn spawn(program: &[String]) -> Result<Process, String> {
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", program[0]))?;

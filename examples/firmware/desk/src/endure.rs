@@ -1,5 +1,6 @@
 //! A board that is reset at random bytes, and stopped for longer than its dead-time: each time everybody is told once, for
-//! the right reason, nothing of an earlier session is delivered in a later one, and all is back soon.
+//! the right reason, the board too where its memory lives on; nothing of an earlier session is delivered in a later one, in either
+//! direction; and all is back soon.
 
 use std::time::{Duration, Instant as Clock};
 
@@ -7,7 +8,7 @@ use netchan::Message;
 use netchan::message::Shape;
 use netchan::proto::{Dead, Fault, OpenFlags, Place, Reason};
 use netchan::testing::{Outcome, Rng, Stage};
-use netchan_firmware_app::{Block, CONFIG, Command, Reading, block};
+use netchan_firmware_app::{Block, CONFIG, Command, LOAD, Loads, Reading, block};
 
 use crate::board::Board;
 use crate::story::{command, encoded, hang_up, take};
@@ -55,6 +56,8 @@ pub(crate) fn resets(board: &mut Board, count: u32, seed: u64) -> Result<(), Str
         board.up().map_err(name)?;
         reopen(board).map_err(name)?;
         back.add(begin.elapsed());
+        // It has begun anew.
+        board_says(board, Loads::default()).map_err(name)?;
     }
     println!("ok      {count} resets at random bytes are told once each: after {}", noticed.show());
     println!("ok      nothing of a session came in the next, which was there after {}", back.show());
@@ -64,6 +67,8 @@ pub(crate) fn resets(board: &mut Board, count: u32, seed: u64) -> Result<(), Str
 /// Stops the board and its clock so many times for so long, which is longer than its dead-time.
 pub(crate) fn stops(board: &mut Board, count: u32, length: Duration, seed: u64) -> Result<(), String> {
     let (mut rng, mut noticed, mut back) = (Rng::new(seed), Times::default(), Times::default());
+    board.up()?;
+    let mut loads = loads(board)?;
     for n in 1..=count {
         let name = |error: String| format!("stop {n} of seed {seed}: {error}");
         board.up().map_err(name)?;
@@ -90,10 +95,13 @@ pub(crate) fn stops(board: &mut Board, count: u32, length: Duration, seed: u64) 
         board.up().map_err(name)?;
         reopen(board).map_err(name)?;
         back.add(begin.elapsed());
+        (loads.ends, loads.interruptions) = (loads.ends + 1, loads.interruptions + 1);
+        board_says(board, loads).map_err(name)?;
     }
     let seconds = length.as_secs_f32();
     println!("ok      {count} stops of {seconds} s are told once each: after {}", noticed.show());
     println!("ok      when the board goes on, all is back after {}", back.show());
+    println!("ok      and it was told of each end once, and got nothing of a session before");
     limit("after a stop", back.all.last())
 }
 
@@ -115,11 +123,35 @@ fn reopen(board: &mut Board) -> Result<(), String> {
     board.imported("command").map(|_| ())
 }
 
+/// What the board says of those who have loaded.
+fn loads(board: &mut Board) -> Result<Loads, String> {
+    let id = watch_loads(board)?;
+    let loads = take(board, id, "what the board says of loads")?;
+    hang_up(board, id)?;
+    Ok(loads)
+}
+
+fn watch_loads(board: &mut Board) -> Result<usize, String> {
+    board.import("loads", OpenFlags::RECEIVES.with(OpenFlags::LATEST), Loads::FINGERPRINT.get())
+}
+
+/// The board was told of ends so often, and nothing came to it that was not the next.
+fn board_says(board: &mut Board, expected: Loads) -> Result<(), String> {
+    let loads = loads(board)?;
+    if loads == expected {
+        Ok(())
+    } else {
+        Err(format!("the board says {loads:?}, expected is {expected:?}"))
+    }
+}
+
 /// Values under way in both directions.
 struct Busy {
     echo: usize,
     dump: usize,
     load: usize,
+    /// What the board says of them.
+    loads: usize,
     /// What the values of this session begin with.
     base: u32,
 }
@@ -127,7 +159,7 @@ struct Busy {
 impl Busy {
     /// Every value of a session is of that session only.
     fn begin(board: &mut Board, session: u32) -> Result<Self, String> {
-        let base = session * 1000;
+        let base = session * LOAD;
         let duplex = Shape::end("duplex", &[u32::FINGERPRINT, u32::FINGERPRINT], 0).fingerprint();
         let echo = board.import("echo", OpenFlags::BOTH, duplex.get())?;
         let load = board.import("load", OpenFlags::SENDS, Block::FINGERPRINT.get())?;
@@ -141,9 +173,10 @@ impl Busy {
         hang_up(board, reading)?;
         let dump = board.import("dump", OpenFlags::RECEIVES, Block::FINGERPRINT.get())?;
         for n in 0..40 {
-            board.node.send(load, block(n).to_vec());
+            board.node.send(load, block(base + n).to_vec());
         }
-        Ok(Self { echo, dump, load, base })
+        let loads = watch_loads(board)?;
+        Ok(Self { echo, dump, load, loads, base })
     }
 
     /// Sends and takes until it is `enough`; whatever comes has to be the next of this session.
@@ -165,6 +198,14 @@ impl Busy {
                     return Some(Err(format!("block {dumped} is another one")));
                 }
                 dumped += 1;
+            }
+            while let Outcome::Value(bytes) = board.node.take(self.loads) {
+                match Loads::decode(&bytes) {
+                    Ok(Loads { stale: 0, .. }) => {}
+                    loads => {
+                        return Some(Err(format!("the board got a block that was not the next: {loads:?}")));
+                    }
+                }
             }
             if dumped > 490 {
                 return Some(Err("the transfer was too short".into()));

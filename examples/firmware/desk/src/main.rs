@@ -7,8 +7,11 @@
 
 mod board;
 mod bridge;
+mod cable;
+mod conform;
 mod endure;
 mod pair;
+mod programs;
 mod qmp;
 mod stack;
 mod story;
@@ -22,6 +25,7 @@ use stack::Ram;
 const USAGE: &str = "\
 netchan-firmware-desk [OPTIONS] PROGRAM ARGS...
 netchan-firmware-desk --qmp SOCKET --behind PROGRAM ARGS... --bridge PROGRAM ARGS...
+netchan-firmware-desk [--seed SEED] --programs DIR PROGRAM ARGS...
 
     --qmp SOCKET        where the program's monitor listens
     --faulty SEED       a second time over a line that loses, alters and delays bytes
@@ -30,7 +34,11 @@ netchan-firmware-desk --qmp SOCKET --behind PROGRAM ARGS... --bridge PROGRAM ARG
     --pair              then two of them behind one bridge, of which one stands still, which needs --qmp
     --seed SEED         of what happens when; else the time
     --ram AT LEN MOST   its memory, and how many bytes of stack it may use; needs --qmp
-    --behind ...        only this: a board that listens for the line of a bridge board, which is started second";
+    --conform           only this: puts the conformance suite to it, twice at a time, directly and over a line with faults by
+                        the seed; needs --qmp, of whose socket QEMU is told here
+    --check NAME        with --conform: only the checks with this in their names
+    --behind ...        only this: a board that listens for the line of a bridge board, which is started second
+    --programs DIR      only this: the firmware of `programs` that is in DIR, each on a machine of its own";
 
 /// What is to be done, and with what.
 #[derive(Default)]
@@ -40,10 +48,13 @@ struct Options {
     resets: u32,
     stops: (u32, Duration),
     pair: bool,
+    conform: bool,
+    check: Option<String>,
     seed: Option<u64>,
     ram: Option<Ram>,
     program: Vec<String>,
     bridge: Vec<String>,
+    programs: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -78,7 +89,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
                 (options.program, options.bridge) = (parts.next()?.to_vec(), parts.next()?.to_vec());
                 return Some(options);
             }
+            "--programs" => options.programs = Some(args.next()?),
             "--pair" => options.pair = true,
+            "--conform" => options.conform = true,
+            "--check" => options.check = Some(args.next()?),
             "--seed" => options.seed = Some(number()?),
             "--ram" => {
                 let [at, len, most] = [number()?, number()?, number()?].map(|number| number as u32);
@@ -97,9 +111,16 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
 fn run(options: &Options) -> Result<(), String> {
     let time = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_micros() as u64);
     let seed = options.seed.unwrap_or_else(time);
+    if let Some(dir) = &options.programs {
+        return programs::run(dir, &options.program, seed);
+    }
     if !options.bridge.is_empty() {
         let qmp = options.qmp.as_deref().ok_or("a board behind a bridge is reset, which needs --qmp")?;
         return bridge::run(&options.bridge, &options.program, qmp);
+    }
+    if options.conform {
+        let qmp = options.qmp.as_deref().ok_or("a check restarts the board, which needs --qmp")?;
+        return conform::run(&options.program, qmp, seed, options.check.as_deref().unwrap_or_default());
     }
     let mut board = Board::boot(&options.program, options.qmp.as_deref())?;
     story::tell(&mut board)?;

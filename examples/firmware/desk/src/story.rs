@@ -24,9 +24,9 @@ pub(crate) fn tell(board: &mut Board) -> Result<(), String> {
     visit(board)
 }
 
-/// The same, over a line that does everything to the bytes, but never for so long that a session ends.
-pub(crate) fn tell_over_faulty_line(board: &mut Board, seed: u64) -> Result<(), String> {
-    let faults = Faults {
+/// Of a line that does everything to the bytes, but never for so long that a session ends.
+pub(crate) fn faults() -> Faults {
+    Faults {
         flip: 4000,
         burst: 12_000,
         lose: 6000,
@@ -38,9 +38,13 @@ pub(crate) fn tell_over_faulty_line(board: &mut Board, seed: u64) -> Result<(), 
         deaf: 20_000,
         deaf_us: 50_000,
         ..Faults::default()
-    };
+    }
+}
+
+/// The same, over such a line.
+pub(crate) fn tell_over_faulty_line(board: &mut Board, seed: u64) -> Result<(), String> {
     println!("ok      over a faulty line, seed {seed}:");
-    board.faulty = Some(FaultyLine::new(faults, seed));
+    board.faulty = Some(FaultyLine::new(faults(), seed));
     tell(board)?;
     let line = board.faulty.take();
     let count: u64 = line.iter().flat_map(|line| &line.wires).map(|wire| wire.happened.faults()).sum();

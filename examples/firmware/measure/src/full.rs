@@ -1,5 +1,5 @@
-//! Two nodes with a channel of every kind, and messages that fill a packet of 240 bytes: for the longest critical
-//! section there is. Everything happens: bring-up, values of both directions, calls, a loss, and a second session.
+//! Two nodes with a channel of every kind, on a line with packets of 240 bytes, and messages as long as the program says: for the
+//! longest critical section there is. Everything happens: bring-up, values of both directions, calls, a loss, and a second session.
 
 use netchan::Blob;
 use netchan::board::{
@@ -7,10 +7,9 @@ use netchan::board::{
 };
 use netchan::proto::{CounterNonce, Instant, LineConfig, Name};
 
-use crate::Outcome;
+use crate::{LEN, Outcome};
 
-/// With its length it takes what a packet of 240 bytes has for a message.
-type Long = Blob<231>;
+type Long = Blob<LEN>;
 
 const LINE: LineConfig = LineConfig::uart(115_200, 2, 240, 4);
 const CONFIG: Config = Config::new(LINE)
@@ -53,7 +52,7 @@ pub(crate) fn run() -> Outcome {
     let mut partner = PARTNER_NODE.line(&mut memory, identity);
     let mut theirs = Theirs::new()?;
 
-    let value = Long::try_from(&[0x5a; 231][..]).map_err(|_| "no value")?;
+    let value = Long::try_from(&[0x5a; LEN][..]).map_err(|_| "no value")?;
     let mut before = [Counts::default(); 2];
     for round in 0..ROUNDS {
         let now = Instant::from_millis(round * STEP_MS);

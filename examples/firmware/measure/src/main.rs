@@ -27,6 +27,9 @@ impl Sample {
     }
 }
 
+/// Bytes of the messages of `full`: with their length they take what a packet of 240 bytes has for a message.
+const LEN: usize = 231;
+
 /// What went wrong, if anything did.
 type Outcome<T = ()> = Result<T, &'static str>;
 

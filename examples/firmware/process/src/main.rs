@@ -1,6 +1,10 @@
 //! The same program as a process, for people without a board and without QEMU: its standard input and
-//! output are the line.
+//! output are the line, or with `--pty` a port that it makes and names.
 
+#[cfg(unix)]
+mod pty;
+
+use std::error::Error;
 use std::io::{Read, Write};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
@@ -8,14 +12,36 @@ use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
 use netchan::board::{Identity, Memory};
 use netchan::proto::{CounterNonce, Instant, Name};
 
-const NAME: Name = Name::literal("process");
-const UID: u64 = 0x7072_6f63;
 use netchan_firmware_app::{App, CONFIG, NODE};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+const NAME: Name = Name::literal("process");
+const UID: u64 = 0x7072_6f63;
+const USAGE: &str = "\
+usage: netchan-firmware-process [--pty]
+
+    --pty     makes a port, says its path, and serves it until Ctrl-C; else standard input and output are the line";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match std::env::args().nth(1).as_deref() {
+        None => run(std::io::stdin(), std::io::stdout()),
+        #[cfg(unix)]
+        Some("--pty") => {
+            let pty = pty::Pty::new()?;
+            eprintln!("the board `{NAME}` is at {}", pty.path.display());
+            run(pty.master.try_clone()?, &pty.master)
+        }
+        Some("--help" | "-h") => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => Err(format!("unknown option {other}\n{USAGE}").into()),
+    }
+}
+
+fn run(mut input: impl Read + Send + 'static, mut output: impl Write) -> Result<(), Box<dyn Error>> {
     let (sender, received) = channel();
     std::thread::spawn(move || {
-        let (mut input, mut bytes) = (std::io::stdin().lock(), [0; 256]);
+        let mut bytes = [0; 256];
         while let Ok(n @ 1..) = input.read(&mut bytes) {
             if sender.send(bytes[..n].to_vec()).is_err() {
                 return;
@@ -31,7 +57,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
     let mut line = NODE.line(&mut memory, identity);
     let mut app = App::new()?;
-    let mut output = std::io::stdout().lock();
     loop {
         match received.recv_timeout(Duration::from_millis(1)) {
             Ok(bytes) => line.feed(&bytes, now()),

@@ -1,7 +1,5 @@
 //! Milliseconds, by the machine's timer; and the number of this start.
 
-use riscv::interrupt::Interrupt;
-
 /// What the timer counts at on this machine, in hertz.
 const TIMER_HZ: u64 = 10_000_000;
 const PER_MILLI: u64 = TIMER_HZ / 1000;
@@ -45,9 +43,8 @@ pub(crate) fn millis() -> u32 {
     (time() / PER_MILLI) as u32
 }
 
-/// Wakes the main loop every millisecond.
-#[riscv_rt::core_interrupt(Interrupt::MachineTimer)]
-fn timer() {
+/// To be called by the timer's handler: the next one comes a millisecond later.
+pub(crate) fn on_tick() {
     compare(time() + PER_MILLI);
 }
 

@@ -9,6 +9,7 @@ mod uart;
 use netchan::board::{Identity, Memory};
 use netchan::proto::{CounterNonce, Instant, Name};
 use netchan_firmware_app::{App, CONFIG, NODE};
+use riscv::interrupt::Interrupt;
 
 const NAME: Name = Name::literal("riscv32");
 const UID: u64 = 0x7276_3332;
@@ -41,6 +42,17 @@ fn main() -> ! {
 
 fn now() -> Instant {
     Instant::from_millis(u64::from(clock::millis()))
+}
+
+/// Wakes the main loop every millisecond.
+#[riscv_rt::core_interrupt(Interrupt::MachineTimer)]
+fn timer() {
+    clock::on_tick();
+}
+
+#[riscv_rt::core_interrupt(Interrupt::MachineExternal)]
+fn external() {
+    uart::on_interrupt();
 }
 
 /// Says nothing, for there is nobody to hear it; the peer finds that nobody answers.

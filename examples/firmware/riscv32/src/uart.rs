@@ -1,7 +1,6 @@
 //! The 16550, by interrupts, with a small queue in each direction.
 
 use netchan_firmware_app::Queue;
-use riscv::interrupt::Interrupt;
 
 /// What comes in while the main loop is busy. At 115200 baud 128 bytes are 11 ms.
 static RX: Queue<128> = Queue::new();
@@ -42,6 +41,8 @@ fn write_word(at: usize, value: u32) {
 pub(crate) fn start() {
     write_register(LINE, 3);
     write_register(FIFO, 1);
+    // It outlives a reset of its board, with what it holds.
+    discard();
     write_register(ENABLE, INT_RX);
     write_word(PRIORITY, 1);
     write_word(PLIC_ENABLE, 1 << IRQ);
@@ -50,6 +51,13 @@ pub(crate) fn start() {
     unsafe {
         riscv::register::mie::set_mext();
         riscv::interrupt::enable();
+    }
+}
+
+/// Drops what the hardware has taken.
+pub(crate) fn discard() {
+    while read_register(STATUS) & RX_READY != 0 {
+        read_register(DATA);
     }
 }
 
@@ -82,9 +90,9 @@ pub(crate) fn write(bytes: &[u8]) {
     write_register(ENABLE, INT_RX | INT_TX);
 }
 
-/// A byte that finds no room is dropped: the line sends its packet again.
-#[riscv_rt::core_interrupt(Interrupt::MachineExternal)]
-fn external() {
+/// To be called by the handler of external interrupts, of which there is no other. A byte that finds no room is dropped: the line
+/// sends its packet again.
+pub(crate) fn on_interrupt() {
     // SAFETY: a register of this machine; reading it claims the interrupt.
     let irq = unsafe { (CLAIM as *const u32).read_volatile() };
     while read_register(STATUS) & RX_READY != 0 {

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use super::node::Link;
 use super::world::World;
-use crate::proto::{Above, Fingerprints, Frame, HOPS_MAX, Handle, Open, OpenFlags, Part, Route, TreeFrame};
+use crate::proto::{
+    Above, Fingerprints, Frame, HOPS_MAX, Handle, Open, OpenFlags, Part, Reason, Route, TreeFrame,
+};
 use crate::testing::{Port, Rng};
 
 /// So many at a time, where it floods.
@@ -92,12 +94,12 @@ fn forge_tree(port: &mut Port, rng: &mut Rng, ids: &[u32]) {
     let (id, via) = (ids[rng.below(ids.len())], ids[rng.below(ids.len())]);
     let above = Above::default().below(via).unwrap_or_default();
     let frame = match rng.below(12) {
-        0 => TreeFrame::Adopt { id, above },
+        0 => TreeFrame::Adopt { id, above, place: ["", "n0", "n0/n1"][rng.below(3)] },
         1 => TreeFrame::Grant { start: id, count: 1 + rng.below(80) as u32 },
         2 => TreeFrame::Shutdown { grace_ms: rng.below(300) as u32 },
         3 => TreeFrame::Allocate(rng.below(100_000) as u32),
         4..9 => TreeFrame::AddRoute { id: id.saturating_add(rng.below(64) as u32), via, name: "forged" },
-        _ => TreeFrame::DelRoute(id),
+        _ => TreeFrame::DelRoute(id, Reason::LinkLost),
     };
     port.forge(&Frame::Tree(frame));
 }

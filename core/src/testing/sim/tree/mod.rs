@@ -49,6 +49,8 @@ pub struct TreeReport {
     pub lost: u32,
     /// Links that ended because their parent had joined a tree.
     pub renumbered: u32,
+    /// Links that ended because there was no id for the child.
+    pub turned_away: u32,
     /// Nodes that were started again.
     pub restarts: u32,
     /// Claims that were found out.
@@ -71,6 +73,7 @@ impl core::ops::AddAssign for TreeReport {
         self.taken = self.taken.saturating_add(other.taken);
         self.lost = self.lost.saturating_add(other.lost);
         self.renumbered = self.renumbered.saturating_add(other.renumbered);
+        self.turned_away = self.turned_away.saturating_add(other.turned_away);
         self.restarts = self.restarts.saturating_add(other.restarts);
         self.strikes = self.strikes.saturating_add(other.strikes);
         self.forged = self.forged.saturating_add(other.forged);

@@ -57,11 +57,11 @@ enum Asked {
 /// A frame of the tree, kept.
 #[derive(Debug)]
 pub(super) enum Word {
-    Adopt(u32, crate::proto::Above),
+    Adopt(u32, crate::proto::Above, String),
     Allocate(u32),
     Grant(u32, u32),
     Add(u32, u32, Name),
-    Del(u32),
+    Del(u32, Reason),
     Shutdown(u32),
 }
 
@@ -144,24 +144,24 @@ impl Rest {
 impl Word {
     fn new(frame: &TreeFrame<'_>) -> Self {
         match *frame {
-            TreeFrame::Adopt { id, above } => Self::Adopt(id, above),
+            TreeFrame::Adopt { id, above, place } => Self::Adopt(id, above, place.into()),
             TreeFrame::Allocate(count) => Self::Allocate(count),
             TreeFrame::Grant { start, count } => Self::Grant(start, count),
             TreeFrame::AddRoute { id, via, name } => {
                 Self::Add(id, via, Name::new(name).expect("the link has looked at it"))
             }
-            TreeFrame::DelRoute(id) => Self::Del(id),
+            TreeFrame::DelRoute(id, reason) => Self::Del(id, reason),
             TreeFrame::Shutdown { grace_ms } => Self::Shutdown(grace_ms),
         }
     }
 
     pub(super) fn frame(&self) -> TreeFrame<'_> {
         match *self {
-            Self::Adopt(id, above) => TreeFrame::Adopt { id, above },
+            Self::Adopt(id, above, ref place) => TreeFrame::Adopt { id, above, place },
             Self::Allocate(count) => TreeFrame::Allocate(count),
             Self::Grant(start, count) => TreeFrame::Grant { start, count },
             Self::Add(id, via, ref name) => TreeFrame::AddRoute { id, via, name: name.as_str() },
-            Self::Del(id) => TreeFrame::DelRoute(id),
+            Self::Del(id, reason) => TreeFrame::DelRoute(id, reason),
             Self::Shutdown(grace_ms) => TreeFrame::Shutdown { grace_ms },
         }
     }
@@ -394,7 +394,9 @@ impl Node {
         }
         ended.push((number, port, rest.leaving));
         self.run(ledger);
-        if self.core.tree.lost(number) != Lost::Nothing {
+        self.core.tree.pass(Instant::from_micros(ledger.now));
+        if self.core.tree.lost(number, Reason::LinkLost) != Lost::Nothing {
+            self.turn_away_children(ledger);
             self.tell_tree(ledger);
         }
     }

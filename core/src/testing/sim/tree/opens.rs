@@ -40,6 +40,7 @@ impl Node {
             }
             Err(NoWay::Dead(reason)) => self.turn_away(number, offer, reason, ledger),
             Err(NoWay::Forged) => {
+                self.core.tree.pass(crate::proto::Instant::from_micros(ledger.now));
                 let Strike { out } = self.core.tree.strike(number);
                 self.turn_away(number, offer, Reason::Refused, ledger);
                 self.struck(number, out, &|| alloc::format!("{:?}", offer.route), ledger);

@@ -90,6 +90,10 @@ impl World {
             if !due.is_empty() || !node.core.tree.is_settled() {
                 return told(&|| format!("the tree of node {} is not told: {due:?}", node.core.index));
             }
+            let mut waiting = node.core.tree.children().filter(|(_, id)| *id == 0);
+            if let Some((link, _)) = waiting.next() {
+                return told(&|| format!("the child of node {} on {link} waits for its id", node.core.index));
+            }
             if !node.core.transits.is_empty() || !node.core.work.is_empty() {
                 let transits = &node.core.transits;
                 return told(&|| format!("circuits pass node {} still: {transits:?}", node.core.index));

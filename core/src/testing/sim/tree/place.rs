@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::ledger::Ledger;
 use super::node::{Core, Link, Node, Rest, Word};
-use crate::proto::{Name, Reason, Relation, TreeFrame};
+use crate::proto::{Instant, Name, Reason, Relation, TreeFrame};
 use crate::tree::{Heard, LinkNumber, Strike};
 
 impl Node {
@@ -14,10 +14,12 @@ impl Node {
         }
         let Some(link) = self.link(number) else { return };
         let relation = link.port.link.relation();
+        self.core.tree.pass(Instant::from_micros(ledger.now));
         let mut renumbered = Vec::new();
         let refused = match relation {
             Relation::Peer => return,
-            Relation::Child { leaf } => self.core.tree.adopt(number, name, leaf),
+            // Lines end on both sides here, so nobody comes back before it has gone.
+            Relation::Child { leaf } => self.core.tree.adopt(number, name, number, leaf).map(drop),
             Relation::Parent => self.core.tree.join(number).map(|children| {
                 self.core.given.clear();
                 renumbered = children;
@@ -30,30 +32,34 @@ impl Node {
         if let Err(reason) = refused {
             self.leave(number, reason, ledger);
         }
+        self.turn_away_children(ledger);
         self.tell_tree(ledger);
     }
 
     pub(super) fn heard_of_tree(&mut self, number: LinkNumber, word: &Word, ledger: &mut Ledger) {
+        self.core.tree.pass(Instant::from_micros(ledger.now));
         let heard = self.core.tree.hear(number, &word.frame());
         ledger.say(|| alloc::format!("node {} hears on {number} {word:?}: {heard:?}", self.core.index));
         match heard {
-            Ok(Heard::Nothing) => {}
+            Ok(Heard::Nothing | Heard::Exhausted) => {}
             Ok(Heard::Settled) => {
                 let id = self.core.tree.id();
                 ledger.ids[self.core.index].push(id);
             }
-            Ok(Heard::Exhausted) => {
-                let waiting: Vec<_> =
-                    self.core.tree.children().filter(|(_, id)| *id == 0).map(|(link, _)| link).collect();
-                for child in waiting {
-                    self.leave(child, Reason::NoResources, ledger);
-                }
-            }
             Ok(Heard::Shutdown(grace_ms)) => self.core.shutdown = Some(grace_ms),
             Err(Strike { out }) => self.struck(number, out, &|| alloc::format!("{word:?}"), ledger),
         }
+        self.turn_away_children(ledger);
         self.tell_tree(ledger);
         self.check_routes(number);
+    }
+
+    /// Ends the links of children for which there is no id.
+    pub(super) fn turn_away_children(&mut self, ledger: &mut Ledger) {
+        while let Some(child) = self.core.tree.turned_away() {
+            ledger.report.turned_away += 1;
+            self.leave(child, Reason::NoResources, ledger);
+        }
     }
 
     /// Routes over a link are of ids that were given over it.
@@ -127,7 +133,7 @@ impl Node {
                 known.push(rest.neighbour);
             }
         }
-        while core.tree.change().is_some() {}
+        drop(core.tree.changes());
     }
 }
 

@@ -81,7 +81,7 @@ impl World {
         self.lives += 1;
         self.ledger.ids[index].push(FIRST_ID);
         let limits = if self.plan.tight {
-            Limits { nodes: 1 + self.rng.below(5), ids_per_link: 66 }
+            Limits { nodes: 1 + self.rng.below(5), ids_per_link: 1 + self.rng.below(66) as u32 }
         } else {
             Limits::default()
         };

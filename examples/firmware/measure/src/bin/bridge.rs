@@ -1,6 +1,7 @@
 //! What a bridge board takes while it runs: instructions of its longest critical section. Above it stands a link that is played
-//! here, below it another board, and messages that fill a packet of 240 bytes pass in both directions; a session is lost with
-//! all that passes, and everything happens once more.
+//! here, as deep in a tree as a node may be, below it another board, and messages that fill a packet of 240 bytes pass in both directions on
+//! four circuits; another one is refused with a text. Names are as long as they may be. A session is lost with all that passes, and
+//! everything happens once more.
 #![no_std]
 #![no_main]
 
@@ -12,8 +13,8 @@ mod section;
 
 use netchan::board::{Bridge, Config, Driver, Identity, Memory, Node, Receiver, Sender};
 use netchan::proto::{
-    self, Above, CounterNonce, Event, Fingerprints, Handle, Instant, Line, LineConfig, Link, LinkConfig,
-    LinkKind, Name, Open, OpenFlags, Part, Route, Sink, Slot, Slots, Start, TreeFrame,
+    self, Above, CounterNonce, Event, Fingerprints, HOPS_MAX, Handle, Instant, Line, LineConfig, Link,
+    LinkConfig, LinkKind, Name, Open, OpenFlags, Part, Reason, Route, Sink, Slot, Slots, Start, TreeFrame,
 };
 use netchan::{Blob, Message};
 use semihosting::{println, process};
@@ -24,14 +25,37 @@ type Outcome<T = ()> = Result<T, &'static str>;
 
 const LINE: LineConfig = LineConfig::uart(115_200, 2, 240, 4);
 const CONFIG: Config = Config::new(LINE).export::<Sender<Long>>(2).bridge(4, 480);
-const LEAF: Config = Config::new(LINE).export::<Sender<Long>>(2).export::<Receiver<Long>>(2);
+const LEAF: Config = Config::new(LINE)
+    .export::<Sender<Long>>(2)
+    .export::<Sender<Long>>(2)
+    .export::<Receiver<Long>>(2)
+    .export::<Receiver<Long>>(2);
 
 static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
 static BRIDGE: Bridge<{ CONFIG.circuits() }, { CONFIG.room() }> = Bridge::new(&CONFIG);
 static LEAF_NODE: Node<{ LEAF.channels() }, { LEAF.bytes() }> = Node::new(&LEAF);
 
 const NAME: Name = Name::literal("relay-board");
-const LEAF_NAME: Name = Name::literal("leaf");
+const LEAF_NAME: Name = Name::literal("a-board-whose-name-is-thirty-two");
+/// What is opened one after the other: the leaf's exports, and one of them as what it is not.
+const OPENS: [(&str, OpenFlags, u64); 5] = [
+    (OUT[0], OpenFlags::RECEIVES, 0x1234),
+    (OUT[0], OpenFlags::RECEIVES, Long::FINGERPRINT.get()),
+    (IN[0], OpenFlags::SENDS, Long::FINGERPRINT.get()),
+    (OUT[1], OpenFlags::RECEIVES, Long::FINGERPRINT.get()),
+    (IN[1], OpenFlags::SENDS, Long::FINGERPRINT.get()),
+];
+const OUT: [&str; 2] = [
+    "values/that-come-from-the-board-behind-the-bridge/all-that-fit/1",
+    "values/that-come-from-the-board-behind-the-bridge/all-that-fit/2",
+];
+const IN: [&str; 2] = [
+    "values/that-go-to-the-board-behind-the-bridge/as-many-as-there/1",
+    "values/that-go-to-the-board-behind-the-bridge/as-many-as-there/2",
+];
+const TYPE_NAME: &str = "a_type_whose_readable_name_is_as_long_as_those_may_be_in_an_open";
+/// Ids of the nodes above are behind this one.
+const FAR: u32 = 0x1000_0000;
 
 const ROUNDS: u64 = 800;
 const STEP_MS: u64 = 25;
@@ -62,11 +86,11 @@ fn run() -> Outcome {
     let mut down = NODE.down_line(&BRIDGE, &mut down_memory, identity);
     let identity = Identity { name: &LEAF_NAME, uid: 2, boot: 1, nonces: &mut third };
     let mut leaf = LEAF_NODE.line(&mut leaf_memory, identity);
-    let (Ok(own), Ok(out), Ok(mut input)) = (
-        NODE.export::<Sender<Long>>("own"),
-        LEAF_NODE.export::<Sender<Long>>("out"),
-        LEAF_NODE.export::<Receiver<Long>>("in"),
-    ) else {
+    let Ok(own) = NODE.export::<Sender<Long>>("own") else { return Err("no export") };
+    let [Ok(out), Ok(other_out)] = OUT.map(|name| LEAF_NODE.export::<Sender<Long>>(name)) else {
+        return Err("no export");
+    };
+    let [Ok(mut input), Ok(mut other_input)] = IN.map(|name| LEAF_NODE.export::<Receiver<Long>>(name)) else {
         return Err("no export");
     };
     let mut above = Parent::new();
@@ -74,8 +98,8 @@ fn run() -> Outcome {
     let (mut came, mut before) = (0, (0, 0));
     for round in 0..ROUNDS {
         let now = Instant::from_millis(round * STEP_MS);
-        let _ = (own.try_send(value), out.try_send(value));
-        came += u32::from(input.try_recv().is_ok());
+        let _ = (own.try_send(value), out.try_send(value), other_out.try_send(value));
+        came += u32::from(input.try_recv().is_ok()) + u32::from(other_input.try_recv().is_ok());
         let mut bytes = [0; 300];
         let n = up.drain(&mut bytes, now);
         let n = above.turn(&mut bytes, n, now)?;
@@ -91,6 +115,9 @@ fn run() -> Outcome {
     }
     if came < before.0 + 50 || above.taken < before.1 + 50 {
         return Err("nothing passed after the loss");
+    }
+    if above.refused < 2 {
+        return Err("nothing was refused");
     }
     Ok(())
 }
@@ -115,9 +142,12 @@ struct Parent {
     /// What is to be written: that the bridge is adopted, so many ids, and the leaf that circuits are to be opened to.
     adopts: bool,
     grants: u32,
-    leaf: Option<u32>,
-    sending: Option<Handle>,
+    leaf: u32,
+    /// How many of those circuits are opened.
+    opened: usize,
+    sending: [Option<Handle>; IN.len()],
     taken: u32,
+    refused: u32,
 }
 
 impl Parent {
@@ -138,9 +168,11 @@ impl Parent {
             next_id: 3,
             adopts: false,
             grants: 0,
-            leaf: None,
-            sending: None,
+            leaf: 0,
+            opened: 0,
+            sending: [None; IN.len()],
             taken: 0,
+            refused: 0,
         }
     }
 
@@ -152,9 +184,11 @@ impl Parent {
             match self.link.handle(&mut slots, frame).map_err(|_| "the link above")? {
                 Event::Up(_) => self.adopts = true,
                 Event::Tree(TreeFrame::Allocate(count)) => self.grants = count,
-                Event::Tree(TreeFrame::AddRoute { id, .. }) => self.leaf = Some(id),
+                Event::Tree(TreeFrame::AddRoute { id, .. }) => (self.leaf, self.opened) = (id, 0),
                 Event::Accepted(handle, _) if self.link.limit(&mut slots, handle) > 0 => {
-                    self.sending = Some(handle);
+                    if let Some(place) = self.sending.iter_mut().find(|place| place.is_none()) {
+                        *place = Some(handle);
+                    }
                 }
                 Event::Data(handle, Part::Whole, message) => {
                     self.taken += 1;
@@ -162,8 +196,11 @@ impl Parent {
                     self.link.taken(&mut slots, handle, total, false);
                     self.link.consumed(&mut slots, handle, Link::charge(message.len() as u32));
                 }
-                Event::Dead(handle, _) => {
-                    self.sending = self.sending.filter(|sending| *sending != handle);
+                Event::Dead(handle, dead) => {
+                    self.refused += u32::from(dead.dead.reason == Reason::TypeDiffers);
+                    for sending in &mut self.sending {
+                        *sending = sending.filter(|sending| *sending != handle);
+                    }
                     self.link.drained(&mut slots, handle);
                 }
                 _ => {}
@@ -174,8 +211,9 @@ impl Parent {
         let mut sink = self.line.sink(&mut self.tx);
         self.link.control(&mut slots, &mut sink);
         if self.adopts {
-            let above = Above::default().below(1).unwrap_or_default();
-            self.adopts = !self.link.put_tree(&TreeFrame::Adopt { id: 2, above }, &mut sink);
+            let above = (1..=u32::from(HOPS_MAX)).rev();
+            let above = above.fold(Above::default(), |above, id| above.below(FAR + id).unwrap_or(above));
+            self.adopts = !self.link.put_tree(&TreeFrame::Adopt { id: 2, above, place: "" }, &mut sink);
         }
         if self.grants > 0 {
             let grant = TreeFrame::Grant { start: self.next_id, count: self.grants };
@@ -183,36 +221,38 @@ impl Parent {
                 self.next_id += core::mem::take(&mut self.grants);
             }
         }
-        if let Some(to) = self.leaf
-            && sink.room() >= 200
+        if self.leaf != 0
+            && sink.room() >= 220
+            && let Some(&(name, flags, fingerprint)) = OPENS.get(self.opened)
         {
-            self.leaf = None;
-            for (name, flags, credit) in [("out", OpenFlags::RECEIVES, 480), ("in", OpenFlags::SENDS, 0)] {
-                let open = Open {
-                    flags,
-                    wait_ms: 0,
-                    credit,
-                    limit: credit,
-                    values: 0,
-                    name,
-                    fingerprints: Fingerprints::new(Long::FINGERPRINT.get(), &[]),
-                    type_name: "Blob<231>",
-                    route: Some(Route { from: 1, hops: 0, to, path: "" }),
-                    body: None,
-                };
-                self.link.open(&mut slots, &open, &mut sink).map_err(|_| "no room for an open")?;
-            }
+            let credit = if flags == OpenFlags::RECEIVES { 480 } else { 0 };
+            let open = Open {
+                flags,
+                wait_ms: 0,
+                credit,
+                limit: credit,
+                values: 0,
+                name,
+                fingerprints: Fingerprints::new(fingerprint, &[]),
+                type_name: TYPE_NAME,
+                route: Some(Route { from: FAR + 1, hops: 0, to: self.leaf, path: "" }),
+                body: None,
+            };
+            self.link.open(&mut slots, &open, &mut sink).map_err(|_| "no room for an open")?;
+            self.opened += 1;
         }
         // A length, and as many bytes: a longer one would not go straight into a packet.
         let mut message = [0x5a; 222];
         message[..2].copy_from_slice(&[220 | 0x80, 0x01]);
-        if let Some(handle) = self.sending
-            && sink.room() >= 230
-            && let Ok(Start::Straight(head)) = self.link.start(&mut slots, handle, message.len())
-        {
-            sink.begin(head.as_slice().len() + message.len());
-            sink.put(head.as_slice());
-            sink.put(&message);
+        self.sending.rotate_left(1);
+        for handle in self.sending.into_iter().flatten() {
+            if sink.room() >= 230
+                && let Ok(Start::Straight(head)) = self.link.start(&mut slots, handle, message.len())
+            {
+                sink.begin(head.as_slice().len() + message.len());
+                sink.put(head.as_slice());
+                sink.put(&message);
+            }
         }
         Ok(self.line.drain(&mut self.tx, bytes, now))
     }

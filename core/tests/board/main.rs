@@ -1,188 +1,20 @@
 //! A board's node against a link on a virtual line: what its ends promise.
 
+mod desk;
+mod hostile;
+mod interrupts;
+mod parts;
+mod sessions;
+
 use std::time::Duration;
 
-use netchan::Message;
+use desk::{Desk, LINE, STEP, desk, encoded, of, pair};
 use netchan::board::{
-    CallError, Client, Config, Driver, Duplex, ExportError, Identity, Latest, Memory, Node, Quiet, Receiver,
-    RecvError, SendCause, Sender, Server, Watch,
+    CallError, Client, Config, Duplex, ExportError, Latest, Quiet, Receiver, RecvError, SendCause, Sender,
+    Server, Watch,
 };
-use netchan::message::Shape;
-use netchan::proto::{
-    CounterNonce, Dead, Fingerprints, Instant, LineConfig, LinkConfig, Name, Open, OpenFlags, Reason,
-};
+use netchan::proto::{Dead, Instant, LinkConfig, OpenFlags, Reason};
 use netchan::testing::{Node as Peer, Outcome, Policy, Port, Stage, identity};
-
-const LINE: LineConfig = LineConfig::uart(115_200, 2, 64, 2);
-/// Bytes that pass in one step, which takes a millisecond.
-const STEP: usize = 11;
-
-/// A board, the line, and the peer at its other end.
-struct Desk<'m> {
-    board: Driver<'m>,
-    peer: Peer,
-    now: u64,
-    starts: u64,
-    to_peer: Vec<u8>,
-    /// The line has taken all that it could.
-    is_full: bool,
-}
-
-impl<'m> Desk<'m> {
-    fn new(board: Driver<'m>) -> Self {
-        let mut desk = Self {
-            board,
-            peer: Peer::new(LinkConfig::line(identity("host", 9), &LINE, 8), 1, Instant::ZERO),
-            now: 0,
-            starts: 0,
-            to_peer: Vec::new(),
-            is_full: false,
-        };
-        desk.start_peer();
-        desk
-    }
-
-    /// The peer's program starts, again or for the first time.
-    fn start_peer(&mut self) {
-        self.starts += 1;
-        let mut who = identity("host", 9);
-        who.boot = self.starts;
-        let link = LinkConfig::line(who, &LINE, 8);
-        let (nonce, now) = (self.starts << 40 | 7, Instant::from_micros(self.now));
-        self.peer = Peer::new(link, nonce, now);
-        self.peer.port = Port::on_line(link, LINE, nonce, now);
-        (self.peer.window, self.peer.limit) = (512, 200);
-    }
-
-    fn step(&mut self) {
-        self.turn(false);
-    }
-
-    /// A step in which the board sleeps unless a byte comes, the line takes more, or it has said that it would have
-    /// something to do: whether it was awake.
-    fn doze(&mut self) -> bool {
-        self.turn(true)
-    }
-
-    fn turn(&mut self, may_sleep: bool) -> bool {
-        self.now += 1000;
-        let now = Instant::from_micros(self.now);
-        self.peer.tick(now);
-        self.peer.receive(&std::mem::take(&mut self.to_peer));
-        self.peer.pump();
-        let to_board = self.peer.port.transmit_some(STEP);
-        if may_sleep && !self.is_full && to_board.is_empty() && self.board.deadline(now) > now {
-            return false;
-        }
-        self.board.feed(&to_board, now);
-        let mut out = [0; STEP];
-        let n = self.board.drain(&mut out, now);
-        self.to_peer.extend_from_slice(&out[..n]);
-        self.is_full = n == STEP;
-        true
-    }
-
-    fn pass_ms(&mut self, millis: u64) {
-        (0..millis).for_each(|_| self.step());
-    }
-
-    /// Goes on until `done`, for two seconds at most.
-    #[track_caller]
-    fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let end = self.now + 2_000_000;
-        while !done(self) {
-            assert!(
-                self.now < end,
-                "{:?} {:?} {:?} {:?}",
-                self.board,
-                self.board.ended(),
-                self.peer.port.fault,
-                self.peer.circuits
-            );
-            self.step();
-        }
-    }
-
-    #[track_caller]
-    fn up(mut self) -> Self {
-        self.until(|desk| desk.board.is_up() && desk.peer.port.is_up());
-        self
-    }
-
-    /// The peer imports a channel.
-    fn import(&mut self, name: &str, flags: OpenFlags, fingerprint: u64) -> usize {
-        let receives = flags.has(OpenFlags::RECEIVES);
-        let (credit, limit) = if receives { (self.peer.window, self.peer.limit) } else { (0, 0) };
-        let fingerprints = Fingerprints::new(fingerprint, &[]);
-        let open = Open {
-            flags,
-            wait_ms: 0,
-            credit,
-            limit,
-            values: 0,
-            name,
-            fingerprints,
-            type_name: "test",
-            route: None,
-            body: None,
-        };
-        self.peer.open_as(&open).expect("room for the open")
-    }
-
-    /// Takes what the peer's circuit receives next.
-    #[track_caller]
-    fn take(&mut self, id: usize) -> Vec<u8> {
-        let mut value = Vec::new();
-        self.until(|desk| match desk.peer.take(id) {
-            Outcome::Value(bytes) => {
-                value = bytes;
-                true
-            }
-            Outcome::Empty => false,
-            other => panic!("{other:?}"),
-        });
-        value
-    }
-
-    /// The circuit of the board's import that the peer has been offered last.
-    fn offered(&self) -> Option<usize> {
-        self.peer
-            .circuits
-            .iter()
-            .rposition(|circuit| circuit.stage == Stage::Open && circuit.handle.is_some())
-    }
-}
-
-const NAME: Name = Name::literal("board");
-
-fn who() -> Identity<'static> {
-    Identity { name: &NAME, uid: 1, boot: 1, nonces: Box::leak(Box::new(CounterNonce::new(1, 1))) }
-}
-
-fn of<T: Message>() -> u64 {
-    T::FINGERPRINT.get()
-}
-
-fn pair(what: &str, first: u64, second: u64) -> u64 {
-    use netchan::Fingerprint;
-    Shape::end(what, &[Fingerprint::new(first), Fingerprint::new(second)], 0).fingerprint().get()
-}
-
-fn encoded<T: Message>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    value.encode_to(&mut bytes).expect("it encodes");
-    bytes
-}
-
-/// A board whose node is made for one test, and what its driver works in.
-macro_rules! desk {
-    ($config:expr) => {{
-        const CONFIG: Config = $config;
-        static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
-        let memory = Box::leak(Box::new(Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG)));
-        (&NODE, Desk::new(NODE.line(memory, who())))
-    }};
-}
 
 #[test]
 fn values_of_an_export_arrive_in_order_and_end_in_order() {
@@ -347,6 +179,29 @@ fn a_late_reply_reaches_no_other_caller() {
 }
 
 #[test]
+fn a_reply_to_a_caller_whose_other_request_did_not_decode_is_refused_once() {
+    let (node, desk) = desk!(Config::new(LINE).export::<Server<bool, u32>>(2));
+    let mut server = node.export::<Server<bool, u32>>("method").unwrap();
+    let mut desk = desk.up();
+    let (flags, fingerprint) =
+        (OpenFlags::BOTH.with(OpenFlags::CALLS), pair("call", of::<u32>(), of::<bool>()));
+    for _ in 0..2 {
+        let id = desk.import("method", flags, fingerprint);
+        desk.peer.send(id, vec![1, 0, 0, 1]);
+        desk.peer.send(id, vec![2, 0, 0, 7]);
+        let mut first = None;
+        desk.until(|_| {
+            first = server.try_recv().ok();
+            first.is_some()
+        });
+        desk.until(|_| matches!(server.try_recv(), Err(RecvError::Decode(_))));
+        let error = first.unwrap().reply(5).unwrap_err();
+        assert_eq!(error.cause, SendCause::Dead(Dead::here(Reason::Closed)));
+        desk.until(|desk| matches!(desk.peer.take(id), Outcome::Dead(_)));
+    }
+}
+
+#[test]
 fn a_board_calls_a_method_of_its_peer() {
     let (node, desk) = desk!(Config::new(LINE).import::<Client<u32, u32>>(2));
     let mut client = node.import::<Client<u32, u32>>("increment").unwrap();
@@ -374,6 +229,43 @@ fn a_board_calls_a_method_of_its_peer() {
     desk.until(|_| client.try_reply() == Err(CallError::Dead(Dead::here(Reason::PeerRestarted))));
     assert_eq!(client.try_reply(), Err(CallError::Empty), "once");
     desk.until(|_| client.try_call(5).is_ok());
+}
+
+#[test]
+fn a_method_that_was_given_up_is_so_for_the_session_and_there_again_in_the_next() {
+    let (node, desk) = desk!(Config::new(LINE).import::<Client<u32, u32>>(2));
+    let mut client = node.import::<Client<u32, u32>>("increment").unwrap();
+    let withdrawn = CallError::Dead(Dead::peer(Reason::Withdrawn));
+    let mut desk = desk.up();
+    let give_up = |desk: &mut Desk<'_>| {
+        desk.until(|desk| desk.offered().is_some());
+        let id = desk.offered().unwrap();
+        desk.pass_ms(50);
+        // As an export that is dropped: all at once.
+        desk.peer.end(id);
+        desk.peer.pump();
+        desk.peer.kill(id, Reason::Withdrawn);
+        desk.pass_ms(100);
+        id
+    };
+    for _ in 0..3 {
+        let id = give_up(&mut desk);
+        assert_eq!(client.try_reply(), Err(withdrawn));
+        let error = client.try_call(1).unwrap_err();
+        assert_eq!(error.cause, SendCause::Dead(Dead::peer(Reason::Closed)));
+        desk.pass_ms(1500);
+        assert_eq!((desk.offered(), desk.peer.circuits.len()), (None, id + 1), "not in this one");
+        assert_eq!(client.try_reply(), Err(withdrawn));
+        desk.start_peer();
+    }
+    // One that is told in the next session is there in that.
+    give_up(&mut desk);
+    desk.start_peer();
+    desk.until(|desk| desk.peer.port.is_up());
+    desk.pass_ms(100);
+    assert_eq!(client.try_reply(), Err(withdrawn));
+    desk.until(|desk| desk.offered().is_some());
+    desk.until(|_| client.try_call(2).is_ok());
 }
 
 #[test]
@@ -492,9 +384,10 @@ fn names_are_the_same_on_both_sides_of_a_line() {
         assert_eq!(node.export::<Sender<u8>>(name).unwrap_err(), ExportError::BadName, "{name}");
         assert_eq!(node.import::<Receiver<u8>>(name).unwrap_err(), ExportError::BadName, "{name}");
     }
-    // What is the system's own a program may import.
+    // What is the system's own a program may import; and its log it exports, where there is one.
     for name in ["$log", "a/$b"] {
-        assert_eq!(node.export::<Sender<u8>>(name).err(), (name != "$log").then_some(ExportError::BadName));
+        let is_log = cfg!(feature = "log") && name == "$log";
+        assert_eq!(node.export::<Sender<u8>>(name).err(), (!is_log).then_some(ExportError::BadName));
     }
     drop(node.import::<Receiver<u8>>("a/$b").unwrap());
     node.export::<Sender<u8>>("0.9_-z/b").unwrap();

@@ -1,0 +1,362 @@
+//! The side that answers.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::time::Instant;
+
+use super::{HEADER_MAX, KIND_MESSAGE, KIND_OTHER, is_error, short};
+use crate::host::circuit::{Circuit, Refusal};
+use crate::host::error::{RecvError, SendCause, SendError};
+use crate::host::inbox::Message as Arrived;
+use crate::host::receiver::Inflow;
+use crate::host::sender::Outgoing;
+use crate::host::spec::{End, ExportEnd, Exported, Imported, Spec};
+use crate::host::sync::{self, AtomicBool, HashMap, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::host::wait::{Source, Wait, Waiting};
+use crate::message::{DecodeError, Message};
+use crate::proto::{OpenFlags, Reason, varint};
+
+/// Serves a method: gets `Req`, replies with `Rep`.
+///
+/// Dropping it refuses what comes, and calls that were not taken are answered dead.
+#[derive(Debug)]
+pub struct Server<Req: Message, Rep: Message> {
+    /// Decoded from with nothing locked.
+    inflow: Inflow,
+    shared: Arc<Mutex<Shared>>,
+    peeked: Option<Result<Request<Req, Rep>, RecvError>>,
+}
+
+/// What a server and its requests share.
+#[derive(Debug)]
+struct Shared {
+    /// Requests that are being handled, and whether their callers have given up.
+    handled: HashMap<(usize, u32), Arc<AtomicBool>>,
+    /// Of a server that was dropped: ends with the last request.
+    inflow: Option<Inflow>,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
+    fn new(inflow: Inflow) -> Self {
+        let shared = Arc::new(Mutex::new(Shared { handled: HashMap::default(), inflow: None }));
+        Self { inflow, shared, peeked: None }
+    }
+
+    /// Receives the next request.
+    ///
+    /// Dropping the operation loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`]; an exported server never sees the end of one caller as its own.
+    pub fn recv(&mut self) -> Wait<Serving<'_, Req, Rep>> {
+        Wait::new(Serving { server: self })
+    }
+
+    /// Receives a request if one is there.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] if none is, else as [`Server::recv`].
+    pub fn try_recv(&mut self) -> Result<Request<Req, Rep>, RecvError> {
+        self.take(None)
+    }
+
+    pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
+        if self.peeked.is_none() {
+            match self.take(Some(waker)) {
+                Err(RecvError::Empty) => {}
+                result => self.peeked = Some(result),
+            }
+        }
+        self.peeked.is_some()
+    }
+
+    fn take(&mut self, waker: Option<&Waker>) -> Result<Request<Req, Rep>, RecvError> {
+        if let Some(peeked) = self.peeked.take() {
+            return peeked;
+        }
+        loop {
+            let is_new = self.inflow.inbox().is_empty();
+            let next = self.inflow.next(waker, |message, circuit, _, _| {
+                let bytes = match &message {
+                    Arrived::Small(bytes) => bytes,
+                    Arrived::Owned(bytes) => bytes.as_slice(),
+                };
+                let parsed = parse::<Req>(bytes)?;
+                if parsed.1.is_some() {
+                    // Before it counts as taken, when its caller may be through: the reply is still to come.
+                    circuit.begin_request();
+                }
+                Ok((parsed, Arc::clone(circuit)))
+            });
+            if is_new {
+                self.note_cancels();
+            }
+            let is_chain = self.inflow.is_chain();
+            let ((id, request), circuit) = next?;
+            let key = (Arc::as_ptr(&circuit) as usize, id);
+            let Some((value, left_ms)) = request else {
+                if let Some(cancelled) = lock(&self.shared).handled.get(&key) {
+                    cancelled.store(true, Ordering::Release);
+                }
+                continue;
+            };
+            if is_chain && (circuit.is_chain_broken() || circuit.dead().is_some()) {
+                circuit.send_short(short(id, &[KIND_OTHER, Reason::ChainBroken.get()]));
+                circuit.end_request();
+                continue;
+            }
+            let cancel = short(id, &[KIND_OTHER]);
+            let is_cancel = |bytes: &[u8]| bytes == &cancel[..];
+            let cancelled = Arc::new(AtomicBool::new(self.inflow.inbox().any(is_cancel)));
+            lock(&self.shared).handled.insert(key, Arc::clone(&cancelled));
+            let deadline = (left_ms > 0).then(|| sync::now() + Duration::from_millis(u64::from(left_ms)));
+            let shared = Arc::clone(&self.shared);
+            let reply = Reply { shared, circuit, id, cancelled, is_chain, open: true };
+            return Ok(Request { value, deadline, reply, rep: PhantomData });
+        }
+    }
+
+    /// Requests that are being handled hear of cancels before these are taken.
+    fn note_cancels(&self) {
+        let Some(circuit) = self.inflow.circuit_of_inbox() else { return };
+        let shared = lock(&self.shared);
+        if !shared.handled.is_empty() {
+            self.inflow.inbox().any(|bytes| {
+                if let Ok((id, used)) = varint::get(bytes)
+                    && bytes[used..] == [KIND_OTHER]
+                    && let Some(cancelled) = shared.handled.get(&(Arc::as_ptr(circuit) as usize, id))
+                {
+                    cancelled.store(true, Ordering::Release);
+                }
+                false
+            });
+        }
+    }
+}
+
+impl<Req: Message, Rep: Message> Drop for Server<Req, Rep> {
+    fn drop(&mut self) {
+        // Requests that are still handled can be answered.
+        lock(&self.shared).inflow = Some(core::mem::replace(&mut self.inflow, Inflow::gone()));
+    }
+}
+
+type Parsed<Req> = (u32, Option<(Req, u32)>);
+
+fn parse<Req: Message>(bytes: &[u8]) -> Result<Parsed<Req>, DecodeError> {
+    let (id, used) = varint::get(bytes).map_err(|_| DecodeError::Varint)?;
+    match bytes.get(used) {
+        Some(&KIND_MESSAGE) => {
+            let at = used + 1;
+            let (left_ms, used) = varint::get(&bytes[at..]).map_err(|_| DecodeError::Varint)?;
+            Ok((id, Some((Req::decode(&bytes[at + used..])?, left_ms))))
+        }
+        Some(&KIND_OTHER) if bytes.len() == used + 1 => Ok((id, None)),
+        _ => Err(DecodeError::Truncated),
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> End for Server<Req, Rep> {
+    fn spec() -> Spec {
+        let longest = Req::MAX_LEN.map(|len| len + HEADER_MAX);
+        let spec = Spec::both::<Req, Rep>(OpenFlags::CALLS, Req::NAME, longest);
+        if Rep::IS_RESULT { spec.or_chain::<Req, Rep>() } else { spec }
+    }
+
+    fn imported(end: Imported) -> Self {
+        Self::new(Inflow::circuit(end.circuit, end.which))
+    }
+}
+
+impl<Req: Message + Send, Rep: Message + Send> ExportEnd for Server<Req, Rep> {
+    fn exported(end: Exported) -> Self {
+        Self::new(Inflow::hub(end.hub))
+    }
+}
+
+/// A request being waited for.
+#[derive(Debug)]
+pub struct Serving<'s, Req: Message, Rep: Message> {
+    server: &'s mut Server<Req, Rep>,
+}
+
+impl<Req: Message + Send, Rep: Message + Send> Waiting for Serving<'_, Req, Rep> {
+    type Output = Result<Request<Req, Rep>, RecvError>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.server.take(Some(cx.waker())) {
+            Err(RecvError::Empty) => Poll::Pending,
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        Err(RecvError::Deadline)
+    }
+
+    fn source(&self) -> Option<Source<'_>> {
+        self.server.inflow.source()
+    }
+
+    fn channel(&self) -> Arc<str> {
+        self.server.inflow.channel()
+    }
+}
+
+/// One request. Dropped without a reply, its caller hears `HandlerGone`, or
+/// `HandlerPanicked` where that is why.
+pub struct Request<Req, Rep> {
+    value: Req,
+    deadline: Option<Instant>,
+    reply: Reply,
+    rep: PhantomData<fn(Rep)>,
+}
+
+impl<Req: fmt::Debug, Rep> fmt::Debug for Request<Req, Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Request").field(&self.value).finish()
+    }
+}
+
+impl<Req, Rep> core::ops::Deref for Request<Req, Rep> {
+    type Target = Req;
+
+    fn deref(&self) -> &Req {
+        &self.value
+    }
+}
+
+impl<Req, Rep: Message + Send> Request<Req, Rep> {
+    /// When the caller stops waiting, if it has said so. Not adjusted for the time the
+    /// request spent under way.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the caller has given up, or is gone.
+    pub fn is_cancelled(&self) -> bool {
+        self.reply.is_cancelled()
+    }
+
+    /// Replies. The room for it was reserved when the request was sent, so this waits only
+    /// while the link is busy writing.
+    ///
+    /// Dropping the operation before it is ready means that the reply is not sent, and its
+    /// caller hears `HandlerGone`, as after a deadline of the operation.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the reply, when the caller is gone or the reply is too long; the
+    /// caller of one that is too long hears `TooLarge`.
+    pub fn reply(self, value: Rep) -> Wait<Replying<Rep>> {
+        Wait::new(Replying { value: Outgoing::Value(value), reply: self.reply })
+    }
+}
+
+/// The right to answer one request.
+struct Reply {
+    shared: Arc<Mutex<Shared>>,
+    circuit: Arc<Circuit>,
+    id: u32,
+    cancelled: Arc<AtomicBool>,
+    /// If it is an error, the next of its circuit do not run.
+    is_chain: bool,
+    open: bool,
+}
+
+impl Reply {
+    fn is_cancelled(&self) -> bool {
+        let cancel = short(self.id, &[KIND_OTHER]);
+        let is_ours = |bytes: &[u8]| bytes == &cancel[..];
+        self.cancelled.load(Ordering::Acquire)
+            // One that asks once has ended in order before its link is lost, and is not dead by that.
+            || self.circuit.has_left()
+            || self.circuit.any(is_ours)
+            // The server may have taken it over in between.
+            || self.cancelled.load(Ordering::Acquire)
+    }
+
+    fn refuse(&mut self, reason: Reason) {
+        if core::mem::replace(&mut self.open, false) {
+            if self.is_chain {
+                self.circuit.break_chain();
+            }
+            self.circuit.send_short(short(self.id, &[KIND_OTHER, reason.get()]));
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.refuse(if std::thread::panicking() { Reason::HandlerPanicked } else { Reason::HandlerGone });
+        lock(&self.shared).handled.remove(&(Arc::as_ptr(&self.circuit) as usize, self.id));
+        self.circuit.end_request();
+    }
+}
+
+/// A reply being sent.
+pub struct Replying<Rep> {
+    value: Outgoing<Rep>,
+    reply: Reply,
+}
+
+impl<Rep> Unpin for Replying<Rep> {}
+
+impl<Rep> fmt::Debug for Replying<Rep> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Replying")
+    }
+}
+
+impl<Rep: Message + Send> Waiting for Replying<Rep> {
+    type Output = Result<(), SendError<Rep>>;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut bytes = Vec::new();
+        if let Err(error) = self.value.encode(&mut bytes) {
+            return Poll::Ready(Err(error));
+        }
+        let fails = self.reply.is_chain && Rep::IS_RESULT && is_error(&bytes);
+        let head = short(self.reply.id, &[KIND_MESSAGE]);
+        bytes.splice(..0, head.iter().copied());
+        let sent = self.reply.circuit.send(&mut bytes, Some(cx.waker()));
+        if sent.is_ok() {
+            self.reply.open = false;
+            if fails {
+                self.reply.circuit.break_chain();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        bytes.drain(..head.len().min(bytes.len()));
+        let value = self.value.give_back(&mut bytes);
+        let cause = match sent {
+            Err(Refusal::TooLarge(limit)) => {
+                self.reply.refuse(Reason::TooLarge);
+                SendCause::TooLarge(limit)
+            }
+            Err(Refusal::Dead(dead)) => SendCause::Dead(dead),
+            _ => {
+                if let Some(value) = value {
+                    self.value = Outgoing::Value(value);
+                }
+                return Poll::Pending;
+            }
+        };
+        Poll::Ready(Err(SendError::new(value, cause).of(Arc::clone(&self.reply.circuit.name))))
+    }
+
+    fn expire(&mut self) -> Self::Output {
+        let error = SendError::new(self.value.give_back(&mut Vec::new()), SendCause::Deadline);
+        Err(error.of(Arc::clone(&self.reply.circuit.name)))
+    }
+}

@@ -1,0 +1,234 @@
+//! A list that a node sends of itself, made in parts: who asks for a long one and does not take it costs no more than a
+//! part of it, whatever is under a lock. And who takes whatever comes and asks again has only so many parts made in a second.
+
+use alloc::sync::Arc;
+use alloc::vec::{IntoIter, Vec};
+
+use super::cell::CellId;
+use super::directory::NodeInfo;
+use super::hub::Hub;
+use super::link::LinkCell;
+use super::node::NodeInner;
+use crate::Message;
+use crate::proto::Instant;
+use crate::tree::Origin;
+
+/// Entries of a part: of nodes and of exports.
+const PART: usize = 128;
+/// Circuits of links that are looked at for a part, or one link with more.
+const CIRCUITS: usize = 1024;
+
+/// To look so many up costs as much as a part.
+const LOOKS: usize = 1024;
+/// Parts that may be made for a neighbour as soon as its link is up, that come to these in a second, and that there are
+/// at the most. The questions of all nodes behind it are the neighbour's.
+const FIRST: i64 = 256;
+const IN_A_SECOND: i64 = 256;
+const MOST: i64 = 4096;
+
+/// How many more parts of lists are made for a neighbour. A list that was begun is made to its end: what is missing then
+/// the next ones wait for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// In millionths of a part.
+    left: i64,
+    filled: Option<Instant>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { left: FIRST * 1_000_000, filled: None }
+    }
+}
+
+impl Pace {
+    /// Whether there is something left for another list.
+    pub(super) fn allows(&mut self, now: Instant) -> bool {
+        let before = self.filled.replace(now).unwrap_or(now);
+        let micros = now.as_micros().saturating_sub(before.as_micros()).min(1 << 40) as i64;
+        self.left = (self.left + micros * IN_A_SECOND).min(MOST * 1_000_000);
+        self.left > 0
+    }
+
+    /// So much was made.
+    pub(super) const fn take(&mut self, parts: u32) {
+        self.left = self.left.saturating_sub(parts as i64 * 1_000_000);
+    }
+}
+
+/// What is still to be made of a list.
+pub(crate) struct List {
+    /// No other list of the node has it, so that one is known again.
+    pub(super) number: u64,
+    /// What it has cost that its neighbour's pace has not been told of, in parts.
+    cost: u32,
+    rest: Rest,
+}
+
+enum Rest {
+    /// Nodes below with higher ids than this; before them the node itself.
+    Nodes(Option<u32>),
+    /// For a peer, which sees nothing behind the node: the node itself, if that is still to come.
+    Own(bool),
+    /// Numbers of links.
+    Links(IntoIter<u64>),
+    /// Names of exports.
+    Exports(IntoIter<Arc<str>>, Origin),
+}
+
+impl List {
+    pub(super) fn nodes(node: &NodeInner, is_peer: bool) -> Self {
+        let rest = if is_peer { Rest::Own(true) } else { Rest::Nodes(None) };
+        Self::new(node, rest, 0)
+    }
+
+    /// That has taken a look at so many of something.
+    fn new(node: &NodeInner, rest: Rest, looked: usize) -> Self {
+        let cost = 1 + (looked / LOOKS) as u32;
+        Self { number: node.next_importer(), cost, rest }
+    }
+
+    /// All links, or this one: the parent's first, then in the order of the neighbours' ids.
+    pub(super) fn links(node: &NodeInner, only: Option<u64>) -> Self {
+        let parent = node.tree().parent();
+        let mut links = node.links();
+        links.retain(|link| only.is_none_or(|number| number == link.number));
+        links.sort_by_key(|link| {
+            let id = link.neighbour.load(super::sync::Ordering::Relaxed);
+            (Some(link.number) != parent, id, link.number)
+        });
+        let numbers: Vec<_> = links.iter().map(|link| link.number).collect();
+        let looked = numbers.len();
+        Self::new(node, Rest::Links(numbers.into_iter()), looked)
+    }
+
+    /// Those that may be imported from there, in the order of their names.
+    pub(super) fn exports(node: &NodeInner, origin: Origin) -> Self {
+        let mut names: Vec<_> = node.hubs().iter().map(|hub| Arc::clone(&hub.name)).collect();
+        names.retain(|name| !name.starts_with('$'));
+        names.sort_unstable();
+        let looked = names.len();
+        Self::new(node, Rest::Exports(names.into_iter(), origin), looked)
+    }
+
+    /// What it has cost since it was asked last, in parts.
+    pub(super) const fn cost(&mut self) -> u32 {
+        core::mem::replace(&mut self.cost, 0)
+    }
+
+    /// The next part, encoded; an empty one is the end.
+    fn part(&mut self, node: &NodeInner) -> Vec<Vec<u8>> {
+        let mut part = Vec::new();
+        self.cost += 1;
+        match &mut self.rest {
+            Rest::Nodes(after) => {
+                let tree = node.tree();
+                let own = after.is_none().then(|| NodeInfo::own(&tree, node.identity.name.as_str()));
+                let below = tree.nodes_after(after.unwrap_or_default()).take(PART);
+                let list: Vec<_> = own.into_iter().chain(below.map(NodeInfo::from)).collect();
+                drop(tree);
+                *after = Some(match (after.is_some(), list.last()) {
+                    (_, None) => return part,
+                    // The node itself, whose id says nothing of the others.
+                    (false, Some(_)) if list.len() == 1 => 0,
+                    (_, Some(last)) => last.id,
+                });
+                list.iter().for_each(|info| add(&mut part, info));
+            }
+            Rest::Own(is_due) => {
+                if core::mem::take(is_due) {
+                    let own = NodeInfo::own(&node.tree(), node.identity.name.as_str());
+                    add(&mut part, &NodeInfo { via: 0, ..own });
+                }
+            }
+            Rest::Links(rest) => {
+                let mut circuits = 0;
+                while circuits < CIRCUITS
+                    && let Some(number) = rest.next()
+                {
+                    // One that is gone by now, or is not up, is not in the list.
+                    let Some(info) = node.link(number).and_then(|link| node.link_info(&link)) else {
+                        continue;
+                    };
+                    circuits += 1 + info.circuits as usize;
+                    add(&mut part, &info);
+                }
+                self.cost += (circuits / CIRCUITS) as u32;
+            }
+            Rest::Exports(rest, origin) => {
+                let era = node.tree().era();
+                let is_shown = |hub: &Arc<Hub>| hub.visibility.shows(*origin, hub.era == era);
+                while part.len() < PART
+                    && let Some(name) = rest.next()
+                {
+                    let Some(hub) = node.hub(&name).filter(is_shown) else { continue };
+                    add(&mut part, &NodeInner::export_info(&hub));
+                }
+            }
+        }
+        part
+    }
+}
+
+fn add(part: &mut Vec<Vec<u8>>, value: &impl Message) {
+    let mut bytes = Vec::new();
+    if value.encode_to(&mut bytes).is_ok() {
+        part.push(bytes);
+    }
+}
+
+impl NodeInner {
+    /// Makes more of a list, for as long as what was made can be sent at once. Called with nothing locked.
+    pub(crate) fn go_on_with_list(&self, link: &LinkCell, id: CellId) {
+        loop {
+            let Some(mut list) = link.lock().list_to_go_on_with(id) else { return };
+            let part = list.part(self);
+            let mut state = link.lock();
+            state.list_pace.take(list.cost());
+            // One that was given up meanwhile has no cell any more, and its number may be another's.
+            let Some(cell) = state.cells.get(id).filter(|cell| cell.list_number == list.number) else {
+                return;
+            };
+            cell.end_after = part.is_empty();
+            cell.backlog.extend(part);
+            cell.list = (!cell.end_after).then_some(list);
+            state.send_waiting(id);
+            state.dry_lists.retain(|dry| *dry != id);
+            link.flush(state);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::time::Duration;
+
+    use super::{FIRST, IN_A_SECOND, Instant, MOST, Pace};
+
+    #[test]
+    fn who_asks_without_end_has_so_many_parts_in_a_second_and_who_asks_now_and_then_all() {
+        let (mut pace, mut now, mut made) = (Pace::default(), Instant::ZERO, 0);
+        for _ in 0..10_000 {
+            while pace.allows(now) {
+                pace.take(7);
+                made += 7;
+            }
+            now = now + Duration::from_millis(1);
+        }
+        let most = FIRST + 10 * IN_A_SECOND;
+        assert!((most - 7..most + 7).contains(&made), "{made} parts in 10 s");
+        // A long list is a debt.
+        assert!(pace.allows(now + Duration::from_secs(1)));
+        pace.take(3 * IN_A_SECOND as u32);
+        assert!(!pace.allows(now + Duration::from_millis(2900)));
+        assert!(pace.allows(now + Duration::from_millis(4100)));
+        // However long nobody asks, there is an end to what he may have at once.
+        now = now + Duration::from_secs(1 << 32);
+        let mut made = 0;
+        while pace.allows(now) {
+            pace.take(1);
+            made += 1;
+        }
+        assert_eq!(made, MOST);
+    }
+}
