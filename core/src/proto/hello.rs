@@ -50,7 +50,7 @@ pub enum Relation {
 }
 
 /// A node's readable name: 1 to 32 bytes of `[a-z0-9._-]`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     bytes: [u8; Self::MAX_LEN],
     len: u8,

@@ -58,7 +58,7 @@ const RUNS_MAX: u32 = 16 * 1024;
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 #[expect(clippy::exhaustive_structs, reason = "every field is a decision")]
 pub struct Limits {
-    /// Nodes below this one. Each costs about 80 bytes.
+    /// Nodes below this one. Each costs about 160 bytes.
     pub nodes: usize,
     /// Ids that may be granted over one link of a root at once; of a node below it a quarter for each level, 64 at least. None of
     /// them is ever given again. Beyond that a link has its part of 8 ids in each second, a quarter at most, and of what

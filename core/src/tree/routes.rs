@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::Entry;
-use crate::proto::Reason;
+use crate::proto::{Name, Reason};
 
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
@@ -12,7 +12,7 @@ struct Known {
     id: u32,
     via: u32,
     link: u64,
-    name: crate::proto::Name,
+    name: Name,
     /// Who is there longer has a lower one.
     order: u64,
     told: bool,
@@ -29,6 +29,9 @@ impl Known {
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 pub(super) struct Routes {
     list: Vec<Known>,
+    /// The ids by the node above, the name, and the order: whoever asks for a path costs the same for each name on it,
+    /// however many nodes there are.
+    names: BTreeMap<(u32, Name, u64), u32>,
     /// Ids of nodes that the parent has been told of and that are gone, and why.
     gone: Vec<(u32, Reason)>,
     /// Ids of those that the parent has not been told of, by their order: so each node above knows of two with one
@@ -64,8 +67,8 @@ impl Routes {
 
     /// The node of this name below that one: of several the one that is there longest.
     pub(super) fn named(&self, via: u32, name: &str) -> Option<u32> {
-        let named = self.list.iter().filter(|known| known.via == via && known.name.as_str() == name);
-        named.min_by_key(|known| known.order).map(|known| known.id)
+        let name = Name::new(name).ok()?;
+        self.names.range((via, name, 0)..=(via, name, u64::MAX)).next().map(|(_, id)| *id)
     }
 
     pub(super) fn insert(&mut self, entry: Entry) {
@@ -74,6 +77,7 @@ impl Routes {
             let order = self.next_order;
             self.next_order += 1;
             self.list.insert(at, Known { id, via, link, name, order, told: false });
+            self.names.insert((via, name, order), id);
             self.untold.insert(order, id);
         }
     }
@@ -89,7 +93,7 @@ impl Routes {
         // have a lower id than its parent. Then it goes in the next pass, and there are no more of them than a
         // tree is deep.
         let (mut ids, mut removed) = (BTreeSet::from([id]), Vec::new());
-        let Self { list, untold, .. } = self;
+        let Self { list, names, untold, .. } = self;
         loop {
             let before = removed.len();
             list.retain(|known| {
@@ -97,6 +101,7 @@ impl Routes {
                 if goes {
                     ids.insert(known.id);
                     removed.push(known.entry());
+                    names.remove(&(known.via, known.name, known.order));
                     untold.remove(&known.order);
                 }
                 !goes
@@ -150,7 +155,6 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::Name;
 
     const LOST: Reason = Reason::LinkLost;
 
@@ -207,7 +211,16 @@ mod tests {
         assert_eq!(routes.named(1, "node"), Some(7));
         routes.forget_told();
         assert_eq!(tell(&mut routes), [7, 5, 12, 3]);
-        assert_eq!(routes.named(1, "other"), None);
+        assert_eq!((routes.named(1, "other"), routes.named(1, "no name")), (None, None));
+    }
+
+    #[test]
+    fn a_name_leads_to_nobody_behind_the_end_of_its_node() {
+        let mut routes = routes([(10, 1), (11, 10), (12, 11)]);
+        routes.remove(11, LOST, false);
+        assert_eq!([1, 10, 11].map(|via| routes.named(via, "node")), [Some(10), None, None]);
+        routes.clear();
+        assert_eq!(routes.named(1, "node"), None);
     }
 
     /// A child that has filled the table and goes costs no more than a few looks at each node.
