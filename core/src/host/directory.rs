@@ -348,9 +348,9 @@ impl NodeInner {
         let is_peer = origin.relative == Relative::Peer;
         let only = is_peer.then_some(link.number);
         match &*offer.name {
-            NODES => self.send_list::<NodeInfo>(link, offer, origin, |node| List::nodes(node, is_peer)),
+            NODES => self.send_list::<NodeInfo>(link, offer, origin, |node| List::nodes(node, origin)),
             EXPORTS => self.send_list::<ExportInfo>(link, offer, origin, |node| List::exports(node, origin)),
-            LINKS => self.send_list::<LinkInfo>(link, offer, origin, |node| List::links(node, only)),
+            LINKS => self.send_list::<LinkInfo>(link, offer, origin, |node| List::links(node, origin, only)),
             CHANGES if is_peer => refuse(link, offer, Reason::Refused, "not visible from there"),
             CHANGES => self.send_changes(link, offer, origin),
             _ => return false,
@@ -371,7 +371,7 @@ impl NodeInner {
         let now = self.now();
         let (of_one, in_a_time) = {
             let mut state = link.lock();
-            (has_enough(&state.lists), !state.list_pace.allows(now))
+            (has_enough(&state.lists), !state.list_pace.allows(origin.id, now))
         };
         if of_one || in_a_time {
             let detail = if of_one { "four lists at a time" } else { "too many lists in a short time" };
@@ -380,7 +380,7 @@ impl NodeInner {
         // Looks at the node's tables, so before this link is locked.
         let mut list = list(self);
         // Also where nothing comes of it.
-        link.lock().list_pace.take(list.cost());
+        link.lock().list_pace.take(origin.id, list.cost());
         self.send_system::<T>(link, offer, |state| {
             if has_enough(&state.lists) {
                 return None;

@@ -123,7 +123,8 @@ pub(crate) struct LinkState {
     /// What circuits hold that have come from other links.
     shares: Shares,
     pub(crate) circuits: u32,
-    /// Lists that the node sends of itself, the oldest first, and the id of the node that each is for.
+    /// Lists that the node sends of itself, and the id of the node that each is for; first the one that has not gone on for
+    /// longest.
     pub(crate) lists: Vec<(CellId, u32)>,
     /// Of these, those that go on when more of them is made.
     pub(crate) dry_lists: Vec<CellId>,

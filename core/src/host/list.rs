@@ -11,7 +11,7 @@ use super::link::LinkCell;
 use super::node::NodeInner;
 use crate::Message;
 use crate::proto::Instant;
-use crate::tree::Origin;
+use crate::tree::{Origin, Relative};
 
 /// Entries of a part: of nodes and of exports.
 const PART: usize = 128;
@@ -20,44 +20,84 @@ const CIRCUITS: usize = 1024;
 
 /// To look so many up costs as much as a part.
 const LOOKS: usize = 1024;
-/// Parts that may be made for a neighbour as soon as its link is up, that come to these in a second, and that there are
-/// at the most. The questions of all nodes behind it are the neighbour's.
+/// Parts that may be made for a neighbour and all nodes behind it as soon as its link is up, that come to these in a
+/// second, and that there are at the most.
 const FIRST: i64 = 256;
 const IN_A_SECOND: i64 = 256;
 const MOST: i64 = 4096;
+/// Of so many nodes behind a neighbour it is known what each has had.
+const TAKERS_MAX: usize = 32;
+const SECOND_US: i64 = 1_000_000;
 
-/// How many more parts of lists are made for a neighbour. A list that was begun is made to its end: what is missing then
-/// the next ones wait for.
-#[derive(Debug, Clone, Copy)]
+/// How many more parts of lists are made for a neighbour and the nodes behind it. A list that was begun is made to its end:
+/// what is missing then the next ones wait for.
+///
+/// One node that asks without end has less than all there is: it may have had half as much lately as is left for the others.
+/// So there is always something left for one that asks now and then, whoever else asks on the same link.
+#[derive(Debug)]
 pub(crate) struct Pace {
     /// In millionths of a part.
     left: i64,
-    filled: Option<Instant>,
+    filled: Instant,
+    takers: Vec<Taker>,
+}
+
+/// A node and what it has had lately.
+#[derive(Debug, Clone, Copy)]
+struct Taker {
+    id: u32,
+    /// In millionths of a part; of what it has had, half is forgotten in each second.
+    had: i64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { left: FIRST * 1_000_000, filled: None }
+        Self { left: FIRST * 1_000_000, filled: Instant::ZERO, takers: Vec::new() }
     }
 }
 
 impl Pace {
-    /// Whether there is something left for another list.
-    pub(super) fn allows(&mut self, now: Instant) -> bool {
-        let before = self.filled.replace(now).unwrap_or(now);
-        let micros = now.as_micros().saturating_sub(before.as_micros()).min(1 << 40) as i64;
-        self.left = (self.left + micros * IN_A_SECOND).min(MOST * 1_000_000);
-        self.left > 0
+    /// Whether there is something left for another list for this node.
+    pub(super) fn allows(&mut self, id: u32, now: Instant) -> bool {
+        self.fill(now);
+        let had = self.takers.iter().find(|taker| taker.id == id).map_or(0, |taker| taker.had);
+        self.left > 0 && had <= self.left / 2
     }
 
-    /// So much was made.
-    pub(super) const fn take(&mut self, parts: u32) {
-        self.left = self.left.saturating_sub(parts as i64 * 1_000_000);
+    fn fill(&mut self, now: Instant) {
+        let micros = now.as_micros().saturating_sub(self.filled.as_micros()).min(1 << 40) as i64;
+        self.filled = self.filled.max(now);
+        self.left = (self.left + micros * IN_A_SECOND).min(MOST * 1_000_000);
+        for taker in &mut self.takers {
+            let half = taker.had >> (micros / SECOND_US).min(62);
+            taker.had = half - half / 2 / SECOND_US * (micros % SECOND_US);
+        }
+        // Less than a part is nothing.
+        self.takers.retain(|taker| taker.had >= 1_000_000);
+    }
+
+    /// So much was made for this node.
+    pub(super) fn take(&mut self, id: u32, parts: u32) {
+        if parts == 0 {
+            return;
+        }
+        let had = i64::from(parts) * 1_000_000;
+        self.left = self.left.saturating_sub(had);
+        if let Some(taker) = self.takers.iter_mut().find(|taker| taker.id == id) {
+            taker.had = taker.had.saturating_add(had);
+        } else if self.takers.len() < TAKERS_MAX {
+            self.takers.push(Taker { id, had });
+        } else if let Some(least) = self.takers.iter_mut().min_by_key(|taker| taker.had) {
+            // Where very many ask it is the one that has had least of which nothing is known.
+            *least = Taker { id, had: had.max(least.had) };
+        }
     }
 }
 
 /// What is still to be made of a list.
 pub(crate) struct List {
+    /// The node that it is for.
+    of: u32,
     /// No other list of the node has it, so that one is known again.
     pub(super) number: u64,
     /// What it has cost that its neighbour's pace has not been told of, in parts.
@@ -77,19 +117,20 @@ enum Rest {
 }
 
 impl List {
-    pub(super) fn nodes(node: &NodeInner, is_peer: bool) -> Self {
+    pub(super) fn nodes(node: &NodeInner, origin: Origin) -> Self {
+        let is_peer = origin.relative == Relative::Peer;
         let rest = if is_peer { Rest::Own(true) } else { Rest::Nodes(None) };
-        Self::new(node, rest, 0)
+        Self::new(node, origin, rest, 0)
     }
 
     /// That has taken a look at so many of something.
-    fn new(node: &NodeInner, rest: Rest, looked: usize) -> Self {
+    fn new(node: &NodeInner, origin: Origin, rest: Rest, looked: usize) -> Self {
         let cost = 1 + (looked / LOOKS) as u32;
-        Self { number: node.next_importer(), cost, rest }
+        Self { of: origin.id, number: node.next_importer(), cost, rest }
     }
 
     /// All links, or this one: the parent's first, then in the order of the neighbours' ids.
-    pub(super) fn links(node: &NodeInner, only: Option<u64>) -> Self {
+    pub(super) fn links(node: &NodeInner, origin: Origin, only: Option<u64>) -> Self {
         let parent = node.tree().parent();
         let mut links = node.links();
         links.retain(|link| only.is_none_or(|number| number == link.number));
@@ -99,7 +140,7 @@ impl List {
         });
         let numbers: Vec<_> = links.iter().map(|link| link.number).collect();
         let looked = numbers.len();
-        Self::new(node, Rest::Links(numbers.into_iter()), looked)
+        Self::new(node, origin, Rest::Links(numbers.into_iter()), looked)
     }
 
     /// Those that may be imported from there, in the order of their names.
@@ -108,7 +149,7 @@ impl List {
         names.retain(|name| !name.starts_with('$'));
         names.sort_unstable();
         let looked = names.len();
-        Self::new(node, Rest::Exports(names.into_iter(), origin), looked)
+        Self::new(node, origin, Rest::Exports(names.into_iter(), origin), looked)
     }
 
     /// What it has cost since it was asked last, in parts.
@@ -184,7 +225,7 @@ impl NodeInner {
             let Some(mut list) = link.lock().list_to_go_on_with(id) else { return };
             let part = list.part(self);
             let mut state = link.lock();
-            state.list_pace.take(list.cost());
+            state.list_pace.take(list.of, list.cost());
             // One that was given up meanwhile has no cell any more, and its number may be another's.
             let Some(cell) = state.cells.get(id).filter(|cell| cell.list_number == list.number) else {
                 return;
@@ -192,6 +233,8 @@ impl NodeInner {
             cell.end_after = part.is_empty();
             cell.backlog.extend(part);
             cell.list = (!cell.end_after).then_some(list);
+            // Where there are too many, one that does not go on makes room.
+            state.lists.sort_by_key(|(list, _)| *list == id);
             state.send_waiting(id);
             state.dry_lists.retain(|dry| *dry != id);
             link.flush(state);
@@ -203,32 +246,63 @@ impl NodeInner {
 mod tests {
     use core::time::Duration;
 
-    use super::{FIRST, IN_A_SECOND, Instant, MOST, Pace};
+    use super::{FIRST, IN_A_SECOND, Instant, MOST, Pace, TAKERS_MAX};
 
     #[test]
     fn who_asks_without_end_has_so_many_parts_in_a_second_and_who_asks_now_and_then_all() {
         let (mut pace, mut now, mut made) = (Pace::default(), Instant::ZERO, 0);
-        for _ in 0..10_000 {
-            while pace.allows(now) {
-                pace.take(7);
+        for _ in 0..100_000 {
+            while pace.allows(2, now) {
+                pace.take(2, 7);
                 made += 7;
             }
             now = now + Duration::from_millis(1);
         }
-        let most = FIRST + 10 * IN_A_SECOND;
-        assert!((most - 7..most + 7).contains(&made), "{made} parts in 10 s");
+        // What it leaves to others is less than what comes in four seconds.
+        let most = FIRST + 100 * IN_A_SECOND;
+        assert!((most - 4 * IN_A_SECOND..most + 7).contains(&made), "{made} parts in 100 s");
         // A long list is a debt.
-        assert!(pace.allows(now + Duration::from_secs(1)));
-        pace.take(3 * IN_A_SECOND as u32);
-        assert!(!pace.allows(now + Duration::from_millis(2900)));
-        assert!(pace.allows(now + Duration::from_millis(4100)));
+        pace.take(2, 3 * IN_A_SECOND as u32 + pace.left as u32 / 1_000_000);
+        assert!(!pace.allows(3, now + Duration::from_millis(2900)));
+        assert!(pace.allows(3, now + Duration::from_millis(3100)));
         // However long nobody asks, there is an end to what he may have at once.
         now = now + Duration::from_secs(1 << 32);
         let mut made = 0;
-        while pace.allows(now) {
-            pace.take(1);
+        while pace.allows(2, now) {
+            pace.take(2, 1);
             made += 1;
         }
-        assert_eq!(made, MOST);
+        assert_eq!(made, MOST / 3 + 1);
+    }
+
+    #[test]
+    fn who_asks_now_and_then_has_what_it_asks_for_whoever_asks_without_end_on_the_same_link() {
+        let (mut pace, mut now) = (Pace::default(), Instant::ZERO);
+        for ms in 0..100_000_u32 {
+            // Ten of them, and what they ask for is long.
+            for greedy in 10..20 {
+                if pace.allows(greedy, now) {
+                    pace.take(greedy, 16);
+                }
+            }
+            if ms % 1000 == 999 {
+                assert!(pace.allows(7, now), "{pace:?}");
+                pace.take(7, 2);
+            }
+            now = now + Duration::from_millis(1);
+        }
+    }
+
+    /// What is remembered is bounded, and with it who can be told from others.
+    #[test]
+    fn of_very_many_that_ask_the_greediest_are_remembered() {
+        let mut pace = Pace::default();
+        pace.fill(Instant::from_micros(60_000_000));
+        pace.take(1, 100);
+        for id in 2..200 {
+            pace.take(id, 1);
+        }
+        assert_eq!(pace.takers.len(), TAKERS_MAX);
+        assert!(pace.takers.iter().any(|taker| taker.id == 1));
     }
 }

@@ -49,7 +49,8 @@ impl Strikes {
 /// The refused opens of one neighbour within a second.
 ///
 /// Those of nodes behind it are not among them: an honest bridge passes on whatever those open, and what is hostile
-/// there is another link's.
+/// there is another link's. So a neighbour that claims to have nodes behind it may flood in their names: each such open
+/// costs us an answer, and nothing is kept of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Refusals {
     count: u32,
