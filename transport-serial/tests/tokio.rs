@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use common::{Cable, Pty, Tick, options, quick, station, tick};
+use common::{Cable, LOADED, Pty, TRIES, Tick, options, quick, station, tick};
 use netchan::proto::{Fault, LineConfig, LinkConfig};
 use netchan::testing::{Faults, Port, identity};
 use netchan::{
@@ -212,12 +212,16 @@ fn a_node_that_closes_loses_nothing_and_says_why() -> Outcome {
 #[test]
 fn a_goodbye_is_quick_where_the_peer_answers() -> Outcome {
     both(|| async {
-        let desk = desk(Cable::new(), options()).await?;
-        let start = Instant::now();
-        assert_eq!(desk.dashboard.close(NEVER).await, 0);
-        // Without an acknowledgement, which are the other side's last words, it would be half a second and more.
-        assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
-        assert_eq!(desk.peer.down().timeout(NEVER).await.dead(), Dead::here(Reason::Shutdown));
+        let mut took = Vec::new();
+        for _ in 0..TRIES {
+            let desk = desk(Cable::new(), options()).await?;
+            let start = Instant::now();
+            assert_eq!(desk.dashboard.close(NEVER).await, 0);
+            took.push(start.elapsed());
+            assert_eq!(desk.peer.down().timeout(NEVER).await.dead(), Dead::here(Reason::Shutdown));
+        }
+        // Without an acknowledgement, which are the other side's last words, each would be half a second and more.
+        assert!(took.iter().any(|took| *took < Duration::from_millis(400)), "{took:?}");
         Ok(())
     })
 }
@@ -272,7 +276,7 @@ fn a_broken_wire_is_noticed_within_the_dead_time_and_a_quarter() -> Outcome {
             [Reason::Unresponsive, Reason::LinkLost].map(|reason| Err(RecvError::Dead(Dead::here(reason))));
         assert!(reasons.contains(&told), "{told:?}");
         // The dead-time and a quarter, and a loaded machine's share.
-        assert!(start.elapsed() < Duration::from_millis(500 + 200), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(500) + LOADED, "{:?}", start.elapsed());
         let why = next_down(&desk.station).await;
         assert!(matches!(why, LinkError::Fault(Fault::Unresponsive | Fault::Unacknowledged)), "{why}");
         Ok(())
