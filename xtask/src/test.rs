@@ -1,6 +1,7 @@
 //! `cargo xtask test`: runs the steps of [`steps`], says what each is for, and sums up.
 
 pub(crate) mod boards;
+mod room;
 mod steps;
 
 use std::fs::{self, File};
@@ -99,7 +100,7 @@ fn parse(args: &[String]) -> Result<Option<Options>> {
 fn perform(step: &Step, options: &Options) -> Result<Outcome> {
     let mut runner = Runner::new(step.name, options)?;
     let start = Instant::now();
-    let result = (step.run)(&mut runner);
+    let result = room::check().and_then(|()| (step.run)(&mut runner)).map_err(room::or_full);
     let took = start.elapsed();
     match &result {
         Ok(()) => println!("      ok, {}", seconds(took)),
