@@ -61,17 +61,17 @@ impl Desk {
         }
     }
 
-    /// Waits until `done`, for ten seconds at most.
+    /// Waits until `done`, for a minute at most.
     #[track_caller]
     pub(crate) fn until(&mut self, mut done: impl FnMut() -> bool) {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(60);
         while !done() {
             assert!(Instant::now() < end, "{:?}", self.lines);
             self.step();
         }
     }
 
-    /// What the host waits for, for ten seconds at most.
+    /// What the host waits for, for a minute at most.
     #[track_caller]
     pub(crate) fn run<F: IntoFuture>(&mut self, operation: F) -> F::Output {
         self.run_beside(operation, || ())

@@ -25,6 +25,7 @@ impl Mutant {
 
 const SPLICE: &str = "core/src/proto/splice.rs";
 const TREE: &str = "core/src/tree/mod.rs";
+const GRANT: &str = "core/src/tree/grant.rs";
 const WAY: &str = "core/src/tree/way.rs";
 const ROUTES: &str = "core/src/tree/routes.rs";
 const CIRCUIT: &str = "core/src/proto/circuit.rs";
@@ -171,7 +172,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant("no limit of hops", WAY, "if route.hops >= HOPS_MAX {", "if route.hops > HOPS_MAX {"),
     mutant(
         "ids are granted, and nobody knows to whom",
-        TREE,
+        GRANT,
         "child.runs += u32::from(self.ids.give(link, start, count));",
         "",
     ),
