@@ -5,13 +5,12 @@
 //! stop it.
 
 use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::cell::{Cell, CellId};
+pub(super) use super::entries::NodeInfo;
+use super::entries::{ENTRY_MAX, ExportInfo, LinkInfo, NodeChange};
 use super::hub::Hub;
 use super::input::Offer;
 use super::link::{LinkCell, LinkState};
@@ -25,7 +24,7 @@ use super::shares::LISTS_MAX;
 use super::sync::{MutexGuard, Ordering, PoisonError};
 use crate::Message;
 use crate::proto::{OpenFlags, Reason, Relation};
-use crate::tree::{Change, Entry, Origin, Relative, Tree};
+use crate::tree::{Change, Origin, Relative};
 
 /// The channel on which a node lists the nodes below it.
 pub(crate) const NODES: &str = "$nodes";
@@ -46,32 +45,6 @@ const CHANGES_MAX: usize = 1024;
 /// Whether what is exported under this name is what a node tells of itself, to so many at a time.
 pub(crate) fn is_list(name: &str) -> bool {
     matches!(name, NODES | EXPORTS | LINKS | CHANGES)
-}
-
-/// A node of the tree.
-#[derive(Serialize, Deserialize, Message, Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NodeInfo {
-    /// Its id, never given to another one while the root lives.
-    pub id: u32,
-    /// The id of its parent; 0 for a root.
-    pub via: u32,
-    /// Its name.
-    pub name: String,
-}
-
-/// A node has come or gone.
-#[derive(Serialize, Deserialize, Message, Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a node comes or goes; another type would be another message")]
-pub enum NodeChange {
-    /// It is there.
-    Joined(NodeInfo),
-    /// It is gone, and each circuit to it was told. Its `via` is 0. Each node below it that goes with it has a
-    /// change of its own. The number is that of the [`Reason`], 0 where none was told: see [`NodeChange::reason`].
-    Left(NodeInfo, u8),
-    /// So many changes came in this place that there was no room for: more than 1024 at a time, or more than that
-    /// while the watcher took none. What was told before may not be so any more: ask for the list again.
-    Missed(u64),
 }
 
 /// Somebody at the other end of a link who is told of changes.
@@ -152,91 +125,6 @@ fn encoded<T: Message>(value: &T) -> Option<Vec<u8>> {
     value.encode_to(&mut bytes).ok().map(|()| bytes)
 }
 
-/// A channel that a node exports.
-#[derive(Serialize, Deserialize, Message, Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExportInfo {
-    /// Its name.
-    pub name: String,
-    /// What the exporter holds, and so what can be imported.
-    pub end: EndKind,
-    /// Readable name of the type of its values.
-    pub type_name: String,
-    /// What [`ExportOptions::doc`](super::ExportOptions::doc) says of it.
-    pub doc: String,
-    /// How many have imported it.
-    pub importers: u32,
-}
-
-/// What the exporter of a channel holds.
-#[derive(Serialize, Deserialize, Message, Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "another kind would be another message")]
-pub enum EndKind {
-    /// A `Sender` (or `ByteWriter`), imported as a `Receiver`.
-    Sender,
-    /// A `Receiver` (or `ByteReader`), imported as a `Sender`.
-    Receiver,
-    /// A `Duplex`, imported as its mirror.
-    Duplex,
-    /// A `Latest`, imported as a `Watch`.
-    Latest,
-    /// A `Watch`, imported as a `Latest`.
-    Watch,
-    /// A `Server`, imported as a `Client`.
-    Server,
-}
-
-/// A link of a node.
-#[derive(Serialize, Deserialize, Message, Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LinkInfo {
-    /// Id of the neighbour in the tree; 0 for a peer.
-    pub id: u32,
-    /// Its name.
-    pub name: String,
-    /// Whether it is the parent.
-    pub is_parent: bool,
-    /// Bytes of messages that have come over the link, modulo 2^32.
-    pub bytes_in: u32,
-    /// Bytes of messages that have gone over the link, modulo 2^32.
-    pub bytes_out: u32,
-    /// Circuits on the link.
-    pub circuits: u32,
-    /// Of these, so many carry what nodes tell of themselves, as this list.
-    pub lists: u32,
-    /// Of all, so many pass through the node.
-    pub passing: u32,
-    /// Bytes that wait: to be written to the link, and of circuits that pass through for the next one.
-    pub waiting: u64,
-}
-
-impl NodeInfo {
-    /// Of the node whose tree this is.
-    pub(super) fn own(tree: &Tree, name: &str) -> Self {
-        let via = tree.above().as_slice().first().copied().unwrap_or_default();
-        Self { id: tree.id(), via, name: name.to_string() }
-    }
-}
-
-impl From<Entry> for NodeInfo {
-    fn from(entry: Entry) -> Self {
-        Self { id: entry.id, via: entry.via, name: entry.name.as_str().to_string() }
-    }
-}
-
-impl EndKind {
-    fn of(flags: OpenFlags) -> Self {
-        match (flags.has(OpenFlags::LATEST), flags.has(OpenFlags::CALLS), flags.has(OpenFlags::BOTH)) {
-            (_, true, _) => Self::Server,
-            (true, ..) if flags.has(OpenFlags::SENDS) => Self::Latest,
-            (true, ..) => Self::Watch,
-            (.., true) => Self::Duplex,
-            _ if flags.has(OpenFlags::SENDS) => Self::Sender,
-            _ => Self::Receiver,
-        }
-    }
-}
-
 /// What can be asked of a node beside its own channels.
 macro_rules! questions {
     ($of:ty) => {
@@ -247,6 +135,11 @@ macro_rules! questions {
             /// Of one node four lists may be under way at a time. And for one neighbour a node makes 256 parts of lists in
             /// a second, with up to 4096 in store: 128 nodes or exports are a part, and so are links with 1024 circuits. Who
             /// asks for more is refused, `Busy`, and may ask again a moment later.
+            ///
+            /// Whoever answers may say anything. So of this list and the ones below each text is checked: a node's name is one, a
+            /// channel's too, a type's name and a doc have no control characters but the doc's tabs and ends of lines. What is
+            /// none ends the list there, [`RecvError::Decode`](crate::RecvError::Decode), and so it may be printed as it
+            /// is. What an entry says is otherwise believed, and how many come is for the program to look at.
             ///
             /// ```no_run
             /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -259,7 +152,9 @@ macro_rules! questions {
             /// # }
             /// ```
             pub fn nodes(&self) -> Import<Receiver<NodeInfo>> {
-                self.import(NODES).or_own(|node, most| listed(node.list_nodes(), most))
+                self.import(NODES)
+                    .message_limit(ENTRY_MAX)
+                    .or_own(|node, most| listed(node.list_nodes(), most))
             }
 
             /// The nodes that come and go below it, from now on. Ask for the list after that, and nothing is
@@ -268,19 +163,23 @@ macro_rules! questions {
             /// [`watchers_per_link`](super::Config::watchers_per_link) over one link there; more are refused, `Busy`. Peers are
             /// refused, `Refused`.
             pub fn changes(&self) -> Import<Receiver<NodeChange>> {
-                self.import(CHANGES).or_own(NodeInner::watch)
+                self.import(CHANGES).message_limit(ENTRY_MAX).or_own(NodeInner::watch)
             }
 
             /// What it exports and this node may import, in the order of the names. The list ends in
             /// order. Boards have none: `NoName`.
             pub fn exports(&self) -> Import<Receiver<ExportInfo>> {
-                self.import(EXPORTS).or_own(|node, most| listed(node.list_exports(), most))
+                self.import(EXPORTS)
+                    .message_limit(ENTRY_MAX)
+                    .or_own(|node, most| listed(node.list_exports(), most))
             }
 
             /// Its links, with what passes over them and what waits; to a peer the one to it alone. The list ends in
             /// order. Boards have none: `NoName`.
             pub fn links(&self) -> Import<Receiver<LinkInfo>> {
-                self.import(LINKS).or_own(|node, most| listed(node.list_links(), most))
+                self.import(LINKS)
+                    .message_limit(ENTRY_MAX)
+                    .or_own(|node, most| listed(node.list_links(), most))
             }
         }
     };
@@ -325,13 +224,7 @@ impl NodeInner {
     }
 
     pub(super) fn export_info(hub: &Hub) -> ExportInfo {
-        ExportInfo {
-            name: hub.name.to_string(),
-            end: EndKind::of(hub.spec.flags),
-            type_name: hub.spec.type_name.to_string(),
-            doc: hub.doc.to_string(),
-            importers: hub.importers() as u32,
-        }
+        ExportInfo::of(hub)
     }
 
     /// All that this node exports.
@@ -501,28 +394,6 @@ impl NodeInner {
             cells.into_iter().for_each(|cell| state.send_waiting(cell));
             link.flush(state);
         }
-    }
-}
-
-impl NodeChange {
-    /// Why the node is gone, as the node beside it has told: what its link ended with, or that of the node above it with which it
-    /// went. `None` of any other change, and where it was not told, as by a bridge board.
-    pub fn reason(&self) -> Option<Reason> {
-        match *self {
-            Self::Left(_, reason) if reason != 0 => Some(Reason::new(reason)),
-            _ => None,
-        }
-    }
-
-    /// What of a change is for those who watch.
-    fn of(change: &Change) -> Option<Self> {
-        let info = |id, via, name: crate::proto::Name| NodeInfo { id, via, name: name.as_str().to_string() };
-        Some(match *change {
-            Change::Joined { id, via, name } => Self::Joined(info(id, via, name)),
-            Change::Left { id, name, reason } => Self::Left(info(id, 0, name), reason.get()),
-            Change::Missed(count) => Self::Missed(count),
-            Change::NameTaken { .. } => return None,
-        })
     }
 }
 

@@ -53,7 +53,8 @@ pub struct ExportOptions {
     pub limit: Option<u32>,
     /// Who may import it.
     pub visibility: Visibility,
-    /// What it is, for people who look for it.
+    /// What it is, for people who look for it: they are told up to 1024 bytes, without control characters but tabs and
+    /// ends of lines.
     pub doc: &'static str,
 }
 

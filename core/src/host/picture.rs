@@ -1,19 +1,25 @@
 //! A picture of a tree: who is below whom, what passes, and what waits.
+//!
+//! Whoever answers may say anything: its texts are checked as they come ([`entries`](super::entries)), what is kept of it has a bound, and no
+//! picture takes longer than its nodes and links are many, whatever is said to be below what.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::time::Instant;
 
-use super::directory::{LinkInfo, NODES, NodeInfo};
+use super::directory::NODES;
+use super::entries::{LinkInfo, NodeInfo};
 use super::error::{ImportError, RecvError};
 use super::named::Named;
 use super::node::Node;
@@ -28,8 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 8;
 /// With less time than this nobody is asked.
 const LEAST: Duration = Duration::from_millis(10);
-/// Most entries of a list.
-const ENTRIES_MAX: usize = 64 * 1024;
+/// Most nodes of a picture.
+const NODES_MAX: usize = 64 * 1024;
+/// Most links that are kept of one node beside one to each of its children, and most of all nodes together.
+const LINKS_OF_ONE: usize = 4 * 1024;
+const LINKS_MAX: usize = 4 * NODES_MAX;
 
 /// A tree as it was at a moment; from [`Node::picture`].
 #[derive(Debug, Clone)]
@@ -55,8 +64,10 @@ pub enum Untold {
     Late,
     /// It has refused, or something on the way to it is gone.
     Dead(Dead),
-    /// What came is no list, or one of more than 65536 links.
+    /// What came is no list.
     Broken,
+    /// It tells of more links than a picture keeps, see [`Node::picture`].
+    TooMany,
 }
 
 impl fmt::Display for Untold {
@@ -66,6 +77,7 @@ impl fmt::Display for Untold {
             Self::Late => f.write_str("no answer in time"),
             Self::Dead(dead) => write!(f, "no answer: {dead}"),
             Self::Broken => f.write_str("its answer is no list of links"),
+            Self::TooMany => f.write_str("tells of too many links"),
         }
     }
 }
@@ -86,6 +98,7 @@ impl From<RecvError> for Untold {
         match error {
             RecvError::Deadline => Self::Late,
             RecvError::Dead(dead) => Self::Dead(dead),
+            RecvError::Empty => Self::TooMany,
             _ => Self::Broken,
         }
     }
@@ -98,9 +111,10 @@ impl Picture {
         let micros = self.taken.saturating_duration_since(before.taken).as_micros().max(1) as u64;
         let rate = |now: u32, then: u32| u64::from(now.wrapping_sub(then)) * 1_000_000 / micros;
         for (node, links) in &self.links {
+            let earlier = before.links.get(node).into_iter().flatten();
+            let earlier: BTreeMap<_, _> = earlier.map(|link| ((link.id, &link.name), link)).collect();
             for link in links {
-                let same = |other: &&LinkInfo| other.id == link.id && other.name == link.name;
-                if let Some(then) = before.links.get(node).and_then(|links| links.iter().find(same)) {
+                if let Some(then) = earlier.get(&(link.id, &link.name)) {
                     let rates = [rate(link.bytes_in, then.bytes_in), rate(link.bytes_out, then.bytes_out)];
                     self.rates.insert((*node, link.id), rates);
                 }
@@ -109,36 +123,9 @@ impl Picture {
         self
     }
 
-    /// The links between nodes and their parents, as the lower end tells of them, else the upper one.
-    fn edge(&self, node: &NodeInfo) -> String {
-        let up = self.links.get(&node.id).and_then(|links| links.iter().find(|link| link.is_parent));
-        let down =
-            || self.links.get(&node.via).and_then(|links| links.iter().find(|link| link.id == node.id));
-        let Some((link, key, is_up)) = up
-            .map(|link| (link, (node.id, link.id), true))
-            .or_else(|| Some((down()?, (node.via, node.id), false)))
-        else {
-            return String::new();
-        };
-        // Its own questions are in no picture.
-        let mut text = format!("{} circuits", link.circuits.saturating_sub(link.lists));
-        if let Some([came, went]) = self.rates.get(&key) {
-            let (up, down) = if is_up { (went, came) } else { (came, went) };
-            let _ = write!(text, ", {} up, {} down", Bytes(*up, "/s"), Bytes(*down, "/s"));
-        }
-        if link.waiting > 0 {
-            let _ = write!(text, ", {} waiting", Bytes(link.waiting, ""));
-        }
-        text
-    }
-
     /// What is said of a node beside its name: that it did not answer, and why. That a board tells nothing is as it is to be.
     fn silence(&self, id: u32) -> Option<&Untold> {
         self.untold.get(&id).filter(|why| **why != Untold::NoList)
-    }
-
-    fn children(&self, of: u32) -> impl Iterator<Item = &NodeInfo> {
-        self.nodes.iter().filter(move |node| node.via == of && node.id != of)
     }
 
     /// As text, a line for each node.
@@ -150,11 +137,15 @@ impl Picture {
     /// ├─ desk (4)  1 circuits
     /// └─ shed (5)  1 circuits  [no answer in time]
     /// ```
+    ///
+    /// Nodes that are not below the root, by what it has told, are counted in a last line.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        if let Some(root) = self.nodes.first() {
-            let _ = writeln!(text, "{} ({}){}", root.name, root.id, self.note(root.id));
-            self.text_below(root.id, "", 0, &mut text);
+        let Some(root) = self.nodes.first() else { return text };
+        let _ = writeln!(text, "{} ({}){}", root.name, root.id, self.note(root.id));
+        let drawn = 1 + self.text_below(&Index::new(self), root.id, "", 0, &mut text);
+        if drawn < self.nodes.len() {
+            let _ = writeln!(text, "and {} that are not below it", self.nodes.len() - drawn);
         }
         text
     }
@@ -163,25 +154,29 @@ impl Picture {
         self.silence(id).map_or_else(String::new, |why| format!("  [{why}]"))
     }
 
-    fn text_below(&self, id: u32, indent: &str, depth: usize, text: &mut String) {
+    /// The nodes below one, of which it gives the number.
+    fn text_below(&self, index: &Index<'_>, id: u32, indent: &str, depth: usize, text: &mut String) -> usize {
         // What a node tells of others is not to be trusted to be a tree.
         if depth > usize::from(crate::proto::HOPS_MAX) {
-            return;
+            return 0;
         }
-        let mut children = self.children(id).peekable();
+        let mut drawn = 0;
+        let mut children = index.children(id).iter().peekable();
         while let Some(node) = children.next() {
             let (branch, below) =
                 if children.peek().is_some() { ("├─", "│  ") } else { ("└─", "   ") };
-            let edge = self.edge(node);
+            let edge = index.edge(node);
             let space = if edge.is_empty() { "" } else { "  " };
             let note = self.note(node.id);
             let _ = writeln!(text, "{indent}{branch} {} ({}){space}{edge}{note}", node.name, node.id);
-            self.text_below(node.id, &format!("{indent}{below}"), depth + 1, text);
+            drawn += 1 + self.text_below(index, node.id, &format!("{indent}{below}"), depth + 1, text);
         }
+        drawn
     }
 
     /// For Graphviz's `dot`. A node that did not answer is dashed, and says why.
     pub fn graphviz(&self) -> String {
+        let index = Index::new(self);
         let mut text = String::from("digraph tree {\n    node [shape=box];\n");
         for node in &self.nodes {
             let (note, style) = match self.silence(node.id) {
@@ -191,7 +186,7 @@ impl Picture {
             let _ = writeln!(text, "    n{} [label=\"{} ({}){note}\"{style}];", node.id, node.name, node.id);
         }
         for node in self.nodes.iter().skip(1) {
-            let _ = writeln!(text, "    n{} -> n{} [label=\"{}\"];", node.via, node.id, self.edge(node));
+            let _ = writeln!(text, "    n{} -> n{} [label=\"{}\"];", node.via, node.id, index.edge(node));
         }
         text.push_str("}\n");
         text
@@ -199,15 +194,67 @@ impl Picture {
 
     /// For Mermaid. A node that did not answer says why.
     pub fn mermaid(&self) -> String {
+        let index = Index::new(self);
         let mut text = String::from("graph TD\n");
         for node in &self.nodes {
             let note = self.silence(node.id).map_or_else(String::new, |why| format!("<br/>{why}"));
             let _ = writeln!(text, "    n{}[\"{} ({}){note}\"]", node.id, node.name, node.id);
         }
         for node in self.nodes.iter().skip(1) {
-            let edge = self.edge(node);
+            let edge = index.edge(node);
             let label = if edge.is_empty() { String::new() } else { format!("|\"{edge}\"|") };
             let _ = writeln!(text, "    n{} -->{label} n{}", node.via, node.id);
+        }
+        text
+    }
+}
+
+/// What is looked up while a picture is drawn.
+struct Index<'p> {
+    picture: &'p Picture,
+    /// All nodes but the root, which is below nobody whatever it says.
+    children: BTreeMap<u32, Vec<&'p NodeInfo>>,
+    /// By the node's id.
+    up: BTreeMap<u32, &'p LinkInfo>,
+    /// By the node's id and that of its neighbour.
+    down: BTreeMap<(u32, u32), &'p LinkInfo>,
+}
+
+impl<'p> Index<'p> {
+    fn new(picture: &'p Picture) -> Self {
+        let (mut children, mut up, mut down) =
+            (BTreeMap::<_, Vec<_>>::new(), BTreeMap::new(), BTreeMap::new());
+        for node in picture.nodes.iter().skip(1) {
+            children.entry(node.via).or_default().push(node);
+        }
+        for (node, links) in &picture.links {
+            for link in links {
+                if link.is_parent {
+                    up.entry(*node).or_insert(link);
+                }
+                down.entry((*node, link.id)).or_insert(link);
+            }
+        }
+        Self { picture, children, up, down }
+    }
+
+    fn children(&self, of: u32) -> &[&'p NodeInfo] {
+        self.children.get(&of).map_or(&[], Vec::as_slice)
+    }
+
+    /// The link between a node and its parent, as the lower end tells of it, else the upper one.
+    fn edge(&self, node: &NodeInfo) -> String {
+        let up = self.up.get(&node.id).map(|link| (link, (node.id, link.id), true));
+        let down = || Some((self.down.get(&(node.via, node.id))?, (node.via, node.id), false));
+        let Some((link, key, is_up)) = up.or_else(down) else { return String::new() };
+        // Its own questions are in no picture.
+        let mut text = format!("{} circuits", link.circuits.saturating_sub(link.lists));
+        if let Some([came, went]) = self.picture.rates.get(&key) {
+            let (up, down) = if is_up { (went, came) } else { (came, went) };
+            let _ = write!(text, ", {} up, {} down", Bytes(*up, "/s"), Bytes(*down, "/s"));
+        }
+        if link.waiting > 0 {
+            let _ = write!(text, ", {} waiting", Bytes(link.waiting, ""));
         }
         text
     }
@@ -266,11 +313,15 @@ impl Node {
     /// without its links, and [`Picture::untold`] says why. It has half of the time that is left when it is asked, so that
     /// a few silent ones keep nobody else from being asked.
     ///
-    /// Of more than 65536 nodes there is none. A node costs about 100 bytes here, and a link as much.
+    /// Whoever answers is not believed: what is no name of a node ends its list, and so does a list that is too long. Of more than 65536 nodes
+    /// there is no picture. Of one node as many links are kept as it has children, and 4096 more; and 262144 of all
+    /// nodes together, first come, first kept. A node whose list is longer is there without its links, as [`Untold::TooMany`].
+    /// A node costs about 150 bytes here, and a link as much: 50 MiB at the most.
     ///
     /// # Errors
     ///
-    /// Why there is no list of the nodes: the root is gone, refuses, does not answer in time, or its list broke off.
+    /// Why there is no list of the nodes: the root is gone, refuses, does not answer in time, or its list broke off
+    /// (`DecodeFailed` where something in it is no node), or has too many (`NoResources`).
     pub fn picture(&self) -> Wait<Picturing> {
         Wait::new(Picturing { node: self.clone(), until: None, future: None })
     }
@@ -284,7 +335,7 @@ type Asking<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 async fn take(node: Node, until: Instant) -> Result<Picture, Named<ImportError>> {
     // Over before the links are looked at, so that it is not seen on them.
     let mut list = node.remote("/").nodes().timeout(left(until)).await?;
-    let mut nodes = all(&mut list, until).await.map_err(|error| {
+    let mut nodes = all(&mut list, until, |n| n < NODES_MAX).await.map_err(|error| {
         let error = match error {
             RecvError::Deadline => ImportError::Deadline,
             RecvError::Dead(dead) => ImportError::Dead(dead),
@@ -301,6 +352,11 @@ async fn take(node: Node, until: Instant) -> Result<Picture, Named<ImportError>>
     nodes.retain(|info| seen.insert(info.id));
     let taken = sync::now();
     let (mut links, mut untold) = (BTreeMap::new(), BTreeMap::new());
+    let mut children = BTreeMap::<u32, usize>::new();
+    for info in &nodes {
+        *children.entry(info.via).or_default() += 1;
+    }
+    let kept = Arc::new(AtomicUsize::new(0));
     let mut to_ask = nodes.iter().map(|info| info.id);
     let mut asked: Vec<(u32, Asking<Told>)> = Vec::new();
     core::future::poll_fn(|cx| {
@@ -308,7 +364,9 @@ async fn take(node: Node, until: Instant) -> Result<Picture, Named<ImportError>>
             while asked.len() < AT_ONCE
                 && let Some(id) = to_ask.next()
             {
-                asked.push((id, Box::pin(links_of(node.clone(), id, until))));
+                let most = LINKS_OF_ONE + children.get(&id).copied().unwrap_or_default();
+                let room = Room { most, taken: 0, kept: Arc::clone(&kept) };
+                asked.push((id, Box::pin(links_of(node.clone(), id, until, room))));
             }
             let before = asked.len();
             asked.retain_mut(|(id, asking)| match asking.as_mut().poll(cx) {
@@ -328,7 +386,29 @@ async fn take(node: Node, until: Instant) -> Result<Picture, Named<ImportError>>
     Ok(Picture { nodes, links, untold, taken, rates: BTreeMap::new() })
 }
 
-async fn links_of(node: Node, id: u32, until: Instant) -> Told {
+/// Room for the links of a node.
+struct Room {
+    /// How many may be kept of it.
+    most: usize,
+    taken: usize,
+    /// How many are kept of all nodes together.
+    kept: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Whether there is room for one more.
+    fn take(&mut self) -> bool {
+        self.taken += 1;
+        self.kept.fetch_add(1, Ordering::Relaxed) < LINKS_MAX && self.taken <= self.most
+    }
+
+    /// What is not kept leaves its room to others.
+    fn give_back(self) {
+        self.kept.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
+
+async fn links_of(node: Node, id: u32, until: Instant, mut room: Room) -> Told {
     let time = left(until) / 2;
     if time < LEAST {
         return Err(Untold::Late);
@@ -336,22 +416,107 @@ async fn links_of(node: Node, id: u32, until: Instant) -> Told {
     let until = sync::now() + time;
     let mut list =
         node.remote_id(id).links().timeout(time).await.map_err(|error| Untold::from((*error).clone()))?;
-    Ok(all(&mut list, until).await?)
+    let all = all(&mut list, until, |_| room.take()).await;
+    if all.is_err() {
+        room.give_back();
+    }
+    Ok(all?)
 }
 
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(sync::now())
 }
 
-/// The whole list, if it comes in time and is no longer than a list may be; else what it is not, [`RecvError::Empty`].
-async fn all<T: crate::Message + Send>(list: &mut Receiver<T>, until: Instant) -> Result<Vec<T>, RecvError> {
+/// The whole list, if it comes in time and there is room for all of it, which is asked with how many there are; else what it is not, [`RecvError::Empty`].
+async fn all<T: crate::Message + Send>(
+    list: &mut Receiver<T>,
+    until: Instant,
+    mut has_room: impl FnMut(usize) -> bool,
+) -> Result<Vec<T>, RecvError> {
     let mut all = Vec::new();
     loop {
         match list.recv().timeout(left(until)).await {
-            Ok(_) if all.len() >= ENTRIES_MAX => return Err(RecvError::Empty),
+            Ok(_) if !has_room(all.len()) => return Err(RecvError::Empty),
             Ok(item) => all.push(item),
             Err(RecvError::Closed) => return Ok(all),
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    fn node(id: u32, via: u32) -> NodeInfo {
+        NodeInfo { id, via, name: "n".to_string() }
+    }
+
+    fn link(id: u32) -> LinkInfo {
+        let name = "n".to_string();
+        LinkInfo {
+            id,
+            name,
+            is_parent: false,
+            bytes_in: id,
+            bytes_out: 0,
+            circuits: 7,
+            lists: 0,
+            passing: 0,
+            waiting: 0,
+        }
+    }
+
+    fn picture(nodes: Vec<NodeInfo>, links: BTreeMap<u32, Vec<LinkInfo>>) -> Picture {
+        Picture { nodes, links, untold: BTreeMap::new(), taken: sync::now(), rates: BTreeMap::new() }
+    }
+
+    /// Each node and each link was looked for among all: for so many that took minutes.
+    #[test]
+    fn a_picture_of_as_many_as_there_may_be_is_drawn_in_a_moment() {
+        let last = NODES_MAX as u32;
+        let star = || {
+            let nodes = (1..=last).map(|id| node(id, u32::from(id > 1))).collect();
+            picture(nodes, BTreeMap::from([(1, (2..=last).rev().map(link).collect())]))
+        };
+        let begun = sync::now();
+        let picture = star().since(&star());
+        for (text, lines) in [(picture.text(), 0), (picture.graphviz(), last + 2), (picture.mermaid(), last)]
+        {
+            assert_eq!(text.lines().count() as u32, last + lines);
+            assert_eq!(text.matches("7 circuits, 0 B/s").count() as u32, last - 1);
+        }
+        let took = sync::now() - begun;
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+
+    /// The nodes of a ring were drawn eight times, with all that is below them.
+    #[test]
+    fn what_is_no_tree_is_drawn_once_and_the_rest_is_counted() {
+        let ring = picture(
+            [node(1, 2), node(2, 1), node(3, 1), node(4, 2), node(5, 5), node(6, 9)].into(),
+            BTreeMap::new(),
+        );
+        let expected = "n (1)\n├─ n (2)\n│  └─ n (4)\n└─ n (3)\nand 2 that are not below it\n";
+        assert_eq!(ring.text(), expected);
+        let chain = picture((1..=100).map(|id| node(id, id - 1)).collect(), BTreeMap::new());
+        assert_eq!(chain.text().lines().count(), 18);
+        assert!(chain.text().ends_with("\nand 83 that are not below it\n"), "{}", chain.text());
+    }
+
+    #[test]
+    fn links_are_kept_of_each_node_and_of_all_up_to_a_bound() {
+        let kept = Arc::new(AtomicUsize::new(0));
+        let room = |most| Room { most, taken: 0, kept: Arc::clone(&kept) };
+        let takes = |room: &mut Room| (0..).take_while(|_| room.take()).count();
+        let mut one = room(5);
+        assert_eq!(takes(&mut one), 5);
+        one.give_back();
+        let mut all = room(usize::MAX);
+        assert_eq!(takes(&mut all), LINKS_MAX);
+        assert_eq!(takes(&mut room(5)), 0);
+        all.give_back();
     }
 }

@@ -56,19 +56,18 @@ pub mod varint {
 
 #[cfg(feature = "alloc")]
 pub(crate) use frame::PATH_MAX;
+#[cfg(any(feature = "std", feature = "bridge"))]
+pub(crate) use frame::has_control;
 #[cfg(any(feature = "std", feature = "board"))]
 pub(crate) use frame::is_channel_name;
 #[cfg(feature = "std")]
-pub(crate) use frame::is_path;
+pub(crate) use frame::{TYPE_NAME_MAX, cut, is_path};
 
 // What passes through a board has the accounts of a link.
 #[cfg(feature = "bridge")]
 pub(crate) use {
     circuit::{Final, Phase as CircuitPhase, due, limit_in},
-    frame::{
-        LINK_ADD_ROUTE, LINK_ADOPT, LINK_ALLOCATE, LINK_DEL_ROUTE, LINK_GRANT, LINK_SHUTDOWN, Reader,
-        has_control,
-    },
+    frame::{LINK_ADD_ROUTE, LINK_ADOPT, LINK_ALLOCATE, LINK_DEL_ROUTE, LINK_GRANT, LINK_SHUTDOWN, Reader},
 };
 
 // What a board's node is made of: it has no `Link`, see ARCHITECTURE.md.
