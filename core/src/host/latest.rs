@@ -20,7 +20,7 @@ use crate::proto::{Dead, OpenFlags, Reason};
 /// Publishes the latest value of something. The other end is a [`Watch`].
 ///
 /// Setting never waits: where there is no room yet, an older value that was not sent is
-/// dropped for the newer one, and counted. Who imports later gets the newest value at once.
+/// dropped for the newer one, and counted. Who imports later gets the newest value at once, if it takes one so long.
 #[derive(Debug)]
 pub struct Latest<T: Message> {
     port: Port,
@@ -36,10 +36,14 @@ enum Port {
 impl<T: Message + Send> Latest<T> {
     /// Publishes a newer value.
     ///
+    /// Of an export, a watcher whose [`message_limit`](super::Import::message_limit) is shorter than the value misses
+    /// it: that is *dropped* in the [account](Self::account), and no error. The others get it, and the one keeps the last that
+    /// it could take.
+    ///
     /// # Errors
     ///
-    /// [`SendError`] with the value, when it cannot be encoded, is longer than the
-    /// watcher's limit, or the channel is dead.
+    /// [`SendError`] with the value, when it cannot be encoded, the channel is dead, or, of an import, it is longer
+    /// than the watcher's limit; an older value that has not gone yet then still goes.
     pub fn set(&self, value: T) -> Result<(), SendError<T>> {
         self.put(value).map_err(|error| {
             error.of(match &self.port {

@@ -1,8 +1,11 @@
 //! Who gets a value is said at the export, and no value goes to the dead.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
-use netchan::{ExportOptions, Fanout, Receiver, Sender};
+use netchan::proto::{Accept, Frame, Handle, Open, OpenFlags, Total};
+use netchan::{ExportOptions, Fanout, Latest, Node, Receiver, SendCause, Sender, Watch};
+use netchan_tcp as tcp;
 
 use crate::common::raw::{Raw, mine, receives};
 use crate::common::{Ground, Outcome, SOON, Tick, eventually, spawn, tick};
@@ -165,7 +168,7 @@ fn a_broadcast_that_loses_says_how_much() -> Outcome {
     }
     let account = all.account();
     assert_eq!((account.sent(), account.dropped), (200, 90));
-    raw.send(&netchan::proto::Frame::Credit(mine(0), netchan::proto::Total::new(88)));
+    raw.send(&Frame::Credit(mine(0), Total::new(88)));
     eventually("room again", || {
         all.try_send(tick(0)).ok();
         let _ = got.try_recv();
@@ -190,9 +193,81 @@ fn a_slow_importer_of_a_broadcast_that_waits_is_out_and_told() -> Outcome {
     }
     assert_eq!(all.importers(), 1);
     let reason = raw.expect("the reason", |frame| match frame {
-        netchan::proto::Frame::Dead(_, dead) => Some(dead.dead.reason),
+        Frame::Dead(_, dead) => Some(dead.dead.reason),
         _ => None,
     });
     assert_eq!(reason, netchan::Reason::TooSlow);
+    Ok(())
+}
+
+#[test]
+fn a_latest_value_that_is_too_long_for_a_watcher_is_counted_and_others_see_it() -> Outcome {
+    let ground = Ground::new();
+    let latest: Latest<Vec<u8>> = ground.node.export("picture")?;
+    let (_node, peer) = ground.visitor();
+    let mut narrow = peer.import::<Watch<Vec<u8>>>("picture").message_limit(100).wait()?;
+    let mut wide = peer.import::<Watch<Vec<u8>>>("picture").wait()?;
+    for (len, narrow_sees, dropped) in [(50, true, 0), (5000, false, 1), (60, true, 1), (4000, false, 2)] {
+        latest.set(vec![1; len])?;
+        assert_eq!(wide.changed().timeout(SOON).wait()?.len(), len);
+        if narrow_sees {
+            assert_eq!(narrow.changed().timeout(SOON).wait()?.len(), len);
+        }
+        assert_eq!(latest.account().dropped, dropped, "after {len} bytes");
+    }
+    // Who comes later misses it as well.
+    let mut later = peer.import::<Watch<Vec<u8>>>("picture").message_limit(100).wait()?;
+    eventually("it is counted", || (latest.account().dropped == 3).then_some(()));
+    latest.set(vec![1; 70])?;
+    for watch in [&mut narrow, &mut wide, &mut later] {
+        assert_eq!(watch.changed().timeout(SOON).wait()?.len(), 70);
+    }
+    let account = latest.account();
+    assert_eq!((account.sent(), account.dropped), (5 + 5 + 2, 3), "each counts once for each: {account:?}");
+    Ok(())
+}
+
+/// Gives a circuit room for a value of 100 bytes, and says how long the next one is.
+fn next_len(raw: &mut Raw, handle: Handle) -> usize {
+    raw.send(&Frame::Credit(handle, Total::new(104)));
+    raw.expect("a value", |frame| match frame {
+        Frame::Data(own, _, bytes) if *own == handle => Some(bytes.len()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_latest_value_that_is_too_long_does_not_take_the_place_of_one_that_waits() -> Outcome {
+    let ground = Ground::new();
+    let latest: Latest<Vec<u8>> = ground.node.export("picture")?;
+    let mut raw = Raw::up(ground.address);
+    let flags = OpenFlags::RECEIVES.with(OpenFlags::LATEST);
+    raw.open(0, Open { flags, limit: 100, ..receives::<Vec<u8>>("picture", 0) });
+    latest.set(vec![1; 50])?;
+    latest.set(vec![1; 5000])?;
+    let account = latest.account();
+    assert_eq!((account.unsent, account.dropped), (1, 1), "{account:?}");
+    assert_eq!(next_len(&mut raw, mine(0)), 51, "with its length");
+
+    // The same of one that is imported, which hears of it.
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let node = Node::new("setter");
+    let connecting = tcp::connect(&node, listener.local_addr()?);
+    let importing = spawn(move || {
+        let peer = connecting.wait().expect("a link");
+        peer.import::<Latest<Vec<u8>>>("picture").wait().expect("accepted")
+    });
+    let mut raw = Raw::accept(&listener);
+    raw.bring_up();
+    let handle = raw.opened();
+    raw.send(&Frame::Accept(handle, Accept { which: 0, credit: 0, limit: 100 }));
+    let latest = importing.join();
+    latest.set(vec![1; 50])?;
+    let refused = latest.set(vec![1; 5000]).expect_err("it is too long");
+    assert_eq!(refused.cause(), SendCause::TooLarge(100));
+    assert_eq!(refused.into_value().map(|value| value.len()), Some(5000));
+    let account = latest.account();
+    assert_eq!((account.unsent, account.dropped), (1, 0), "{account:?}");
+    assert_eq!(next_len(&mut raw, handle), 51);
     Ok(())
 }

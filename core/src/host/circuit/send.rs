@@ -240,7 +240,8 @@ impl Circuit {
         self.link.flush(state);
     }
 
-    /// Sends the newest value: one that could not go out before is dropped for it.
+    /// Sends the newest value: one that could not go out before is dropped for it. One that is longer than the
+    /// receiver takes changes nothing.
     pub(crate) fn send_newest(&self, message: Vec<u8>) -> Result<(), Refusal> {
         let mut guard = self.link.lock();
         let state = &mut *guard;
@@ -249,14 +250,12 @@ impl Circuit {
             return Err(Refusal::Dead(dead));
         }
         let Some(handle) = cell.handle else { return Err(Refusal::Dead(state.gone())) };
-        cell.dropped += u64::from(cell.unsent.replace(message).is_some());
-        let len = cell.unsent.as_ref().map_or(0, Vec::len);
         let limit = state.proto(|link, slots| link.limit(slots, handle));
-        if len > limit as usize {
-            if let Some(cell) = state.cells.get(self.id) {
-                cell.unsent = None;
-            }
+        if message.len() > limit as usize {
             return Err(Refusal::TooLarge(limit));
+        }
+        if let Some(cell) = state.cells.get(self.id) {
+            cell.dropped += u64::from(cell.unsent.replace(message).is_some());
         }
         state.send_waiting(self.id);
         self.link.push(guard, Urgency::Burst);

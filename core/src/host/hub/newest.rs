@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Hub, State};
+use crate::host::circuit::Refusal;
 
 impl Hub {
     /// Whether the export is still there to have a newest value.
@@ -15,7 +16,7 @@ impl Hub {
     }
 
     /// Offers the newest value to every importer that was not offered it; one that has no
-    /// room gets the next.
+    /// room gets the next. For whom it is too long it is dropped.
     pub(crate) fn offer_newest(&self) {
         let len = {
             let state = self.lock();
@@ -24,7 +25,7 @@ impl Hub {
         for index in 0..len {
             let mut sent = None;
             loop {
-                let (circuit, newest, turn) = {
+                let (circuit, newest, turn, is_first) = {
                     let mut state = self.lock();
                     let State { members, newest, turn, .. } = &mut *state;
                     let (Some(Some(entry)), Some(newest)) = (members.get_mut(index), newest) else { break };
@@ -32,11 +33,17 @@ impl Hub {
                     if sent.unwrap_or(entry.turn) == *turn {
                         break;
                     }
-                    entry.turn = *turn;
-                    (Arc::clone(&entry.circuit), newest.clone(), *turn)
+                    // Who has overtaken us has counted it.
+                    let is_first = core::mem::replace(&mut entry.turn, *turn) != *turn;
+                    (Arc::clone(&entry.circuit), newest.clone(), *turn, is_first)
                 };
-                // One that died is told and removed by its own signal.
-                let _ = circuit.send_newest(newest);
+                match circuit.send_newest(newest) {
+                    Err(Refusal::TooLarge(_)) if is_first => {
+                        circuit.with(|cell| cell.dropped += 1);
+                    }
+                    // One that died is told and removed by its own signal.
+                    _ => {}
+                }
                 sent = Some(turn);
             }
         }
