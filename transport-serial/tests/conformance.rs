@@ -5,14 +5,13 @@ mod common;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use common::{Pty, Wires, options};
+use netchan::Node;
 use netchan::proto::{Instant, LineConfig};
-use netchan::testing::conformance::{ALL, Faulty, Flow, HostSpecimen, Medium, Specimen, Way};
+use netchan::testing::conformance::{ALL, DialingHost, Faulty, Flow, Medium, Specimen, Way};
 use netchan::testing::{Clock, Faults, FaultyLine};
 use netchan_serial as serial;
 
@@ -26,49 +25,20 @@ const STEP: Duration = Duration::from_millis(1);
 struct Port {
     clock: Clock,
     pty: Pty,
-    host: Option<Host>,
+    host: Option<DialingHost>,
 }
 
-/// A specimen, and the thread that makes its links.
-struct Host {
-    specimen: Option<HostSpecimen>,
-    is_over: Arc<AtomicBool>,
-    links: Option<JoinHandle<()>>,
-}
-
-impl Host {
-    fn start(path: &Path) -> io::Result<Self> {
-        let dead = Duration::from_millis(LINE.dead_ms.into());
-        let specimen = HostSpecimen::new(dead).map_err(io::Error::other)?;
-        let (node, path) = (specimen.node().clone(), path.to_owned());
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
-        let links = thread::spawn(move || {
-            while !over.load(Ordering::Acquire) {
-                let opening = serial::open(&node, path.as_path()).options(options().packet(PACKET));
-                let Ok(peer) = opening.wait() else { continue };
-                HostSpecimen::meet(peer.clone());
-                peer.down().wait();
-            }
-        });
-        Ok(Self { specimen: Some(specimen), is_over, links: Some(links) })
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        self.specimen = None;
-        if let Some(links) = self.links.take() {
-            let _ = links.join();
-        }
-    }
+fn host(path: &Path) -> io::Result<DialingHost> {
+    let (path, dead) = (path.to_owned(), Duration::from_millis(LINE.dead_ms.into()));
+    let open =
+        move |node: &Node| serial::open(node, path.as_path()).options(options().packet(PACKET)).wait().ok();
+    DialingHost::start(dead, open).map_err(io::Error::other)
 }
 
 impl Port {
     fn new() -> io::Result<Self> {
         let pty = Pty::new()?;
-        let host = Some(Host::start(&pty.path)?);
+        let host = Some(host(&pty.path)?);
         Ok(Self { clock: Clock::real(), pty, host })
     }
 }
@@ -97,7 +67,7 @@ impl Way for Port {
         self.host = None;
         // What it has said at its end is lost, as with a reset.
         self.pty.hear();
-        self.host = Some(Host::start(&self.pty.path)?);
+        self.host = Some(host(&self.pty.path)?);
         Ok(())
     }
 }

@@ -2,14 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use netchan::proto::Instant;
 use netchan::testing::Clock;
-use netchan::testing::conformance::{ALL, Flow, HostSpecimen, Medium, Specimen, Way};
+use netchan::testing::conformance::{ALL, DialingHost, Flow, HostSpecimen, Medium, Specimen, Way};
 use netchan_tcp as tcp;
 
 /// The specimens' dead-time: long enough for a machine that is busy, and short enough to be waited for.
@@ -113,48 +110,18 @@ impl Way for Listening {
 struct Connecting {
     clock: Clock,
     listener: TcpListener,
-    host: Option<Host>,
+    host: Option<DialingHost>,
     connection: Connection,
 }
 
-/// A specimen, and the thread that makes its links.
-struct Host {
-    specimen: Option<HostSpecimen>,
-    is_over: Arc<AtomicBool>,
-    links: Option<JoinHandle<()>>,
-}
-
-impl Host {
-    fn start(address: SocketAddr) -> io::Result<Self> {
-        let specimen = HostSpecimen::new(DEAD).map_err(io::Error::other)?;
-        let node = specimen.node().clone();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
-        let links = thread::spawn(move || {
-            while !over.load(Ordering::Acquire) {
-                let Ok(peer) = tcp::connect(&node, address).wait() else { continue };
-                HostSpecimen::meet(peer.clone());
-                peer.down().wait();
-            }
-        });
-        Ok(Self { specimen: Some(specimen), is_over, links: Some(links) })
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        self.specimen = None;
-        if let Some(links) = self.links.take() {
-            let _ = links.join();
-        }
-    }
+fn host(address: SocketAddr) -> io::Result<DialingHost> {
+    DialingHost::start(DEAD, move |node| tcp::connect(node, address).wait().ok()).map_err(io::Error::other)
 }
 
 impl Connecting {
     fn new() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let host = Some(Host::start(listener.local_addr()?)?);
+        let host = Some(host(listener.local_addr()?)?);
         Ok(Self { clock: Clock::real(), listener, host, connection: Connection(None) })
     }
 }
@@ -182,7 +149,7 @@ impl Way for Connecting {
         self.host = None;
         while self.listener.accept().is_ok() {}
         self.listener.set_nonblocking(false)?;
-        self.host = Some(Host::start(address)?);
+        self.host = Some(host(address)?);
         Ok(())
     }
 }

@@ -1,69 +1,32 @@
 //! A line in memory, and a host's node at its other end, which makes a link of it again whenever one has ended.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use netchan::proto::{Instant, LineConfig};
-use netchan::testing::conformance::{Flow, HostSpecimen, Way};
+use netchan::testing::conformance::{DialingHost, Flow, Way};
 use netchan::testing::{WireEnd, wire};
 
 /// How long a step waits for bytes.
 const STEP: Duration = Duration::from_millis(1);
-/// A session that the program waits for no longer is looked for again after this time.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// The way to a host's node over a line in memory.
 pub(crate) struct Line {
     line: LineConfig,
     here: WireEnd,
     there: WireEnd,
-    host: Option<Host>,
+    host: Option<DialingHost>,
 }
 
-/// A specimen, and the thread that makes its links.
-struct Host {
-    specimen: Option<HostSpecimen>,
-    is_over: Arc<AtomicBool>,
-    links: Option<JoinHandle<()>>,
-}
-
-impl Host {
-    fn start(port: &WireEnd, line: LineConfig) -> Result<Self, String> {
-        let dead = Duration::from_millis(line.dead_ms.into());
-        let specimen = HostSpecimen::new(dead)?;
-        let (node, port) = (specimen.node().clone(), port.clone());
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
-        let links = thread::spawn(move || {
-            while !over.load(Ordering::Acquire) {
-                let Ok(peer) = port.connect(&node, &line).wait() else { continue };
-                HostSpecimen::meet(peer.clone());
-                while peer.is_up() && !over.load(Ordering::Acquire) {
-                    let _ = peer.down().timeout(LOOK).wait();
-                }
-            }
-        });
-        Ok(Self { specimen: Some(specimen), is_over, links: Some(links) })
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        self.specimen = None;
-        if let Some(links) = self.links.take() {
-            let _ = links.join();
-        }
-    }
+fn host(port: &WireEnd, line: LineConfig) -> io::Result<DialingHost> {
+    let (port, dead) = (port.clone(), Duration::from_millis(line.dead_ms.into()));
+    DialingHost::start(dead, move |node| port.connect(node, &line).wait().ok()).map_err(io::Error::other)
 }
 
 impl Line {
     pub(crate) fn new(line: LineConfig) -> Self {
         let (here, there) = wire();
-        let host = Some(Host::start(&there, line).unwrap());
+        let host = Some(host(&there, line).unwrap());
         Self { line, here, there, host }
     }
 }
@@ -102,7 +65,7 @@ impl Way for Line {
         self.there.unplug();
         self.host = None;
         self.there.plug_in();
-        self.host = Some(Host::start(&self.there, self.line).map_err(io::Error::other)?);
+        self.host = Some(host(&self.there, self.line)?);
         Ok(())
     }
 }

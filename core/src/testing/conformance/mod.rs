@@ -31,6 +31,8 @@ mod checks;
 #[cfg(feature = "testing")]
 mod desk;
 #[cfg(feature = "testing")]
+mod dialing;
+#[cfg(feature = "testing")]
 mod failure;
 #[cfg(feature = "testing")]
 mod hand;
@@ -43,6 +45,8 @@ mod way;
 
 #[cfg(feature = "testing")]
 pub use checks::{ALL, Check};
+#[cfg(feature = "testing")]
+pub use dialing::DialingHost;
 #[cfg(feature = "testing")]
 pub use failure::Failure;
 #[cfg(feature = "testing")]
