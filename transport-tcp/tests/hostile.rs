@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::raw::{self, Raw, mine, packed, packet, receives, sends};
 use common::{Ground, Outcome, Rng, SOON, Tick, calm, eventually, next_down, spawn, tick};
-use netchan::proto::{DeadFrame, Fault, Frame, FrameError, Handle, Hello, Open, Part, Total};
+use netchan::proto::{Accept, DeadFrame, Fault, Frame, FrameError, Handle, Hello, Open, Part, Total};
 use netchan::{
     CallError, Client, Config, Dead, ImportError, Latest, LinkError, LinkEvent, Node, Reason, Receiver,
     RecvError, SendCause, Sender,
@@ -759,5 +759,29 @@ fn a_dead_notice_does_not_make_up_values_that_were_taken() -> Outcome {
     assert_eq!((account.confirmed, account.in_doubt, account.unsent), (3, 0, 0));
     drop(told);
     ground.others_go_on();
+    Ok(())
+}
+
+#[test]
+fn a_version_that_was_not_offered_is_not_chosen() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    // The first one that was not, and the last there may be.
+    for which in [1, 3] {
+        let importing = spawn(move || {
+            let node = Node::new("n");
+            let peer = tcp::connect(&node, address).wait().expect("a link");
+            let told = peer.import::<Receiver<Tick>>("ticks").wait().map(|mut ticks| ticks.recv().wait());
+            (told.err(), peer.down().timeout(SOON).wait())
+        });
+        let mut raw = Raw::accept(&listener);
+        raw.bring_up();
+        let handle = raw.opened();
+        raw.send(&Frame::Accept(handle, Accept { which, credit: 0, limit: 0 }));
+        raw.data(handle, &[5]);
+        let (told, down) = importing.join();
+        assert_eq!(told.as_deref(), Some(&ImportError::Dead(Dead::here(Reason::Protocol))), "{which}");
+        assert_eq!(down, LinkError::Fault(Fault::WrongState));
+    }
     Ok(())
 }

@@ -127,6 +127,7 @@ pub struct Slot {
     pub(crate) due: u8,
     pub(crate) in_dirty: bool,
     pub(crate) in_ready: bool,
+    /// The version of the type in which values come or go; of one that we are opening how many were offered.
     pub(crate) which: u8,
 
     // Sending half.
@@ -246,6 +247,7 @@ impl Slot {
             phase: Phase::Opening,
             direction: Direction::of_opener(open.flags),
             latest: open.flags.has(OpenFlags::LATEST),
+            which: open.fingerprints.as_slice().len() as u8,
             window: open.credit,
             limit_in: limit_in(open.credit, open.limit),
             promised: Total::new(open.credit),
@@ -281,11 +283,16 @@ impl Slot {
         if self.phase != Phase::Opening || self.is_final() {
             return Err(Fault::WrongState);
         }
+        // What was not offered cannot be chosen.
+        if accept.which >= self.which {
+            return Err(Fault::WrongState);
+        }
         // What the open has brought is within what is promised.
         if accept.credit > Total::MAX_DISTANCE || accept.credit < self.sent.ahead_of(Total::ZERO) {
             return Err(Fault::BadTotal);
         }
         self.phase = Phase::Open;
+        self.which = accept.which;
         self.granted = Total::new(accept.credit);
         self.limit_out = accept.limit;
         self.settle();

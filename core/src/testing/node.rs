@@ -335,15 +335,9 @@ impl Node {
                     core::mem::swap(&mut self.port, port);
                 }
             }
-            // What was not offered cannot be chosen: another answer breaks the protocol.
-            Event::Accepted(handle, which) if which >= self.at(handle).offers => {
-                let (link, mut slots, _) = port.parts();
-                link.kill(&mut slots, handle, Dead::here(Reason::Protocol), "");
-                self.at(handle).killed = true;
-                self.forget(self.by_handle[&handle]);
-            }
             Event::Accepted(handle, which) => {
                 let circuit = self.at(handle);
+                assert!(which < circuit.offers, "what was not offered was chosen");
                 (circuit.stage, circuit.which) = (Stage::Open, which);
             }
             Event::Data(handle, part, bytes) => {
