@@ -22,6 +22,22 @@ fn root(nodes: usize) -> Tree {
     tree
 }
 
+/// A chain of nodes that is longer than any tree once took a pass through all of them for each, when it went.
+#[test]
+fn a_chain_that_is_longer_than_a_tree_is_deep_is_no_part_of_it() {
+    let mut tree = root(100);
+    for id in 3..17 {
+        tree.hear(7, &add(id, id - 1)).unwrap();
+    }
+    // The child is at 1, and this one at 16.
+    assert!(tree.hear(7, &add(17, 16)).is_err());
+    assert_eq!(tree.nodes().count(), 15);
+    // Beside it there is room.
+    tree.hear(7, &add(17, 15)).unwrap();
+    tree.hear(7, &TreeFrame::DelRoute(3, Reason::LinkLost)).unwrap();
+    assert_eq!(tree.nodes().count(), 1);
+}
+
 /// A node that its parent had no room for once looked like a forger, and cost its way up its link.
 #[test]
 fn whose_route_was_left_out_is_told_so_and_costs_no_strike() {

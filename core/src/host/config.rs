@@ -32,7 +32,7 @@ pub struct Config {
     /// is within `reserve_per_link` and `lend_per_link`. What comes over one link has half of what is free, a third at the
     /// most. One more is refused, `NoResources`, with this node's name.
     pub passing_per_link: u32,
-    /// How many nodes below this one it may know in a tree. 16384 by default; each costs about 160 bytes. A child that comes when there is no
+    /// How many nodes below this one it may know in a tree. 16384 by default; each costs about 260 bytes. A child that comes when there is no
     /// place is told `NoResources`; a node further down for which there is none is not known here, and its opens are refused, `NoResources`.
     pub nodes_below: u32,
     /// How many ids may be granted at once over the link of a child, for the nodes below it: by a root, and by a node below it

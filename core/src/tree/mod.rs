@@ -30,7 +30,7 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::proto::{Above, Instant, Name, Reason, TreeFrame};
+use crate::proto::{Above, HOPS_MAX, Instant, Name, Reason, TreeFrame};
 use ids::Ids;
 use quota::{Quota, Share};
 use routes::Routes;
@@ -49,7 +49,7 @@ pub const FIRST_ID: u32 = 1;
 #[cfg_attr(any(test, feature = "testing"), derive(Hash))]
 #[expect(clippy::exhaustive_structs, reason = "every field is a decision")]
 pub struct Limits {
-    /// Nodes below this one. Each costs about 160 bytes.
+    /// Nodes below this one. Each costs about 260 bytes.
     pub nodes: usize,
     /// Ids that may be granted over one link of a root at once; of a node below it a quarter for each level, 64 at least. None of
     /// them is ever given again. Beyond that a link has its part of 8 ids in each second, a quarter at most, and of what
@@ -587,7 +587,9 @@ impl Tree {
         };
         let theirs = self.ids.owns(link, id) && id != child.id && self.routes.get(id).is_none();
         let below = via == child.id || self.routes.get(via).is_some_and(|entry| entry.link == link);
-        if !theirs || !below {
+        // No honest tree is so deep, for who is at its end adopts nobody.
+        let is_too_deep = self.routes.depth(via) >= HOPS_MAX.into();
+        if !theirs || !below || is_too_deep {
             // Below a node that there was no room for, it is not known either.
             let unknown = theirs && child.left_out && self.ids.owns(link, via);
             return if unknown { Ok(Heard::Nothing) } else { Err(self.strike(link)) };

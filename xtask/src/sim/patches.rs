@@ -151,12 +151,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "if !known || child.leaf && route.is_some() {",
         "if child.leaf && route.is_some() {",
     ),
-    mutant(
-        "a node that is gone is not told of",
-        ROUTES,
-        "if has_parent && self.list[at].told {",
-        "if false {",
-    ),
+    mutant("a node that is gone is not told of", ROUTES, "if has_parent && known.told {", "if false {"),
     mutant(
         "who has asked for ids once does not ask again",
         TREE,
