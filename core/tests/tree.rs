@@ -262,3 +262,28 @@ fn nobody_hears_again_what_has_not_changed() {
     tree.hear(1, &said).unwrap();
     assert_eq!(tree.due(2), None);
 }
+
+/// SHUTDOWN came before ADOPT.
+#[test]
+fn a_child_that_is_told_to_end_while_it_has_no_id_is_told_behind_it() {
+    let mut tree = Tree::new(name("middle"), Limits::default());
+    tree.join(1).unwrap();
+    tree.hear(1, &TreeFrame::Adopt { id: 5, above: Above::default().below(1).unwrap(), place: "" }).unwrap();
+    tree.adopt(7, name("child"), 70, false).unwrap();
+    tree.adopt(8, name("board"), 80, true).unwrap();
+    tree.pass(Instant::from_millis(1000));
+    tree.shut_down(None, 9_000);
+    tree.shut_down(Some(7), 2_000);
+    tree.shut_down(None, 10_000);
+    assert_eq!((tree.due(7), tree.due(8)), (None, None));
+    assert_eq!(tree.due(1), Some(TreeFrame::Allocate(2)));
+    tree.written(1);
+    tree.pass(Instant::from_millis(1500));
+    tree.hear(1, &TreeFrame::Grant { start: 10, count: 2 }).unwrap();
+    assert!(matches!(tree.due(7), Some(TreeFrame::Adopt { id: 10, .. })));
+    tree.written(7);
+    // What is left of the time that is over first; a board stays.
+    assert_eq!(tree.due(7), Some(TreeFrame::Shutdown { grace_ms: 1_500 }));
+    tree.written(7);
+    assert_eq!((tree.due(7), tree.due(8)), (None, None));
+}

@@ -125,12 +125,12 @@ impl<S: TaskStream> Driver<S> {
     }
 
     /// Writes what the senders left, as far as the stream takes it. `true` if the link is
-    /// about to leave.
+    /// about to leave, or has to at some time.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let Self { link, stream, unflushed, look_at, .. } = self;
         let leaves = loop {
             let mut state = link.lock();
-            let leaves = state.leave.is_some();
+            let leaves = state.leave.is_some() || state.ends_by.is_some();
             let (asked, again) = state.take_flush_request();
             if again {
                 *look_at = Some(sync::now() + lane::SEEN_AFTER);

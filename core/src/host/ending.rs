@@ -20,6 +20,8 @@ use crate::tree::Way;
 
 /// What a process that ends may do in its last functions, before it is ended the hard way.
 const EXIT: Duration = Duration::from_millis(500);
+/// What a child that obeys needs beside its time, for its own links' goodbyes.
+const GOODBYES: Duration = PARTING.saturating_mul(3);
 
 /// Why a node ends without its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,10 +117,14 @@ impl NodeInner {
 
     /// Tells all children to end, with those below them; boards stay.
     pub(crate) fn shut_down_children(&self, grace: Duration) {
-        let children = self.children_that_end();
-        self.tree().shut_down(None, in_millis(grace));
+        // Also those that are up and have no place in the tree yet: they are told as soon as they have.
+        for link in self.links() {
+            if matches!(link.lock().link.relation(), Relation::Child { leaf: false }) {
+                link.end_by(ends_by(grace));
+            }
+        }
+        self.tree_now().shut_down(None, in_millis(grace));
         self.tell_tree();
-        self.end_after(children, grace);
     }
 
     /// Tells the child at the other end of a link to end, with those below it.
@@ -126,19 +132,49 @@ impl NodeInner {
         if link.is_down() {
             return Err(ShutDownError::NotThere);
         }
-        match link.lock().link.relation() {
+        let relation = link.lock().link.relation();
+        match relation {
             Relation::Child { leaf: false } => {}
             Relation::Child { leaf: true } => return Err(ShutDownError::Stays),
             Relation::Parent | Relation::Peer => return Err(ShutDownError::NotAChild),
         }
-        self.tree().shut_down(Some(link.number), in_millis(grace));
+        // Before the tree is told: where the link has no place there yet, it looks for this when it has; and who takes
+        // its place does when it takes it.
+        if !link.end_by(ends_by(grace)) {
+            return Err(ShutDownError::NotThere);
+        }
+        self.tree_now().shut_down(Some(link.number), in_millis(grace));
         self.tell_tree();
-        self.end_after(Vec::from([Arc::clone(link)]), grace);
         Ok(())
+    }
+
+    /// A child has its place: if it has been told to end before, or the one has whose place it takes, it is told now.
+    pub(super) fn tell_late_child(&self, link: &LinkCell, before: Option<Instant>) {
+        if let Some(at) = before {
+            link.end_by(at);
+        }
+        let ends_by = link.lock().ends_by;
+        if let Some(at) = ends_by {
+            let grace = at.saturating_duration_since(sync::now()).saturating_sub(GOODBYES);
+            self.tree_now().shut_down(Some(link.number), in_millis(grace));
+        }
     }
 
     /// The same for the child that a route leads to.
     pub(crate) fn shut_down_at(&self, route: &Route<'_>, grace: Duration) -> Result<(), ShutDownError> {
+        let mut before = None;
+        loop {
+            let link = self.child_at(route)?;
+            match self.shut_down_child(&link, grace) {
+                // Another one may have taken its place.
+                Err(ShutDownError::NotThere) if before != Some(link.number) => before = Some(link.number),
+                told => return told,
+            }
+        }
+    }
+
+    /// The link to the child that a route leads to.
+    fn child_at(&self, route: &Route<'_>) -> Result<Arc<LinkCell>, ShutDownError> {
         let link = {
             let tree = self.tree();
             let (link, to) = match tree.way(None, Some(route)) {
@@ -151,31 +187,7 @@ impl NodeInner {
             }
             link
         };
-        self.shut_down_child(&self.link(link).ok_or(ShutDownError::NotThere)?, grace)
-    }
-
-    /// Links to children that are still up when `grace` is over end: nobody waits for a child that does not obey.
-    fn end_after(&self, children: Vec<Arc<LinkCell>>, grace: Duration) {
-        // One that obeys needs all of its time, and then that of its own links' goodbyes.
-        let until = after(grace.saturating_add(3 * PARTING));
-        if children.is_empty() {
-            return;
-        }
-        let links: Vec<_> = children.iter().map(Arc::downgrade).collect();
-        let end = move || {
-            for link in links {
-                let Some(link) = link.upgrade() else { continue };
-                let left = until.saturating_duration_since(sync::now());
-                Wait::new(Down::new(Arc::clone(&link))).timeout(left).wait();
-                link.leave(Reason::Shutdown);
-            }
-        };
-        if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
-            // Without a thread there is no time to be given.
-            for link in children {
-                link.leave(Reason::Shutdown);
-            }
-        }
+        self.link(link).ok_or(ShutDownError::NotThere)
     }
 
     /// Links to the children that can be told to end; boards stay.
@@ -236,7 +248,7 @@ impl NodeInner {
 
     /// Tells the children to end in half of this time, so that they have gone when this node does.
     fn tell_children(&self, left: Duration) {
-        self.tree().shut_down(None, in_millis(left / 2));
+        self.tree_now().shut_down(None, in_millis(left / 2));
         self.tell_tree();
     }
 
@@ -260,6 +272,11 @@ impl NodeInner {
         let linger = left();
         Wait::new(Closing::new(self, linger, true)).timeout(linger.saturating_add(3 * PARTING)).wait();
     }
+}
+
+/// When the link to a child ends that is told to end in so much time, and has not.
+fn ends_by(grace: Duration) -> Instant {
+    after(grace.saturating_add(GOODBYES))
 }
 
 fn in_millis(time: Duration) -> u32 {

@@ -83,11 +83,39 @@ impl LinkCell {
         }
     }
 
-    /// Goes on with leaving, if the link is: called by its flusher.
+    /// The child at the other end has to have gone by then, or its link ends. Of several times the first one counts. `false`
+    /// where the link is on its way out by itself.
+    pub(super) fn end_by(&self, at: Instant) -> bool {
+        let mut state = self.lock();
+        if !state.link.stays() {
+            return false;
+        }
+        state.ends_by = Some(state.ends_by.map_or(at, |before| before.min(at)));
+        let flusher = state.output.flusher.clone();
+        drop(state);
+        if let Some(flusher) = flusher {
+            flusher.wake();
+        }
+        true
+    }
+
+    /// Goes on with leaving, if the link is, and ends the link to a child that has had its time: called by its flusher.
     pub(crate) fn leave_step(&self, now: Instant) -> Option<LeaveStep> {
         let mut state = self.lock();
         if state.down.is_some() {
             return None;
+        }
+        if let Some(at) = state.ends_by.filter(|_| state.leave.is_none()) {
+            if now < at {
+                return Some(LeaveStep { at, finished: false });
+            }
+            // Nobody waits for a child that does not obey.
+            drop(state);
+            self.leave(Reason::Shutdown);
+            state = self.lock();
+            if state.down.is_some() {
+                return None;
+            }
         }
         loop {
             let (phase, reason, at) =

@@ -113,6 +113,8 @@ pub(crate) struct LinkState {
     pub(crate) down: Option<LinkError>,
     /// On its way out.
     pub(crate) leave: Option<Leave>,
+    /// When a child that was told to end has to have gone.
+    pub(crate) ends_by: Option<Instant>,
     /// Values that were not written when the link left.
     pub(crate) unsent: u64,
     budget: Budget,
@@ -579,6 +581,7 @@ impl LinkCell {
                 behind: Behind::default(),
                 down: None,
                 leave: None,
+                ends_by: None,
                 unsent: 0,
                 budget,
                 floors: budget.floors,

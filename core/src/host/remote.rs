@@ -94,7 +94,7 @@ impl Remote {
     ///
     /// Those below it are told first by it, each with half of the time that is left, and all who wait on any of them hear `Shutdown`.
     /// If it has not ended after `grace` and 1.5 s, its link ends with that reason. Of several times the one that is over first
-    /// counts. Does not block.
+    /// counts. If it comes anew meanwhile, and takes the place of its earlier self, it is told again, and has the time that is left. Does not block.
     ///
     /// # Errors
     ///

@@ -33,7 +33,7 @@ impl NodeInner {
     }
 
     /// With the time said to it, for what uses up ids.
-    fn tree_now(&self) -> MutexGuard<'_, Tree> {
+    pub(super) fn tree_now(&self) -> MutexGuard<'_, Tree> {
         let now = self.now();
         let mut tree = self.tree();
         tree.pass(now);
@@ -75,14 +75,17 @@ impl NodeInner {
         }
         self.number_links();
         self.turn_away_children();
-        self.tell_tree();
+        let mut ends_by = None;
         if let Some(before) = superseded.and_then(|number| self.link(number)) {
-            // Whoever waits for what it was is told at once: there is nobody who would answer a goodbye.
+            // Whoever waits for what it was is told at once: there is nobody who would answer a goodbye. From then on nobody tells it to end.
             let mut state = before.lock();
+            ends_by = state.ends_by;
             state.link.goodbye(Reason::Superseded);
             before.last_words(state);
             before.fail(LinkError::Local(Reason::Superseded));
         }
+        self.tell_late_child(link, ends_by);
+        self.tell_tree();
         if link.is_down() {
             // It was before it was known here.
             let reason = link.down().map_or(Reason::LinkLost, |error| error.dead().reason);

@@ -216,6 +216,11 @@ impl Link {
         self.state
     }
 
+    /// Whether it is up, and no goodbye has been said.
+    pub const fn stays(&self) -> bool {
+        matches!(self.state, LinkState::Up)
+    }
+
     /// Whether the goodbye has been written.
     pub const fn is_left(&self) -> bool {
         matches!(self.state, LinkState::Leaving) && self.bye_due.is_none()

@@ -52,6 +52,9 @@ impl Tree {
             child.id = given;
             child.turn = self.turn;
             child.adopt_due = !child.leaf;
+            if let Some(at) = child.ends_at.take() {
+                child.shutdown_due = Some(u32::try_from(at.since(self.now).as_millis()).unwrap_or(u32::MAX));
+            }
             self.insert(Entry { id: given, via: self.id, link, name });
         }
         if missing > 0 {

@@ -29,6 +29,7 @@ mod way;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::proto::{Above, HOPS_MAX, Instant, Name, Reason, TreeFrame};
 use ids::Ids;
@@ -131,6 +132,8 @@ struct Child {
     hungry_until: Option<Instant>,
     grant_due: Option<(u32, u32)>,
     shutdown_due: Option<u32>,
+    /// It was told to end by then before there was an id for it: that is said behind it.
+    ends_at: Option<Instant>,
     /// There was no room for a route of its.
     left_out: bool,
     strikes: Strikes,
@@ -388,6 +391,7 @@ impl Tree {
             hungry_until: None,
             grant_due: None,
             shutdown_due: None,
+            ends_at: None,
             left_out: false,
             strikes: Strikes::default(),
         });
@@ -564,10 +568,15 @@ impl Tree {
 
     /// A child is told to end in so many milliseconds, or all of them are.
     pub fn shut_down(&mut self, link: Option<LinkNumber>, grace_ms: u32) {
-        for child in self.children.iter_mut().filter(|child| link.is_none_or(|link| link == child.link)) {
+        let is_meant = |child: &&mut Child| !child.leaf && link.is_none_or(|link| link == child.link);
+        let at = self.now + Duration::from_millis(u64::from(grace_ms));
+        for child in self.children.iter_mut().filter(is_meant) {
             // Of several times the one that is over first counts.
-            let most = child.shutdown_due.map_or(grace_ms, |due| due.min(grace_ms));
-            child.shutdown_due = (!child.leaf).then_some(most);
+            if child.id == 0 {
+                child.ends_at = Some(child.ends_at.map_or(at, |before| before.min(at)));
+            } else {
+                child.shutdown_due = Some(child.shutdown_due.map_or(grace_ms, |due| due.min(grace_ms)));
+            }
         }
     }
 
