@@ -28,6 +28,7 @@ const MOST: i64 = 4096;
 /// Of so many nodes behind a neighbour it is known what each has had.
 const TAKERS_MAX: usize = 32;
 const SECOND_US: i64 = 1_000_000;
+const FORGETS_EVERY_US: i64 = 10_000;
 
 /// How many more parts of lists are made for a neighbour and the nodes behind it. A list that was begun is made to its end:
 /// what is missing then the next ones wait for.
@@ -39,6 +40,8 @@ pub(crate) struct Pace {
     /// In millionths of a part.
     left: i64,
     filled: Instant,
+    /// When it was forgotten last what they have had.
+    forgotten: Instant,
     takers: Vec<Taker>,
 }
 
@@ -46,13 +49,13 @@ pub(crate) struct Pace {
 #[derive(Debug, Clone, Copy)]
 struct Taker {
     id: u32,
-    /// In millionths of a part; of what it has had, half is forgotten in each second.
+    /// In millionths of a part; of what it has had, about half is forgotten in each second.
     had: i64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { left: FIRST * 1_000_000, filled: Instant::ZERO, takers: Vec::new() }
+        Self { left: FIRST * 1_000_000, filled: Instant::ZERO, forgotten: Instant::ZERO, takers: Vec::new() }
     }
 }
 
@@ -68,9 +71,15 @@ impl Pace {
         let micros = now.as_micros().saturating_sub(self.filled.as_micros()).min(1 << 40) as i64;
         self.filled = self.filled.max(now);
         self.left = (self.left + micros * IN_A_SECOND).min(MOST * 1_000_000);
+        // Not at each look, of which there may be so many that each would round it off.
+        let since = now.as_micros().saturating_sub(self.forgotten.as_micros()).min(1 << 40) as i64;
+        if since < FORGETS_EVERY_US {
+            return;
+        }
+        self.forgotten = now;
         for taker in &mut self.takers {
-            let half = taker.had >> (micros / SECOND_US).min(62);
-            taker.had = half - half / 2 / SECOND_US * (micros % SECOND_US);
+            let half = taker.had >> (since / SECOND_US).min(62);
+            taker.had = half - half * (since % SECOND_US) / (2 * SECOND_US);
         }
         // Less than a part is nothing.
         self.takers.retain(|taker| taker.had >= 1_000_000);
@@ -291,6 +300,16 @@ mod tests {
             }
             now = now + Duration::from_millis(1);
         }
+    }
+
+    #[test]
+    fn what_a_node_has_had_is_forgotten_however_often_it_asks() {
+        let mut pace = Pace::default();
+        pace.take(7, 40);
+        for us in 0..1_000_000 {
+            pace.allows(7, Instant::from_micros(us));
+        }
+        assert!((20_000_000..25_000_000).contains(&pace.takers[0].had), "{pace:?}");
     }
 
     /// What is remembered is bounded, and with it who can be told from others.
