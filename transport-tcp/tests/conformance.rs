@@ -137,7 +137,20 @@ impl Way for Connecting {
 
     fn renew(&mut self) -> io::Result<()> {
         self.connection.close();
-        self.connection = Connection::new(self.listener.accept()?.0)?;
+        // One that does not connect any more is no reason to wait for ever.
+        self.listener.set_nonblocking(true)?;
+        let start = self.clock.now();
+        let stream = loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if self.clock.now().since(start) > SOON => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_) => thread::park_timeout(STEP),
+            }
+        };
+        self.listener.set_nonblocking(false)?;
+        stream.set_nonblocking(false)?;
+        self.connection = Connection::new(stream)?;
         Ok(())
     }
 

@@ -87,6 +87,8 @@ pub struct FaultyWire {
     pub deaf_until: Instant,
     /// The plug is out until then: whatever is written before is lost.
     pub unplugged_until: Instant,
+    /// Bytes do not come once more where these are among them, one behind the other; with none all may.
+    pub never_again: &'static [u8],
     /// What has happened.
     pub happened: Happened,
     rng: Rng,
@@ -106,6 +108,7 @@ impl FaultyWire {
             stalled_until: Instant::ZERO,
             deaf_until: Instant::ZERO,
             unplugged_until: Instant::ZERO,
+            never_again: &[],
             happened: Happened::default(),
             rng: Rng::new(seed),
             free_ns: 0,
@@ -144,10 +147,13 @@ impl FaultyWire {
                 }
             }
             if self.happens(faults.duplicate) {
-                self.happened.duplicates += 1;
                 let n = self.recent.len().min(1 + self.rng.below(300));
                 let again: Vec<u8> = self.recent.iter().skip(self.recent.len() - n).copied().collect();
-                again.into_iter().for_each(|byte| self.carry(now, byte));
+                let spared = self.never_again;
+                if spared.is_empty() || again.windows(spared.len()).all(|bytes| bytes != spared) {
+                    self.happened.duplicates += 1;
+                    again.into_iter().for_each(|byte| self.carry(now, byte));
+                }
             }
             if self.happens(faults.truncate) {
                 self.happened.truncations += 1;

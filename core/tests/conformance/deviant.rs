@@ -1,4 +1,4 @@
-//! A specimen that deviates: the host's node behind somebody who alters what it says, or what it is told. Each check has to find
+//! A specimen that deviates: a node behind somebody who alters what it says, or what it is told. Each check has to find
 //! the deviation that is planted for it.
 
 use std::collections::HashMap;
@@ -7,10 +7,16 @@ use std::time::Duration;
 
 use netchan::Reason;
 use netchan::proto::framing::{self, Step};
-use netchan::proto::{Accept, DeadFrame, Frame, Handle, Hello, Instant, Open, Part, Total, varint};
+use netchan::proto::{
+    Accept, DeadFrame, Frame, Handle, Hello, Instant, LineConfig, Open, Part, Total, varint,
+};
+use netchan::testing::LineEnd;
 use netchan::testing::conformance::{Flow, Way};
 
-use crate::stream::Stream;
+/// Bytes of a line that pass in one step at the most.
+const PIECE: usize = 1024;
+/// Who is on a line and alive has answered what comes within this.
+const SILENCE: Duration = Duration::from_millis(300);
 
 /// Who a frame is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,23 +36,100 @@ pub(crate) enum Fate {
 }
 
 /// What is altered: by whom a frame is for, the name of its circuit, and itself.
-type Alter = Box<dyn FnMut(To, &str, &Frame<'_>) -> Fate + Send>;
+pub(crate) type Alter = Box<dyn FnMut(To, &str, &Frame<'_>) -> Fate + Send>;
 
-pub(crate) struct Deviant {
-    way: Stream,
+pub(crate) struct Deviant<W> {
+    pub(crate) way: W,
     alter: Alter,
-    /// That the specimen has closed the stream is not told.
+    /// That the specimen has ended the link is not told.
     hides_end: bool,
-    /// Bytes that are no whole frames yet.
+    /// Bytes that are no whole frames yet; on a line, frames for which there was no room yet.
     there: Vec<u8>,
     back: Vec<u8>,
     names: HashMap<u32, String>,
+    line: Option<Between>,
 }
 
-impl Deviant {
-    pub(crate) fn new(dead: Duration, (hides_end, alter): (bool, Alter)) -> Self {
+/// Somebody in the middle of a line has an end of it to either side.
+struct Between {
+    /// Towards the suite, and towards the specimen.
+    ends: [LineEnd; 2],
+    /// Of the bring-up that passes: the suite's nonce, and the specimen's.
+    nonces: [u64; 2],
+    /// The specimen has answered the suite's hello.
+    is_answered: bool,
+    /// When the suite has said something, of whatever kind.
+    heard_at: Instant,
+}
+
+impl<W: Way> Deviant<W> {
+    /// On a stream.
+    pub(crate) fn new(way: W, (hides_end, alter): (bool, Alter)) -> Self {
         let (there, back, names) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { way: Stream::new(dead), alter, hides_end, there, back, names }
+        Self { way, alter, hides_end, there, back, names, line: None }
+    }
+
+    /// On a lossy line.
+    pub(crate) fn on_line(way: W, line: LineConfig, planted: (bool, Alter)) -> Self {
+        let ends = [(); 2].map(|()| LineEnd::new(line, way.now()));
+        let between = Between { ends, nonces: [0; 2], is_answered: false, heard_at: way.now() };
+        Self { line: Some(between), ..Self::new(way, planted) }
+    }
+
+    /// Takes what has come to one of the two ends of a line.
+    fn hear(&mut self, to: To, mut bytes: &[u8], line: &mut Between) {
+        let (end, mut out) = match to {
+            To::Specimen => (0, std::mem::take(&mut self.there)),
+            To::Suite => (1, std::mem::take(&mut self.back)),
+        };
+        // What a line finds broken is for the two to find.
+        while let Some(Ok(frame)) = line.ends[end].next(&mut bytes).transpose() {
+            let frame = frame.to_vec();
+            if let Ok(Frame::Hello(hello)) = Frame::parse(&frame) {
+                let is_another = hello.nonce != line.nonces[end];
+                if is_another && to == To::Suite && line.is_answered && self.hides_end {
+                    continue;
+                }
+                if is_another && std::mem::replace(&mut line.nonces[end], hello.nonce) != 0 {
+                    // Another bring-up: nothing of the last one counts, and this hello comes again.
+                    let now = self.way.now();
+                    line.ends.iter_mut().for_each(|end| end.restart(now));
+                    line.is_answered &= to == To::Suite;
+                    self.names.clear();
+                    (self.there, self.back) = (Vec::new(), Vec::new());
+                    out.clear();
+                    continue;
+                }
+                line.is_answered |= to == To::Suite && hello.echo == line.nonces[0];
+            }
+            self.pass_frame(to, &frame, &mut out);
+        }
+        match to {
+            To::Specimen => self.there = out,
+            To::Suite => self.back = out,
+        }
+    }
+
+    fn step_line(&mut self, out: &[u8], into: &mut Vec<u8>, mut line: Between) -> io::Result<Flow> {
+        let now = self.way.now();
+        // That nothing is acknowledged the two find themselves.
+        line.ends.iter_mut().for_each(|end| _ = end.tick(now));
+        self.hear(To::Specimen, out, &mut line);
+        put(&mut line.ends[1], &mut self.there);
+        if !out.is_empty() {
+            line.heard_at = now;
+        }
+        // Nobody acknowledges anything in place of a suite that is silent.
+        let is_silent = now.since(line.heard_at) > SILENCE;
+        let out = if is_silent { Vec::new() } else { line.ends[1].drain(PIECE) };
+        let mut came = Vec::new();
+        let flow = self.way.step(&out, &mut came)?;
+        line.ends[1].set_time(self.way.now());
+        self.hear(To::Suite, &came, &mut line);
+        put(&mut line.ends[0], &mut self.back);
+        into.extend(line.ends[0].drain(PIECE));
+        self.line = Some(line);
+        Ok(flow)
     }
 
     /// What becomes of the frames in `bytes`.
@@ -85,12 +168,15 @@ impl Deviant {
     }
 }
 
-impl Way for Deviant {
+impl<W: Way> Way for Deviant<W> {
     fn now(&self) -> Instant {
         self.way.now()
     }
 
     fn step(&mut self, out: &[u8], into: &mut Vec<u8>) -> io::Result<Flow> {
+        if let Some(line) = self.line.take() {
+            return self.step_line(out, into, line);
+        }
         let mut there = std::mem::take(&mut self.there);
         there.extend_from_slice(out);
         let out = self.pass(To::Specimen, &mut there);
@@ -103,9 +189,11 @@ impl Way for Deviant {
     }
 
     fn renew(&mut self) -> io::Result<()> {
-        self.there.clear();
-        self.back.clear();
-        self.names.clear();
+        if self.line.is_none() {
+            self.there.clear();
+            self.back.clear();
+            self.names.clear();
+        }
         self.way.renew()
     }
 
@@ -114,20 +202,33 @@ impl Way for Deviant {
     }
 }
 
+/// Moves whole records into packets, as many as have room; the rest stays.
+fn put(end: &mut LineEnd, records: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Ok(Step::Frame(frame, used)) = framing::next(&records[at..], u32::MAX, None) {
+        let is_hello = matches!(Frame::parse(frame), Ok(Frame::Hello(_)));
+        if !end.put(&records[at..at + used], is_hello) {
+            break;
+        }
+        at += used;
+    }
+    records.drain(..at);
+}
+
 fn packed(frame: &[u8]) -> Vec<u8> {
     let mut length = [0; varint::MAX_LEN];
     let used = varint::put(&mut length, 0, frame.len() as u32);
     [&length[..used], frame].concat()
 }
 
-fn bytes(frame: &Frame<'_>) -> Vec<u8> {
+pub(crate) fn bytes(frame: &Frame<'_>) -> Vec<u8> {
     let mut bytes = vec![0; 20 * 1024];
     let len = frame.write(&mut bytes).unwrap();
     bytes.truncate(len);
     bytes
 }
 
-fn becomes(frame: &Frame<'_>) -> Fate {
+pub(crate) fn becomes(frame: &Frame<'_>) -> Fate {
     Fate::Becomes(bytes(frame))
 }
 
@@ -147,7 +248,7 @@ const fn handle(frame: &Frame<'_>) -> Option<Handle> {
 }
 
 /// Frames of a kind for the suite, or for the specimen, are altered.
-fn alter(to: To, mut f: impl FnMut(&str, &Frame<'_>) -> Fate + Send + 'static) -> (bool, Alter) {
+pub(crate) fn alter(to: To, mut f: impl FnMut(&str, &Frame<'_>) -> Fate + Send + 'static) -> (bool, Alter) {
     (false, Box::new(move |of, name, frame| if of == to { f(name, frame) } else { Fate::Passes }))
 }
 
@@ -183,7 +284,10 @@ fn alters_reason(to: To, of: &'static str) -> (bool, Alter) {
 }
 
 /// Some frames do not arrive.
-fn loses(to: To, mut is_lost: impl FnMut(&str, &Frame<'_>) -> bool + Send + 'static) -> (bool, Alter) {
+pub(crate) fn loses(
+    to: To,
+    mut is_lost: impl FnMut(&str, &Frame<'_>) -> bool + Send + 'static,
+) -> (bool, Alter) {
     alter(to, move |name, frame| if is_lost(name, frame) { Fate::IsLost } else { Fate::Passes })
 }
 
@@ -322,5 +426,26 @@ pub(crate) fn planted(check: &str) -> (bool, Alter) {
         }
         // Of a broken protocol, of silence, of a restart: nothing comes of it.
         _ => goes_on(),
+    }
+}
+
+/// The deviation that a check has to find at a board on a line, where it looks at something else there or asks for something else.
+pub(crate) fn planted_on_line(check: &str) -> (bool, Alter) {
+    match check {
+        "noise_before_the_first_packet_does_no_harm" => {
+            loses(To::Suite, |_, frame| matches!(frame, Frame::Accept(..)))
+        }
+        "noise_between_packets_does_no_harm"
+        | "bytes_behind_a_frame_are_a_fault_or_nothing"
+        | "an_ack_beyond_what_was_sent_is_a_fault_or_nothing"
+        | "a_frame_for_nobody_is_a_fault_or_nothing" => alters_values("echo"),
+        "an_open_waits_for_its_export_or_is_refused_at_once" => alters_reason(To::Suite, "later"),
+        "a_post_is_taken_or_refused" => alter(To::Suite, |name, frame| match frame {
+            Frame::Dead(handle, _) if name == "sink" => {
+                becomes(&Frame::Accept(*handle, Accept { which: 0, credit: 100, limit: 96 }))
+            }
+            _ => Fate::Passes,
+        }),
+        other => planted(other),
     }
 }

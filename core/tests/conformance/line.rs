@@ -10,6 +10,9 @@ use netchan::testing::{WireEnd, wire};
 
 /// How long a step waits for bytes.
 const STEP: Duration = Duration::from_millis(1);
+/// A node that takes nothing for so long is not going to.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The way to a host's node over a line in memory.
 pub(crate) struct Line {
     line: LineConfig,
@@ -38,6 +41,7 @@ impl Way for Line {
 
     fn step(&mut self, mut out: &[u8], into: &mut Vec<u8>) -> io::Result<Flow> {
         let mut bytes = [0; 1024];
+        let start = self.here.now();
         loop {
             let n = self.here.write(out);
             out = &out[n..];
@@ -45,6 +49,9 @@ impl Way for Line {
             into.extend_from_slice(&bytes[..n]);
             if out.is_empty() {
                 break;
+            }
+            if self.here.now().since(start) > PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
             }
             thread::park_timeout(STEP / 10);
         }

@@ -11,6 +11,7 @@ use super::contract::{
     order,
 };
 use super::hand::Hand;
+use super::limit::Limit;
 use super::{Failure, Flow, Specimen, Way};
 use crate::message::Message;
 use crate::proto::{Blocked, Dead, Fault, Fingerprints, Instant, LinkConfig, Open, OpenFlags, Reason, Total};
@@ -42,6 +43,7 @@ pub(super) struct Desk<'w> {
     /// Number of this side's program start.
     pub(super) boot: u64,
     links: u64,
+    pub(super) limit: Limit,
     /// The circuit of `order`, in this session.
     orders: Option<usize>,
 }
@@ -115,11 +117,12 @@ pub(super) fn same<T: fmt::Debug + PartialEq>(what: &str, wanted: T, got: T) -> 
 }
 
 impl<'w> Desk<'w> {
-    /// Without a link.
-    pub(super) fn new(way: &'w mut dyn Way, specimen: &'w Specimen) -> Self {
+    /// Without a link, and with so much time.
+    pub(super) fn new(way: &'w mut dyn Way, specimen: &'w Specimen, bound: Duration) -> Self {
         let config = config(specimen, 1);
         let node = Node::new(config, 1, way.now());
-        Self { way, specimen, node, boot: 1, links: 0, orders: None }
+        let limit = Limit::new(way.now(), bound);
+        Self { way, specimen, node, boot: 1, links: 0, limit, orders: None }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -157,6 +160,7 @@ impl<'w> Desk<'w> {
     /// As [`Desk::up`]; where a bring-up fails on a bad line, there is another one.
     pub(super) fn up_as(&mut self, nonce: Nonce) -> Result {
         let until = self.now() + PATIENCE;
+        self.limit.waits_for("the bring-up");
         self.link(nonce)?;
         loop {
             if self.node.port.is_up() {
@@ -190,12 +194,13 @@ impl<'w> Desk<'w> {
         self.links += 1;
         self.way.renew()?;
         let number = self.links << 40 | self.way.now().as_micros() & 0xff_ffff_ffff;
-        Ok(Hand::new(self.way, self.specimen, number, self.boot))
+        Ok(Hand::new(self.way, self.specimen, &mut self.limit, number, self.boot))
     }
 
     /// Moves bytes.
     pub(super) fn step(&mut self) -> Result {
         let now = self.way.now();
+        self.limit.check(now)?;
         self.node.tick(now);
         self.node.pump();
         let out = self.node.port.transmit_some(AT_A_TIME);
@@ -212,6 +217,7 @@ impl<'w> Desk<'w> {
     /// Goes on until `done` has something. The link is not to end before.
     pub(super) fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> Option<T>) -> Result<T> {
         let until = self.now() + PATIENCE;
+        self.limit.waits_for(what);
         loop {
             if let Some(result) = done(self) {
                 return Ok(result);
@@ -241,6 +247,7 @@ impl<'w> Desk<'w> {
     /// Waits until the link has ended: why.
     pub(super) fn ended(&mut self, what: &str) -> Result<Fault> {
         let until = self.now() + PATIENCE;
+        self.limit.waits_for(what);
         loop {
             if let Some(fault) = self.node.port.fault {
                 return Ok(fault);
@@ -516,7 +523,8 @@ impl<'w> Desk<'w> {
         let value = (self.links & 0xffff) as u32 + 1;
         self.order(order::SET, value)?;
         let id = self.import(&newest())?;
-        while self.number(id)? != value {}
+        let got = self.number(id)?;
+        same("the newest value", value, got)?;
         self.hang_up(id)?;
         if self.specimen.imports {
             let (feed, report) = (self.imported(FEED)?, self.imported(REPORT)?);

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::time::Duration;
 use std::io;
 
 use crate::proto::Fault;
@@ -40,6 +41,13 @@ pub enum Failure {
         /// How it has ended.
         how: String,
     },
+    /// The check's time is over, though something came again and again.
+    Late {
+        /// What was waited for.
+        during: String,
+        /// The time that there was: [`Check::bound`](super::Check::bound).
+        bound: Duration,
+    },
     /// The way to the specimen does not work.
     Way(io::Error),
 }
@@ -54,6 +62,9 @@ impl fmt::Display for Failure {
             Self::Differs { what, wanted, got } => write!(f, "{what}: {got} came in place of {wanted}"),
             Self::Over { during, how } => {
                 write!(f, "the link is over, while it was waited for {during}: {how}")
+            }
+            Self::Late { during, bound } => {
+                write!(f, "the check was not through after {bound:?}, while it was waited for {during}")
             }
             Self::Way(error) => write!(f, "the way to the specimen: {error}"),
         }

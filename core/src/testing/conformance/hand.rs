@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::desk::{PATIENCE, Result, differs};
+use super::limit::Limit;
 use super::{Failure, Flow, Specimen, Way};
 use crate::proto::framing::{self, Step};
 use crate::proto::{
@@ -36,6 +37,7 @@ pub(super) enum Ending {
 pub(super) struct Hand<'d> {
     way: &'d mut dyn Way,
     specimen: &'d Specimen,
+    limit: &'d mut Limit,
     line: Option<LineEnd>,
     input: Vec<u8>,
     output: Vec<u8>,
@@ -57,11 +59,18 @@ pub(super) struct Hand<'d> {
 }
 
 impl<'d> Hand<'d> {
-    pub(super) fn new(way: &'d mut dyn Way, specimen: &'d Specimen, number: u64, boot: u64) -> Self {
+    pub(super) fn new(
+        way: &'d mut dyn Way,
+        specimen: &'d Specimen,
+        limit: &'d mut Limit,
+        number: u64,
+        boot: u64,
+    ) -> Self {
         let now = way.now();
         Self {
             way,
             specimen,
+            limit,
             line: specimen.line().map(|line| LineEnd::new(line, now)),
             input: Vec::new(),
             output: Vec::new(),
@@ -164,6 +173,11 @@ impl<'d> Hand<'d> {
     /// How often it is to be heard, in milliseconds.
     pub(super) const fn promise_ms(&self) -> u32 {
         self.promise_ms
+    }
+
+    /// What there is for the whole check.
+    pub(super) const fn bound(&self) -> Duration {
+        self.limit.bound()
     }
 
     /// Whether it takes opens that carry their message.
@@ -274,6 +288,7 @@ impl<'d> Hand<'d> {
 
     fn exchange(&mut self, out: &[u8]) -> Result {
         let mut came = Vec::new();
+        self.limit.check(self.way.now())?;
         let flow = self.way.step(out, &mut came)?;
         self.bytes += came.len() as u64;
         let now = self.way.now();
@@ -308,6 +323,7 @@ impl<'d> Hand<'d> {
     /// The next frame that is of interest, of those that come; those before it are dropped.
     pub(super) fn next<R>(&mut self, what: &str, mut f: impl FnMut(&Frame<'_>) -> Option<R>) -> Result<R> {
         let until = self.way.now() + PATIENCE;
+        self.limit.waits_for(what);
         loop {
             if let Some(found) = self.heard(&mut f)? {
                 return Ok(found);
@@ -353,6 +369,7 @@ impl<'d> Hand<'d> {
 
     fn ending_of(&mut self, what: &str, within: Duration, step: fn(&mut Self) -> Result) -> Result<Ending> {
         let until = self.way.now() + within;
+        self.limit.waits_for(what);
         let before = self.bytes;
         loop {
             self.heard(&mut |_| None::<()>)?;

@@ -18,7 +18,7 @@
 //!
 //! A check begins with a link of its own, and ends with a look whether the specimen still does everything that it did, over the same
 //! link, or over another one where that has ended. What the specimen says is judged by a [`Link`](crate::proto::Link): whatever breaks the
-//! protocol fails the check in which it happens. What the suite says is usually honest; where a check asks what comes of a broken protocol it
+//! protocol fails the check in which it happens, and what does not come, or comes for ever, fails it within [`Check::bound`]. What the suite says is usually honest; where a check asks what comes of a broken protocol it
 //! is written by hand.
 //!
 //! A node may leave out what the wire lets it leave out. That is said in [`Specimen`], and the check then asks for what takes the
@@ -38,6 +38,8 @@ mod failure;
 mod hand;
 #[cfg(feature = "testing")]
 mod host;
+#[cfg(feature = "testing")]
+mod limit;
 #[cfg(feature = "testing")]
 mod specimen;
 #[cfg(feature = "testing")]

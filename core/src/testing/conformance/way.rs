@@ -22,7 +22,8 @@ pub trait Way {
     fn now(&self) -> Instant;
 
     /// Writes all of `out`, and appends to `into` what has come. Where nothing has, it waits for some for about a millisecond, and
-    /// not for long: the suite keeps its own deadlines by calling this again and again.
+    /// not for long: the suite keeps its own deadlines by calling this again and again. A specimen that takes nothing must not keep it: after
+    /// some seconds that is an error (`ErrorKind::TimedOut`).
     ///
     /// # Errors
     ///
@@ -30,7 +31,7 @@ pub trait Way {
     /// is written after that is lost.
     fn step(&mut self, out: &[u8], into: &mut Vec<u8>) -> io::Result<Flow>;
 
-    /// Makes way for another link. On a stream that is another connection, in place of the last one. On a lossy line there is
+    /// Makes way for another link, within some seconds. On a stream that is another connection, in place of the last one. On a lossy line there is
     /// nothing to do: the next link is on the same line.
     ///
     /// # Errors
@@ -48,7 +49,11 @@ pub trait Way {
     fn restart(&mut self) -> io::Result<()>;
 }
 
-/// A way over which bytes are lost and altered. The faults are those of its [`line`](Self::line).
+/// What every hello has, as it is on the wire.
+const HELLO: &[u8] = b"nchn";
+
+/// A way over which bytes are lost and altered. The faults are those of its [`line`](Self::line), but that no hello comes once more:
+/// one of an earlier moment of the bring-up ends a session by law (`spec/wire.md`, section 12), as a wire that keeps bytes for so long does.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a way and what is done to it")]
 pub struct Faulty<W> {
@@ -65,6 +70,7 @@ impl<W: Way> Way for Faulty<W> {
 
     fn step(&mut self, out: &[u8], into: &mut Vec<u8>) -> io::Result<Flow> {
         let [there, back] = &mut self.line.wires;
+        (there.never_again, back.never_again) = (HELLO, HELLO);
         there.push(self.way.now(), out);
         let mut came = Vec::new();
         let flow = self.way.step(&there.pull(self.way.now()), &mut came)?;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant as Clock};
 
 use netchan::proto::{Fault, Fingerprints, Instant, LinkConfig, Open, OpenFlags};
@@ -15,6 +15,9 @@ use crate::qmp::Qmp;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A board that was started listens to its monitor within this.
 const MONITOR_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pieces of up to 4 KiB that a program is ahead of who reads them.
+const CHUNKS: usize = 256;
 
 /// The board, and this side's node.
 pub(crate) struct Board {
@@ -204,7 +207,8 @@ pub(crate) fn spawn(program: &[String]) -> Result<Process, String> {
     let (Some(input), Some(mut output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err("a child without pipes".into());
     };
-    let (sender, receiver) = channel();
+    // One that never stops to talk waits in its pipe.
+    let (sender, receiver) = sync_channel(CHUNKS);
     std::thread::spawn(move || {
         let mut bytes = [0; 4096];
         while let Ok(n @ 1..) = output.read(&mut bytes) {

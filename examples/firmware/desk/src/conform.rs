@@ -1,13 +1,13 @@
 //! The conformance suite, put to a board.
 
 use std::io::{self, Write};
-use std::process::{Child, ChildStdin};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use netchan::proto::Instant;
-use netchan::testing::conformance::{ALL, Faulty, Flow, Specimen, Way};
+use netchan::testing::conformance::{Check, Faulty, Flow, Specimen, Way};
 use netchan::testing::{Faults, FaultyLine};
 use netchan_firmware_specimen::CONFIG;
 
@@ -16,15 +16,18 @@ use crate::qmp::Qmp;
 
 /// How long a step waits for bytes.
 const STEP: Duration = Duration::from_millis(1);
+/// A board that takes nothing for so long is not going to.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Steps whose bytes wait until the board takes them.
+const AHEAD: usize = 64;
 
-/// What the line does to bytes, but never for so long that a session ends; and nothing comes again, for a hello that does ends a
-/// session by law.
+/// What the line does to bytes, but never for so long that a session ends.
 const FAULTS: Faults = Faults {
     flip: 4000,
     burst: 12_000,
     lose: 6000,
     insert: 6000,
-    duplicate: 0,
+    duplicate: 8000,
     truncate: 8000,
     stall: 20_000,
     stall_us: 50_000,
@@ -37,7 +40,8 @@ const FAULTS: Faults = Faults {
 /// The way to a board that is a child process.
 struct Board {
     child: Child,
-    input: ChildStdin,
+    /// To who writes to it, and may have to wait.
+    input: SyncSender<Vec<u8>>,
     output: Receiver<Vec<u8>>,
     monitor: Qmp,
     start: Clock,
@@ -50,7 +54,14 @@ impl Board {
         let _ = std::fs::remove_file(socket);
         let monitor_at = format!("unix:{socket},server=on,wait=off");
         let program: Vec<_> = program.iter().cloned().chain(["-qmp".into(), monitor_at]).collect();
-        let (child, input, output) = spawn(&program)?;
+        let (child, mut pipe, output) = spawn(&program)?;
+        let (input, pieces) = sync_channel::<Vec<u8>>(AHEAD);
+        // It ends with the board, or with this way to it.
+        thread::spawn(move || {
+            while let Ok(bytes) = pieces.recv()
+                && pipe.write_all(&bytes).and_then(|()| pipe.flush()).is_ok()
+            {}
+        });
         let monitor = monitor(socket)?;
         Ok(Self { child, input, output, monitor, start: Clock::now() })
     }
@@ -69,14 +80,25 @@ impl Way for Board {
     }
 
     fn step(&mut self, out: &[u8], into: &mut Vec<u8>) -> io::Result<Flow> {
-        self.input.write_all(out)?;
-        self.input.flush()?;
-        match self.output.recv_timeout(STEP) {
-            Ok(bytes) => into.extend(bytes),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        let (mut left, start) = ((!out.is_empty()).then(|| out.to_vec()), Clock::now());
+        loop {
+            match left.take().map(|bytes| self.input.try_send(bytes)) {
+                None | Some(Ok(())) => {}
+                Some(Err(TrySendError::Full(_))) if start.elapsed() > PATIENCE => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the board takes nothing"));
+                }
+                Some(Err(TrySendError::Full(bytes))) => left = Some(bytes),
+                Some(Err(TrySendError::Disconnected(_))) => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
+            match self.output.recv_timeout(STEP) {
+                Ok(bytes) => into.extend(bytes),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+            if left.is_none() {
+                return Ok(Flow::Open);
+            }
         }
-        Ok(Flow::Open)
     }
 
     fn renew(&mut self) -> io::Result<()> {
@@ -90,6 +112,8 @@ impl Way for Board {
 
 /// Puts all checks to a board, directly and over a faulty line: to two boards at a time, for most of it is waiting.
 pub(crate) fn run(program: &[String], socket: &str, seed: u64, only: &str) -> Result<(), String> {
+    // A slip in a name is to be told before two boards are booted.
+    Check::matching(only)?;
     println!("ok      the faulty line has seed {seed}");
     let faulty = {
         let (program, socket, only) = (program.to_vec(), format!("{socket}-faulty"), only.to_owned());
@@ -112,7 +136,7 @@ fn put(way: &mut dyn Way, how: &str, only: &str) -> Result<(), String> {
     let specimen = Specimen::board(*CONFIG.line());
     let start = Clock::now();
     let mut failures = 0;
-    let checks: Vec<_> = ALL.iter().filter(|check| check.name.contains(only)).collect();
+    let checks = Check::matching(only)?;
     for check in &checks {
         if let Err(failure) = check.run(way, &specimen) {
             println!("FAILED  {how}: {}: {failure}", check.name);

@@ -43,9 +43,9 @@ pub(super) fn none_is_stale_after_a_long_time_without_credit(desk: &mut Desk<'_>
             return Err(differs("a value after another one", "a newer one", (last, next)));
         }
         (last, count) = (next, count + 1);
-    }
-    if count > 3 {
-        return Err(differs("values without credit", "the newest of them", count));
+        if count > 3 {
+            return Err(differs("values without credit", "the newest of them", count));
+        }
     }
     desk.pass(Duration::from_millis(100))?;
     same("what comes behind the newest", Outcome::Empty, desk.node.take(id))?;

@@ -10,8 +10,18 @@ mod opening;
 mod sessions;
 mod values;
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
 use super::desk::{Desk, Result};
 use super::{Failure, Specimen, Way};
+
+/// What a check may take beside dead-times: far more than the longest needs on a slow and bad line.
+const BOUND: Duration = Duration::from_secs(60);
+/// Dead-times that a check may take, of which the longest waits for less than five.
+const BOUND_DEAD: u32 = 10;
 
 /// A law, and how it is put to a specimen.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +36,13 @@ pub struct Check {
 
 impl Check {
     /// Puts it to a specimen, over a link of its own; and then looks whether everything still works. Blocks until that is known: for seconds, where a
-    /// dead-time has to pass, and for ten at most where something is waited for that never comes.
+    /// dead-time has to pass; for ten where something is waited for that never comes; and never for longer than [`Check::bound`].
     ///
     /// # Errors
     ///
     /// [`Failure`]: the specimen does not conform, or cannot be reached.
     pub fn run(&self, way: &mut dyn Way, specimen: &Specimen) -> Result<(), Failure> {
-        let mut desk = Desk::new(way, specimen);
+        let mut desk = Desk::new(way, specimen, self.bound(specimen));
         (self.run)(&mut desk)?;
         desk.works()?;
         desk.leave()
@@ -44,12 +54,32 @@ impl Check {
     ///
     /// [`Failure`].
     pub fn ask(&self, way: &mut dyn Way, specimen: &Specimen) -> Result<(), Failure> {
-        (self.run)(&mut Desk::new(way, specimen))
+        (self.run)(&mut Desk::new(way, specimen, self.bound(specimen)))
+    }
+
+    /// How long it takes at the most at such a specimen, by the time of its [`Way`] and whatever the specimen does: a minute and ten dead-times, where the way
+    /// keeps its own promises. What takes longer is [`Failure::Late`].
+    pub fn bound(&self, specimen: &Specimen) -> Duration {
+        BOUND + specimen.dead * BOUND_DEAD
     }
 
     /// The check of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|check| check.name == name)
+    }
+
+    /// The checks with this in their names; all, where it is empty.
+    ///
+    /// # Errors
+    ///
+    /// There is none: a sentence that lists the names that there are, so that a slip does not pass for a success.
+    pub fn matching(part: &str) -> Result<Vec<&'static Self>, String> {
+        let checks: Vec<_> = ALL.iter().filter(|check| check.name.contains(part)).collect();
+        if checks.is_empty() {
+            let names = ALL.iter().fold(String::new(), |names, check| names + "\n    " + check.name);
+            return Err(format!("no check has `{part}` in its name; there are{names}"));
+        }
+        Ok(checks)
     }
 }
 
