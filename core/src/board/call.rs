@@ -341,17 +341,22 @@ impl<Req: Message, Rep: Message> Client<Req, Rep> {
     pub async fn call(&mut self, request: Req) -> Result<Rep, CallError> {
         let channel = self.channel;
         let mut waiting = Some(request);
-        let id = wait::until(channel, || match self.try_call(waiting.take()?) {
-            Ok(id) => Some(Ok(id)),
-            Err(SendError { value, cause: SendCause::Full | SendCause::NoImporter }) => {
-                waiting = Some(value);
-                // What is full may be so of replies that nobody fetches.
+        let id = wait::until(channel, || {
+            loop {
+                match self.try_call(waiting.take()?) {
+                    Ok(id) => return Some(Ok(id)),
+                    Err(SendError { value, cause: SendCause::Full | SendCause::NoImporter }) => {
+                        waiting = Some(value);
+                    }
+                    Err(SendError { cause, .. }) => return Some(Err(CallError::NotSent(cause))),
+                }
+                // What is full may be so of replies that nobody fetches. Whoever makes room himself is not woken for it.
                 match self.try_reply() {
-                    Err(CallError::Dead(dead)) => Some(Err(CallError::Dead(dead))),
-                    _ => None,
+                    Err(CallError::Empty) => return None,
+                    Err(CallError::Dead(dead)) => return Some(Err(CallError::Dead(dead))),
+                    _ => {}
                 }
             }
-            Err(SendError { cause, .. }) => Some(Err(CallError::NotSent(cause))),
         })
         .await?;
         let cancel = Cancel { channel, id };

@@ -10,11 +10,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use netchan::board::{
-    CallError, Client, Config, Duplex, Identity, Latest, LineId, Memory, Node, Receiver, RecvError, RunError,
-    SendCause, Sender, Server, Timer, Watch,
+    Client, Config, Duplex, Identity, LineId, Memory, Node, Receiver, RecvError, RunError, SendCause, Sender,
+    Server, Timer,
 };
 use netchan::proto::{CounterNonce, Dead, Instant, LineConfig, Name, Reason};
-use netchan::testing::{Clock, WireEnd, WireError, wire_at};
+use netchan::testing::{Clock, WireError, wire_at};
 
 const LINE: LineConfig = LineConfig::uart(115_200, 2, 64, 2);
 
@@ -83,22 +83,26 @@ impl<'a> Tasks<'a> {
 /// A node, and its line as a task.
 macro_rules! board {
     ($tasks:expr, $name:literal, $uart:expr, $config:expr) => {{
-        const CONFIG: Config = $config;
-        static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
-        let uart: WireEnd = $uart.clone();
+        const CONFIG: netchan::board::Config = $config;
+        static NODE: netchan::board::Node<{ CONFIG.channels() }, { CONFIG.bytes() }> =
+            netchan::board::Node::new(&CONFIG);
+        let uart: netchan::testing::WireEnd = $uart.clone();
         $tasks.spawn(async move {
             let uid = $name.len() as u64;
-            let mut nonces = CounterNonce::new(uid, 1);
-            let identity =
-                Identity { name: &const { Name::literal($name) }, uid, boot: 1, nonces: &mut nonces };
-            let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+            let mut nonces = netchan::proto::CounterNonce::new(uid, 1);
+            let name = &const { netchan::proto::Name::literal($name) };
+            let identity = netchan::board::Identity { name, uid, boot: 1, nonces: &mut nonces };
+            let mut memory = netchan::board::Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
             let mut line = NODE.line(&mut memory, identity);
             let end = line.run(uart.clone(), uart.clone(), uart.clock()).await;
-            assert_eq!(end, Err(RunError::Read(WireError::Gone)));
+            assert_eq!(end, Err(netchan::board::RunError::Read(netchan::testing::WireError::Gone)));
         });
         &NODE
     }};
 }
+
+mod calls;
+mod uart;
 
 /// Polls once, as a task that then does something else.
 fn once<R>(task: Pin<&mut impl Future<Output = R>>) -> Poll<R> {
@@ -131,124 +135,6 @@ fn values_pass_between_tasks_of_two_boards() {
 }
 
 #[test]
-fn calls_of_several_kinds_are_answered() {
-    let clock = Clock::manual();
-    let (left, right) = wire_at(&clock);
-    let mut tasks = Tasks::new(&clock);
-    let server = board!(
-        tasks,
-        "server",
-        left,
-        Config::new(LINE).export::<Server<u32, u32>>(2).export::<Duplex<u8, u8>>(2).export::<Latest<u16>>(1)
-    );
-    let client = board!(
-        tasks,
-        "the-client",
-        right,
-        Config::new(LINE).import::<Client<u32, u32>>(2).import::<Duplex<u8, u8>>(2).import::<Watch<u16>>(1)
-    );
-    let mut double: Server<u32, u32> = server.export("double").unwrap();
-    let mut echo: Duplex<u8, u8> = server.export("echo").unwrap();
-    let level: Latest<u16> = server.export("level").unwrap();
-    tasks.spawn(async move {
-        loop {
-            let request = double.recv().await.unwrap();
-            let n = *request;
-            if n == 13 {
-                drop(request);
-            } else {
-                // A caller that has left needs no answer.
-                let _ = request.reply(2 * n);
-            }
-        }
-    });
-    tasks.spawn(async move {
-        while let Ok(byte) = echo.recv().await {
-            echo.send(byte + 1).await.unwrap();
-        }
-    });
-    let mut calls: Client<u32, u32> = client.import("double").unwrap();
-    let mut talk: Duplex<u8, u8> = client.import("echo").unwrap();
-    let mut watch: Watch<u16> = client.import("level").unwrap();
-    for n in 0..20 {
-        let result = tasks.run(calls.call(n));
-        if n == 13 {
-            let gone = Dead::peer(Reason::HandlerGone);
-            assert!(matches!(result, Err(CallError::Refused(_, dead)) if dead == gone), "{result:?}");
-        } else {
-            assert_eq!(result, Ok(2 * n));
-        }
-        tasks.run(talk.send(n as u8)).unwrap();
-        assert_eq!(tasks.run(talk.recv()), Ok(n as u8 + 1));
-        level.set(&(n as u16)).unwrap();
-        while tasks.run(watch.changed()).unwrap() != n as u16 {}
-    }
-}
-
-#[test]
-fn what_is_given_up_loses_nothing_and_a_late_reply_reaches_no_other_call() {
-    let clock = Clock::manual();
-    let (left, right) = wire_at(&clock);
-    let mut tasks = Tasks::new(&clock);
-    let far =
-        board!(tasks, "far", left, Config::new(LINE).export::<Sender<u32>>(2).export::<Server<u32, u32>>(2));
-    let near = board!(
-        tasks,
-        "near",
-        right,
-        Config::new(LINE).import::<Receiver<u32>>(2).import::<Client<u32, u32>>(2)
-    );
-    let mut sender: Sender<u32> = far.export("numbers").unwrap();
-    let mut server: Server<u32, u32> = far.export("slow").unwrap();
-    let mut receiver: Receiver<u32> = near.import("numbers").unwrap();
-    let mut client: Client<u32, u32> = near.import("slow").unwrap();
-    // A receive that is given up at any moment has taken nothing.
-    let mut sent = 0;
-    for n in 0..50 {
-        {
-            let mut recv = std::pin::pin!(receiver.recv());
-            assert!(once(recv.as_mut()).is_pending());
-        }
-        {
-            let mut send = std::pin::pin!(sender.send(1000));
-            // There is nobody yet, or it is sent at once.
-            if once(send.as_mut()).is_ready() {
-                sent += 1;
-            }
-        }
-        if sent > 0 {
-            assert_eq!(tasks.run(receiver.recv()), Ok(1000));
-            sent -= 1;
-        }
-        tasks.run(sender.send(n)).unwrap();
-        assert_eq!(tasks.run(receiver.recv()), Ok(n));
-    }
-    // As many calls as like are given up, and the next one has its own answer.
-    for n in 0..30 {
-        {
-            let mut call = std::pin::pin!(client.call(n));
-            while once(call.as_mut()).is_pending() && server.try_recv().map(drop).is_err() {
-                tasks.pass_ms(1);
-            }
-        }
-        let answer = async {
-            loop {
-                let request = server.recv().await.unwrap();
-                let n = *request;
-                let _ = request.reply(n + 1);
-            }
-        };
-        let mut answer = std::pin::pin!(answer);
-        let mut call = std::pin::pin!(client.call(100 + n));
-        let both = std::future::poll_fn(|cx| {
-            assert!(answer.as_mut().poll(cx).is_pending());
-            call.as_mut().poll(cx)
-        });
-        assert_eq!(tasks.run(both), Ok(101 + n));
-    }
-}
-
-#[test]
 fn who_waits_is_told_when_the_line_is_unplugged_and_goes_on_when_it_is_back() {
     let clock = Clock::manual();
     let (left, right) = wire_at(&clock);
@@ -274,172 +160,6 @@ fn who_waits_is_told_when_the_line_is_unplugged_and_goes_on_when_it_is_back() {
     tasks.run(sender.send(3)).unwrap();
     assert_eq!(tasks.run(receiver.recv()), Ok(3));
     assert!(clock.now().since(back) < Duration::from_secs(2));
-}
-
-#[test]
-fn a_write_that_does_not_end_stops_neither_what_comes_nor_the_dead_time() {
-    let clock = Clock::manual();
-    let (left, right) = wire_at(&clock);
-    let mut tasks = Tasks::new(&clock);
-    let far = board!(tasks, "far", left, Config::new(LINE).export::<Sender<u32>>(2));
-    let mut sender: Sender<u32> = far.export("numbers").unwrap();
-
-    const CONFIG: Config = Config::new(LINE).import::<Receiver<u32>>(2);
-    static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
-    let stuck = std::rc::Rc::new(Cell::new(false));
-    let tx = Sticky { tx: right.clone(), stuck: stuck.clone() };
-    tasks.spawn(async move {
-        let mut nonces = CounterNonce::new(7, 1);
-        let identity =
-            Identity { name: &const { Name::literal("near") }, uid: 7, boot: 1, nonces: &mut nonces };
-        let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
-        let mut line = NODE.line(&mut memory, identity);
-        let end = line.run(right.clone(), tx, right.clock()).await;
-        assert_eq!(end, Err(RunError::Read(WireError::Gone)));
-    });
-    let mut receiver: Receiver<u32> = NODE.import("numbers").unwrap();
-    tasks.run(sender.send(1)).unwrap();
-    assert_eq!(tasks.run(receiver.recv()), Ok(1));
-    tasks.pass_ms(100);
-    stuck.set(true);
-    tasks.run(sender.send(2)).unwrap();
-    assert_eq!(tasks.run(receiver.recv()), Ok(2));
-    left.unplug();
-    let told = tasks.run(receiver.recv());
-    assert!(matches!(told, Err(RecvError::Interrupted { taken: 2, .. })), "{told:?}");
-}
-
-/// A cable is out, and the UART says so at once, each time: the program runs the line again and again.
-#[test]
-fn errors_of_the_uart_do_not_stop_time() {
-    let clock = Clock::manual();
-    let (left, right) = wire_at(&clock);
-    let mut tasks = Tasks::new(&clock);
-    let far = board!(tasks, "far", left, Config::new(LINE).export::<Sender<u32>>(2));
-    let mut sender: Sender<u32> = far.export("numbers").unwrap();
-
-    const CONFIG: Config = Config::new(LINE).import::<Receiver<u32>>(2);
-    static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
-    let out = std::rc::Rc::new(Cell::new(false));
-    let rx = Unplugged { rx: right.clone(), out: out.clone() };
-    tasks.spawn(async move {
-        let mut nonces = CounterNonce::new(7, 1);
-        let identity =
-            Identity { name: &const { Name::literal("near") }, uid: 7, boot: 1, nonces: &mut nonces };
-        let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
-        let mut line = NODE.line(&mut memory, identity);
-        let clock = right.clock();
-        loop {
-            let end = line.run(rx.clone(), right.clone(), clock.clone()).await;
-            assert_eq!(end, Err(RunError::Read(WireError::Gone)));
-            let at = clock.now() + Duration::from_millis(10);
-            Timer::until(&clock, at).await;
-        }
-    });
-    let mut receiver: Receiver<u32> = NODE.import("numbers").unwrap();
-    tasks.run(sender.send(1)).unwrap();
-    assert_eq!(tasks.run(receiver.recv()), Ok(1));
-    out.set(true);
-    let from = clock.now();
-    let told = tasks.run(receiver.recv());
-    assert!(matches!(told, Err(RecvError::Interrupted { taken: 1, .. })), "{told:?}");
-    let time = clock.now().since(from);
-    assert!(time <= Duration::from_millis(2500), "{time:?}");
-}
-
-#[test]
-fn who_leaves_is_done_although_a_write_does_not_end() {
-    let clock = Clock::manual();
-    let (left, right) = wire_at(&clock);
-    let mut tasks = Tasks::new(&clock);
-    let far = board!(tasks, "far", left, Config::new(LINE).export::<Sender<u32>>(2));
-    let mut sender: Sender<u32> = far.export("numbers").unwrap();
-
-    const CONFIG: Config = Config::new(LINE).import::<Receiver<u32>>(2);
-    static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
-    let stuck = std::rc::Rc::new(Cell::new(false));
-    let leaves = std::rc::Rc::new(Cell::new(false));
-    let tx = Sticky { tx: right.clone(), stuck: stuck.clone() };
-    let (is_stuck, is_to_leave) = (stuck.clone(), leaves.clone());
-    let left_at = std::rc::Rc::new(Cell::new(None));
-    let tells = left_at.clone();
-    tasks.spawn(async move {
-        let mut nonces = CounterNonce::new(7, 1);
-        let identity =
-            Identity { name: &const { Name::literal("near") }, uid: 7, boot: 1, nonces: &mut nonces };
-        let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
-        let mut line = NODE.line(&mut memory, identity);
-        let clock = right.clock();
-        let free = Sticky { tx: right.clone(), stuck: Default::default() };
-        let mut first = Box::pin(line.run(right.clone(), free, clock.clone()));
-        std::future::poll_fn(|cx| {
-            assert!(first.as_mut().poll(cx).is_pending());
-            if is_to_leave.get() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        drop(first);
-        is_stuck.set(true);
-        let until = clock.now() + Duration::from_millis(500);
-        line.leave(until).run(right.clone(), tx, clock.clone()).await.unwrap();
-        tells.set(Some(clock.now()));
-    });
-    let mut receiver: Receiver<u32> = NODE.import("numbers").unwrap();
-    tasks.run(sender.send(1)).unwrap();
-    assert_eq!(tasks.run(receiver.recv()), Ok(1));
-    leaves.set(true);
-    let from = clock.now();
-    left.unplug();
-    tasks.pass_ms(4000);
-    let time = left_at.get().expect("it has left").since(from);
-    assert!(time <= Duration::from_millis(2500), "{time:?}");
-}
-
-/// A UART whose cable may be out.
-#[derive(Clone)]
-struct Unplugged {
-    rx: WireEnd,
-    out: std::rc::Rc<Cell<bool>>,
-}
-
-impl embedded_io_async_v0_7::ErrorType for Unplugged {
-    type Error = WireError;
-}
-
-impl embedded_io_async_v0_7::Read for Unplugged {
-    async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, WireError> {
-        if self.out.get() {
-            return Err(WireError::Gone);
-        }
-        let mut read = std::pin::pin!(embedded_io_async_v0_7::Read::read(&mut self.rx, bytes));
-        std::future::poll_fn(|cx| match read.as_mut().poll(cx) {
-            Poll::Pending if self.out.get() => Poll::Ready(Err(WireError::Gone)),
-            polled => polled,
-        })
-        .await
-    }
-}
-
-/// A UART that takes nothing any more.
-struct Sticky {
-    tx: WireEnd,
-    stuck: std::rc::Rc<Cell<bool>>,
-}
-
-impl embedded_io_async_v0_7::ErrorType for Sticky {
-    type Error = WireError;
-}
-
-impl embedded_io_async_v0_7::Write for Sticky {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, WireError> {
-        if self.stuck.get() {
-            std::future::pending::<()>().await;
-        }
-        embedded_io_async_v0_7::Write::write(&mut self.tx, bytes).await
-    }
-
-    async fn flush(&mut self) -> Result<(), WireError> {
-        Ok(())
-    }
 }
 
 /// What the tasks of one seed have done.
