@@ -187,6 +187,21 @@ impl<S: TaskStream> Driver<S> {
         Ok(())
     }
 
+    /// Of a link that has broken: what the stream takes at once of what is left to be said.
+    fn say_last_words(&mut self, cx: &mut Context<'_>) {
+        let words = self.link.take_words();
+        let mut left = &words[..];
+        while !left.is_empty()
+            && let Poll::Ready(Ok(n @ 1..)) = self.stream.poll_write(cx, &[IoSlice::new(left)])
+        {
+            left = left.get(n..).unwrap_or_default();
+        }
+        if !words.is_empty() {
+            // The link is down, whatever becomes of this.
+            let _ = self.stream.poll_flush(cx);
+        }
+    }
+
     /// Says once, and whenever the task has another waker, who is to be woken.
     fn register(&mut self, cx: &mut Context<'_>) {
         if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -218,7 +233,10 @@ impl<S: TaskStream> Future for Driver<S> {
             this.link.io_ended(&Err(error));
         }
         match this.link.down() {
-            Some(error) => Poll::Ready(error),
+            Some(error) => {
+                this.say_last_words(cx);
+                Poll::Ready(error)
+            }
             None => Poll::Pending,
         }
     }

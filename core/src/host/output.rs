@@ -54,6 +54,8 @@ pub(crate) struct Output {
     writing: bool,
     /// What the stream did not take; the flusher goes on with it.
     stuck: Option<Batch>,
+    /// What is left of the last words of a link that has broken.
+    words: Vec<u8>,
     /// The flusher was told.
     flush_pending: bool,
     /// Wakes the flusher.
@@ -90,6 +92,7 @@ impl Output {
             spare: Vec::new(),
             writing: false,
             stuck: None,
+            words: Vec::new(),
             flush_pending: false,
             flusher: None,
             heard: true,
@@ -168,6 +171,12 @@ impl Output {
 }
 
 impl Batch {
+    /// The bytes that are left of one that has no parts of large messages.
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.done.min(self.bytes.len()));
+        self.bytes
+    }
+
     /// The bytes that are left, as slices.
     pub(crate) fn slices<'b>(&'b self, into: &mut Vec<IoSlice<'b>>) {
         into.clear();
@@ -380,18 +389,32 @@ impl LinkCell {
         }
     }
 
-    /// On a link that has broken: what the stream takes at once of the reason why.
+    /// On a link that has broken: what the stream takes at once of the reason why. What it leaves is for the link's task, if it has one.
     pub(crate) fn last_words(&self, mut state: MutexGuard<'_, LinkState>) {
-        if state.output.writing || state.output.stuck.is_some() || !state.link.has_control() {
+        // What waits for another thread to write it is this side's hello, as long as the link is not up: that is said still.
+        let has_hello = state.output.stuck.is_some() && state.peer.is_none();
+        if state.output.writing || state.output.stuck.is_some() != has_hello {
             return;
         }
+        if !has_hello && !state.link.has_control() {
+            return;
+        }
+        let mut bytes = state.output.stuck.take().map(Batch::into_bytes).unwrap_or_default();
         state.proto_out(|link, slots, out| link.control(slots, out));
-        let bytes = core::mem::take(&mut state.output.bytes);
+        bytes.append(&mut state.output.bytes);
         state.output.writing = true;
         drop(state);
         // The link fails with its first cause, whatever becomes of this.
-        let _ = self.io.stream().try_write(&[IoSlice::new(&bytes)]);
-        self.lock().output.writing = false;
+        let taken = self.io.stream().last_words(&bytes).min(bytes.len());
+        bytes.drain(..taken);
+        let mut state = self.lock();
+        state.output.writing = false;
+        state.output.words = bytes;
+    }
+
+    /// What the stream has left of the last words.
+    pub(crate) fn take_words(&self) -> Vec<u8> {
+        core::mem::take(&mut self.lock().output.words)
     }
 
     /// Writes until nothing is left or the stream takes no more. `writing` is set.

@@ -2,23 +2,34 @@
 //! input and output.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 use std::io::{self, IoSlice, Read, Write};
+use std::sync::mpsc::{Receiver, channel};
 
 use super::stream::{BlockingStream, Stream};
-use super::sync::{Mutex, PoisonError};
+use super::sync::{Builder, Mutex, PoisonError};
+
+/// So long last words may take, before the stream is closed.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// A reader and a writer whose calls block for as long as they like.
 ///
 /// The link's own two threads do all reading and writing. A read that blocks cannot be
 /// interrupted from here: after the link has ended its reading thread stays until the other
 /// side closes, or until `on_close`, given to [`ReadWrite::with_close`], makes the read return.
+///
+/// What a link says at last, as its hello to a peer of another version, or why it has broken, is written by a thread of its own,
+/// which stays as well where the writer does not take it; `on_close` is called when it is written, a second later at the most.
+/// Where the writer has not returned from the write before, it is not said.
 pub struct ReadWrite {
     reader: Mutex<Box<dyn Read + Send>>,
     /// Gone after the goodbye, so that the other side sees the end.
     writer: Mutex<Option<Box<dyn Write + Send>>>,
     on_close: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Last words are being written, until nobody sends here any more.
+    parting: Mutex<Option<Receiver<()>>>,
 }
 
 impl fmt::Debug for ReadWrite {
@@ -34,6 +45,7 @@ impl ReadWrite {
             reader: Mutex::new(Box::new(reader)),
             writer: Mutex::new(Some(Box::new(writer))),
             on_close: Mutex::new(None),
+            parting: Mutex::new(None),
         }
     }
 
@@ -59,10 +71,46 @@ impl Stream for ReadWrite {
 
     fn close(&self) {
         self.finish();
-        if let Some(on_close) = self.on_close.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            on_close();
+        let Some(on_close) = self.on_close.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        let Some(parting) = self.parting.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return on_close();
+        };
+        // What it closes may be what the last words go to. Without a thread they may be cut short.
+        let close = move |on_close: &Mutex<Option<Box<dyn FnOnce() + Send>>>| {
+            if let Some(on_close) = on_close.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                on_close();
+            }
+        };
+        let shared = Arc::new(Mutex::new(Some(on_close)));
+        let own = Arc::clone(&shared);
+        let later = move || {
+            let _ = parting.recv_timeout(PARTING);
+            close(&own);
+        };
+        if thread().spawn(later).is_err() {
+            close(&shared);
         }
     }
+
+    fn last_words(&self, bytes: &[u8]) -> usize {
+        // Nothing else is written behind them.
+        let writer = self.writer.try_lock().ok().and_then(|mut writer| writer.take());
+        let Some(mut writer) = writer else { return 0 };
+        let (is_said, parting) = channel();
+        *self.parting.lock().unwrap_or_else(PoisonError::into_inner) = Some(parting);
+        let (words, len) = (bytes.to_vec(), bytes.len());
+        let say = move || {
+            let _ = writer.write_all(&words).and_then(|()| writer.flush());
+            drop((writer, is_said));
+        };
+        if thread().spawn(say).is_ok() { len } else { 0 }
+    }
+}
+
+fn thread() -> Builder {
+    Builder::new().name("netchan-parting".into()).stack_size(64 * 1024)
 }
 
 impl BlockingStream for ReadWrite {

@@ -23,6 +23,12 @@ pub trait Stream: Send + Sync + 'static {
     /// Ends both directions: blocked reads and writes return.
     fn close(&self);
 
+    /// Of a link that has broken: writes what fits now of why it has, before [`close`](Self::close). How many bytes that were, or will be
+    /// without any more ado; what is left is lost, unless the link has a task, which tries once more.
+    fn last_words(&self, bytes: &[u8]) -> usize {
+        self.try_write(&[IoSlice::new(bytes)]).unwrap_or(0)
+    }
+
     /// Whether what was written is out of this program's hands; if not, `waker` is woken when
     /// it is. A link that leaves says goodbye after that.
     fn is_delivered(&self, waker: Option<&Waker>) -> bool {
