@@ -235,10 +235,8 @@ impl NodeInner {
         };
         if sync::Builder::new().name("netchan-end".into()).stack_size(256 * 1024).spawn(end).is_err() {
             // Without a thread there is no time to be given.
-            if let Some(withdrawn) = self.withdraw() {
-                for link in withdrawn.links {
-                    link.leave(Reason::Shutdown);
-                }
+            for link in self.withdraw().links {
+                link.leave(Reason::Shutdown);
             }
             if self.config.ends_process {
                 end_process(cause);

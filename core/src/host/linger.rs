@@ -99,6 +99,24 @@ impl LinkCell {
         true
     }
 
+    /// Ends it, where its time to leave is over: whoever drives it does not run. Else says how many values it has not
+    /// written yet.
+    fn end_overdue(&self) -> u64 {
+        let mut state = self.lock();
+        let is_overdue = state.leave.as_ref().is_none_or(|leave| leave.at <= sync::now());
+        if state.down.is_none() && !is_overdue {
+            return if state.is_draining() { state.count_unsent() } else { state.unsent };
+        }
+        drop(state);
+        self.end_at_once()
+    }
+
+    /// Ends it now: how many values it had not written.
+    fn end_at_once(&self) -> u64 {
+        self.fail(LinkError::Local(Reason::Shutdown));
+        self.lock().unsent
+    }
+
     /// Goes on with leaving, if the link is, and ends the link to a child that has had its time: called by its flusher.
     pub(crate) fn leave_step(&self, now: Instant) -> Option<LeaveStep> {
         let mut state = self.lock();
@@ -289,6 +307,8 @@ pub struct Closing {
 struct Leaving {
     links: Vec<Arc<LinkCell>>,
     hubs: Vec<Arc<Hub>>,
+    /// The links have the time that this one gives.
+    is_first: bool,
 }
 
 impl Closing {
@@ -296,10 +316,9 @@ impl Closing {
         Self { node: Arc::clone(node), linger, tasks, started: None, unsent: 0 }
     }
 
-    fn start(&self) -> Leaving {
-        let Some(Withdrawn { mut links, hubs }) = self.node.withdraw() else {
-            return Leaving { links: Vec::new(), hubs: Vec::new() };
-        };
+    fn start(&mut self) -> Leaving {
+        let Withdrawn { mut links, hubs, unsent, is_first } = self.node.withdraw();
+        self.unsent += unsent;
         let until = after(self.linger);
         for link in &links {
             link.leave_until(&self.node, until);
@@ -307,7 +326,7 @@ impl Closing {
         if !self.tasks {
             links.retain(|link| matches!(link.io, Io::Blocking(_)));
         }
-        Leaving { links, hubs }
+        Leaving { links, hubs, is_first }
     }
 
     fn finish(&mut self) -> u64 {
@@ -341,11 +360,10 @@ impl Waiting for Closing {
     }
 
     fn expire(&mut self) -> u64 {
-        // Whoever drives them does not run; nobody waits for that.
         if let Some(leaving) = &mut self.started {
             for link in core::mem::take(&mut leaving.links) {
-                link.fail(LinkError::Local(Reason::Shutdown));
-                self.unsent += link.lock().unsent;
+                // Whoever drives them does not run, and nobody waits for that; or another one gives them more time.
+                self.unsent += if leaving.is_first { link.end_at_once() } else { link.end_overdue() };
             }
         }
         self.finish()

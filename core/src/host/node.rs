@@ -91,6 +91,8 @@ struct Tables {
     is_shut: bool,
     /// Links that are gone, and whose end is still to be told.
     untold: u32,
+    /// Values that links had not written which have gone since the node was shut.
+    unsent: u64,
 }
 
 /// Looks for those who have waited long enough.
@@ -252,7 +254,8 @@ impl Node {
     /// Shuts the node down now, with `linger` for values that were sent. Returns how many
     /// values could not be delivered to the peers in that time.
     ///
-    /// Blocks for at most `linger` and a little; [`Node::close`] does not.
+    /// Blocks for at most `linger` and about a second; [`Node::close`] does not. Of several who
+    /// shut it down all wait, as there.
     pub fn shutdown(&self, linger: Duration) -> u64 {
         self.close(linger).wait()
     }
@@ -263,6 +266,10 @@ impl Node {
     ///
     /// In async programs this, awaited, is the way to leave with nothing lost. Dropping
     /// the operation half-way stops only the waiting.
+    ///
+    /// Of several who close a node, or drop its last handle, or where it is ended from above in its tree, each waits for the
+    /// same links, and hears of the same values. How long these have is for the first to say; a later one whose `linger` is
+    /// shorter goes when that is over, and counts what was not delivered until then.
     pub fn close(&self, linger: Duration) -> Timeout<Closing> {
         Wait::new(Closing::new(self.inner(), linger, true)).timeout(linger.saturating_add(3 * PARTING))
     }
@@ -387,11 +394,17 @@ impl NodeInner {
         let number = own.number;
         let link = own;
         self.free_place(link);
+        let unsent = link.lock().unsent;
         let gone = {
             let mut tables = self.lock();
             let waiting = tables.waiting.forget_link(number);
             tables.untold += 1;
-            (tables.links.remove(&number), waiting)
+            let known = tables.links.remove(&number);
+            // Whoever closes the node from now on does not see the link any more.
+            if tables.is_shut && known.is_some() {
+                tables.unsent += unsent;
+            }
+            (known, waiting)
         };
         // The last reference may go here, so with no lock held.
         drop(gone);
@@ -596,17 +609,16 @@ impl NodeInner {
         self.lock().links.values().cloned().collect()
     }
 
-    /// Takes in nothing new: the links and exports that there were, the first time.
-    pub(crate) fn withdraw(&self) -> Option<Withdrawn> {
-        let (links, hubs, listeners) = {
+    /// Takes in nothing new from now on: what there is still. The exports are for the first who asks.
+    pub(crate) fn withdraw(&self) -> Withdrawn {
+        let (withdrawn, listeners) = {
             let mut tables = self.lock();
-            if core::mem::replace(&mut tables.is_shut, true) {
-                return None;
-            }
+            let is_first = !core::mem::replace(&mut tables.is_shut, true);
             tables.waiting = WaitingOpens::default();
-            let hubs: Vec<_> = tables.exports.drain().map(|(_, hub)| hub).collect();
-            let links: Vec<_> = tables.links.values().cloned().collect();
-            (links, hubs, core::mem::take(&mut tables.listeners))
+            let hubs = tables.exports.drain().map(|(_, hub)| hub).collect();
+            let links = tables.links.values().cloned().collect();
+            let unsent = tables.unsent;
+            (Withdrawn { links, hubs, unsent, is_first }, core::mem::take(&mut tables.listeners))
         };
         for listener in listeners {
             if let Some(stop) = listener.upgrade() {
@@ -617,14 +629,18 @@ impl NodeInner {
         // Their drop wakes those who watch: with nothing locked.
         drop(own_watchers);
         self.events.close();
-        Some(Withdrawn { links, hubs })
+        withdrawn
     }
 }
 
-/// What a node had when it was shut.
+/// What a node that is shut still has.
 pub(crate) struct Withdrawn {
     pub(crate) links: Vec<Arc<LinkCell>>,
     pub(crate) hubs: Vec<Arc<Hub>>,
+    /// Values that were left unsent by links which have gone since.
+    pub(crate) unsent: u64,
+    /// It was not shut before.
+    pub(crate) is_first: bool,
 }
 
 impl fmt::Debug for NodeInner {

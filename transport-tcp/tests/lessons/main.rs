@@ -9,6 +9,7 @@ mod credit;
 mod drain;
 mod ends;
 mod fan_out;
+mod leaving;
 mod load;
 mod opening;
 #[path = "../../../core/tests/lessons/threads.rs"]
