@@ -8,10 +8,10 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
+use super::down::Down;
 use super::linger::{Arriving, Closing, PARTING};
 use super::link::LinkCell;
 use super::node::NodeInner;
-use super::peer::Down;
 use super::sync::{self, MutexGuard, PoisonError};
 use super::timer;
 use super::wait::{Wait, Waiting, after};

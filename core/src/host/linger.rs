@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::cell::{Cell, UnderWay};
+use super::down::Down;
 use super::error::LinkError;
 use super::hub::Hub;
 use super::link::{Io, LinkCell, LinkState};
@@ -305,7 +306,7 @@ pub struct Closing {
 
 #[derive(Debug)]
 struct Leaving {
-    links: Vec<Arc<LinkCell>>,
+    links: Vec<Down>,
     hubs: Vec<Arc<Hub>>,
     /// The links have the time that this one gives.
     is_first: bool,
@@ -326,7 +327,7 @@ impl Closing {
         if !self.tasks {
             links.retain(|link| matches!(link.io, Io::Blocking(_)));
         }
-        Leaving { links, hubs, is_first }
+        Leaving { links: links.into_iter().map(Down::new).collect(), hubs, is_first }
     }
 
     fn finish(&mut self) -> u64 {
@@ -345,23 +346,20 @@ impl Waiting for Closing {
             self.started = Some(self.start());
         }
         let Some(leaving) = &mut self.started else { return Poll::Pending };
-        leaving.links.retain(|link| {
-            let mut state = link.lock();
-            if state.down.is_some() {
-                self.unsent += state.unsent;
-                return false;
+        leaving.links.retain_mut(|down| {
+            let is_up = down.poll(cx).is_pending();
+            if !is_up {
+                self.unsent += down.link().lock().unsent;
             }
-            if !state.down_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.down_wakers.push(cx.waker().clone());
-            }
-            true
+            is_up
         });
         if leaving.links.is_empty() { Poll::Ready(self.finish()) } else { Poll::Pending }
     }
 
     fn expire(&mut self) -> u64 {
         if let Some(leaving) = &mut self.started {
-            for link in core::mem::take(&mut leaving.links) {
+            for down in core::mem::take(&mut leaving.links) {
+                let link = down.link();
                 // Whoever drives them does not run, and nobody waits for that; or another one gives them more time.
                 self.unsent += if leaving.is_first { link.end_at_once() } else { link.end_overdue() };
             }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::behind::Behind;
 use super::cell::{Cell, CellId, Cells};
 use super::directory::Watcher;
+use super::down::DownWakers;
 use super::error::LinkError;
 use super::hub::Signal;
 use super::input::{Effects, Offer, Reader};
@@ -106,7 +107,7 @@ pub(crate) struct LinkState {
     /// Told when the far end of any circuit has taken something, and when the link is down.
     pub(crate) taken_wakers: Vec<Waker>,
     /// Told when the link is down.
-    pub(crate) down_wakers: Vec<Waker>,
+    pub(crate) down_wakers: DownWakers,
     pub(crate) peer: Option<PeerInfo>,
     /// Of a link of the tree.
     pub(crate) behind: Behind,
@@ -576,7 +577,7 @@ impl LinkCell {
                 asked: Vec::new(),
                 up_wakers: Vec::new(),
                 taken_wakers: Vec::new(),
-                down_wakers: Vec::new(),
+                down_wakers: DownWakers::default(),
                 peer: None,
                 behind: Behind::default(),
                 down: None,
@@ -676,7 +677,7 @@ impl LinkCell {
         }
         effects.wakers.append(up_wakers);
         effects.wakers.append(taken_wakers);
-        let down_wakers = core::mem::take(down_wakers);
+        let down_wakers = down_wakers.take();
         output.wake_all(&mut effects.wakers);
         state.mine_cells.clear();
         state.theirs_cells.clear();

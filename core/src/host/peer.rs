@@ -12,8 +12,9 @@ use std::time::Instant;
 use super::ask::Ask;
 use super::cell::Cell;
 use super::circuit::Circuit;
+use super::down::Down;
 use super::ending::ShutDownError;
-use super::error::{ImportError, LinkError};
+use super::error::ImportError;
 use super::link::LinkCell;
 use super::named::Named;
 use super::node::NodeInner;
@@ -139,9 +140,9 @@ impl Peer {
         !self.present().is_down()
     }
 
-    /// Waits until the link of the present session is down, and says why.
+    /// Waits until the link of the present session is down, and says why. Dropping the operation leaves nothing behind.
     pub fn down(&self) -> Wait<Down> {
-        Wait::new(Down { link: self.present() })
+        Wait::new(Down::new(self.present()))
     }
 
     /// Whether the peer has announced a silence that is not over: a board that erases its flash, for
@@ -559,38 +560,5 @@ impl<E: End> Waiting for Importing<E> {
     fn source(&self) -> Option<Source<'_>> {
         let (circuit, _) = self.opened.as_ref()?;
         Some((&circuit.link).into())
-    }
-}
-
-/// Waits for the end of a link.
-#[derive(Debug)]
-pub struct Down {
-    link: Arc<LinkCell>,
-}
-
-impl Down {
-    pub(crate) const fn new(link: Arc<LinkCell>) -> Self {
-        Self { link }
-    }
-}
-
-impl Waiting for Down {
-    type Output = LinkError;
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LinkError> {
-        let mut state = self.link.lock();
-        match state.down {
-            Some(error) => Poll::Ready(error),
-            None => {
-                if !state.down_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    state.down_wakers.push(cx.waker().clone());
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    fn expire(&mut self) -> LinkError {
-        self.link.lock().down.unwrap_or(LinkError::Local(Reason::Deadline))
     }
 }

@@ -6,6 +6,7 @@ use core::fmt;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+use super::down::Down;
 use super::link::LinkCell;
 use super::node::NodeInner;
 use super::wait::Waiting;
@@ -41,7 +42,7 @@ pub struct Quieting {
     node: Arc<NodeInner>,
     time: Duration,
     /// Links whose peers may not have heard of it yet; `None` before it is said.
-    waits: Option<Vec<Arc<LinkCell>>>,
+    waits: Option<Vec<Down>>,
 }
 
 impl Quieting {
@@ -50,7 +51,7 @@ impl Quieting {
     }
 
     /// Says it on every link.
-    fn tell(&self) -> Vec<Arc<LinkCell>> {
+    fn tell(&self) -> Vec<Down> {
         // A part of a millisecond is silence too.
         let millis = self.time.as_micros().div_ceil(1000) as u32;
         let links = self.node.links();
@@ -59,17 +60,14 @@ impl Quieting {
             state.link.quiet(millis, self.node.now());
             link.flush(state);
         }
-        links
+        links.into_iter().map(Down::new).collect()
     }
 }
 
 impl LinkCell {
-    /// Whether the peer knows of all silences that were announced, or nobody can tell it any more.
+    /// Whether the peer knows of all silences that were announced.
     fn is_quiet_heard(&self, node: &NodeInner, waker: &Waker) -> bool {
         let mut state = self.lock();
-        if state.down.is_some() {
-            return true;
-        }
         let written = state.link.quiets_written();
         let heard = written.and_then(|notices| self.io.stream().is_quiet_heard(notices, waker));
         if heard == Some(true) {
@@ -80,9 +78,6 @@ impl LinkCell {
             return true;
         }
         state.output.wait_for_room(waker);
-        if !state.down_wakers.iter().any(|other| other.will_wake(waker)) {
-            state.down_wakers.push(waker.clone());
-        }
         false
     }
 }
@@ -99,7 +94,8 @@ impl Waiting for Quieting {
         }
         let Self { node, waits, .. } = self;
         let Some(waits) = waits else { return Poll::Pending };
-        waits.retain(|link| !link.is_quiet_heard(node, cx.waker()));
+        // Where a link is down nobody can tell its peer any more.
+        waits.retain_mut(|down| down.poll(cx).is_pending() && !down.link().is_quiet_heard(node, cx.waker()));
         if waits.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 

@@ -12,6 +12,7 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
+use super::down::Down;
 use super::events::LinkEvent;
 use super::link::LinkCell;
 use super::node::{Node, WeakNode};
@@ -252,6 +253,7 @@ pub struct Redial {
 enum Phase {
     Up {
         since: Instant,
+        down: Down,
     },
     Lost {
         dead: Dead,
@@ -288,7 +290,7 @@ impl Redial {
             policy,
             name: peer.info().name.clone(),
             attempts: Attempts::new(peer.info().name.clone()),
-            phase: Phase::Up { since: sync::now() },
+            phase: Phase::Up { since: sync::now(), down: Down::new(Arc::clone(&peer.link)) },
             pause: policy.first_pause,
             _stop: stop,
         };
@@ -310,7 +312,7 @@ impl Redial {
             peer.close();
             return false;
         }
-        self.phase = Phase::Up { since: sync::now() };
+        self.phase = Phase::Up { since: sync::now(), down: Down::new(Arc::clone(&peer.link)) };
         self.attempts.succeeded();
         true
     }
@@ -390,16 +392,8 @@ impl Waiting for Due<'_> {
             }
             let now = sync::now();
             match &mut this.phase {
-                Phase::Up { since } => {
-                    let link = this.sessions.link();
-                    let mut state = link.lock();
-                    let Some(error) = state.down else {
-                        if !state.down_wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                            state.down_wakers.push(cx.waker().clone());
-                        }
-                        return Poll::Pending;
-                    };
-                    drop(state);
+                Phase::Up { since, down } => {
+                    let Poll::Ready(error) = down.poll(cx) else { return Poll::Pending };
                     if now.saturating_duration_since(*since) >= this.policy.longest_pause {
                         this.pause = this.policy.first_pause;
                     }

@@ -1,7 +1,8 @@
 //! A node that leaves: whoever closes it waits for what was sent, be it the first to do so or not.
 
 use std::pin::Pin;
-use std::task::{Context, Waker};
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use netchan::host::{Closing, Timeout};
@@ -20,8 +21,9 @@ const LARGE: u32 = 4 * 1024 * 1024;
 
 /// A node that has sent something large to a peer that says nothing.
 struct Stuffed {
-    node: Node,
+    /// Goes first, so that the node does not wait for it.
     raw: Raw,
+    node: Node,
     out: Sender<Bytes>,
     _calm: Calm,
 }
@@ -35,13 +37,18 @@ impl Stuffed {
         raw.open(0, Open { limit: 2 * LARGE, ..receives::<Bytes>("out", 4 * LARGE) });
         out.try_send(vec![7; LARGE as usize].into())?;
         assert_eq!(out.account().unsent, 1);
-        Ok(Self { node, raw, out, _calm })
+        Ok(Self { raw, node, out, _calm })
     }
 
     /// Begins to close the node, which takes longer.
     fn begin(&self, linger: Duration) -> Timeout<Closing> {
+        self.begin_in(Waker::noop(), linger)
+    }
+
+    /// The same in a task.
+    fn begin_in(&self, task: &Waker, linger: Duration) -> Timeout<Closing> {
         let mut closing = self.node.close(linger);
-        let polled = Future::poll(Pin::new(&mut closing), &mut Context::from_waker(Waker::noop()));
+        let polled = Future::poll(Pin::new(&mut closing), &mut Context::from_waker(task));
         assert!(polled.is_pending(), "{polled:?} before anything was read, of {:?}", self.out.account());
         closing
     }
@@ -98,6 +105,24 @@ fn who_closes_a_node_second_and_gives_up_does_not_cut_the_first_short() -> Outco
     let reading = read(stuffed.raw);
     assert_eq!(first.wait(), 0);
     assert_eq!(reading.join(), LARGE);
+    Ok(())
+}
+
+/// A task that is woken in vain.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_close_that_is_dropped_leaves_nothing_at_the_links() -> Outcome {
+    let stuffed = Stuffed::new(Node::new("leaver"))?;
+    let task = Arc::new(Nobody);
+    for _ in 0..10 {
+        drop(stuffed.begin_in(&Waker::from(Arc::clone(&task)), LONG));
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
     Ok(())
 }
 

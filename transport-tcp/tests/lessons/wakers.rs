@@ -4,18 +4,29 @@
 use std::any::Any;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
 use netchan::{Client, Duplex, Latest, Receiver, RecvError, Sender, Server, Watch, channel};
 
-use crate::common::{Ground, Outcome, SOON, Tick, spawn, tick};
+use crate::common::{Ground, Outcome, SOON, Tick, eventually, spawn, tick};
 
 /// A task that is woken by nobody but owns something.
 struct Task(#[expect(dead_code, reason = "it is there to be dropped")] Mutex<Box<dyn Any + Send>>);
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {}
+}
+
+/// A task that knows whether it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Polls once with the waker of a task that owns `what`, and that nobody else holds.
@@ -150,5 +161,50 @@ fn a_task_that_owns_other_calls_does_not_stop_them() -> Outcome {
     };
     request.reply(tick(4)).wait()?;
     assert_eq!(asked.join(), Ok(tick(4)));
+    Ok(())
+}
+
+#[test]
+fn a_wait_for_the_end_of_a_link_that_is_dropped_leaves_nothing_there() -> Outcome {
+    let ground = Ground::new();
+    let (_node, peer) = ground.visitor();
+    let owned = Arc::new(());
+    let kept = || Arc::strong_count(&owned) - 1;
+    for _ in 0..100 {
+        let mut down = peer.down();
+        poll_owning(Pin::new(&mut down), Arc::clone(&owned));
+        poll_owning(Pin::new(&mut down), Arc::clone(&owned));
+        assert_eq!(kept(), 1, "the task that it was in before");
+        drop(down);
+        assert_eq!(kept(), 0);
+    }
+    // What its task owns may be another wait for the same link.
+    let polling = spawn({
+        let peer = peer.clone();
+        move || {
+            for again in [true, false] {
+                let mut other = peer.down();
+                poll_again(Pin::new(&mut other));
+                let mut down = peer.down();
+                poll_owning(Pin::new(&mut down), other);
+                if again {
+                    poll_again(Pin::new(&mut down));
+                }
+            }
+        }
+    });
+    polling.join();
+    // Those that are not dropped are told, also one whose task has dropped another one.
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let [mut stays, mut goes] = [(); 2].map(|()| peer.down());
+    for down in [&mut stays, &mut goes] {
+        assert!(Pin::new(down).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    drop(goes);
+    peer.close();
+    peer.down().timeout(SOON).wait();
+    eventually("it is told", || woken.0.load(Ordering::SeqCst).then_some(()));
+    assert!(Pin::new(&mut stays).poll(&mut Context::from_waker(Waker::noop())).is_ready());
     Ok(())
 }
