@@ -5,6 +5,8 @@
 mod board;
 #[cfg(target_os = "none")]
 mod line;
+#[cfg(target_os = "none")]
+mod meanwhile;
 
 use netchan::Message;
 use netchan::board::{Client, Config, Receiver, Sender, Watch};
