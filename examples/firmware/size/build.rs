@@ -10,4 +10,8 @@ fn main() {
     fs::copy(format!("../{board}/memory.x"), out.join("memory.x")).expect("each board has its memory.x");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-changed=../{board}/memory.x");
+    if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+        // Where the texts of records are, which no board has.
+        println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+    }
 }

@@ -16,8 +16,14 @@ use netchan::proto::{CounterNonce, LineConfig, Name};
 use riscv as _;
 use serde::{Deserialize, Serialize};
 
-use self::uart::{now, read, write};
+#[cfg(not(feature = "poll"))]
+use self::uart::write;
+use self::uart::{now, read};
 
+#[cfg(feature = "defmt")]
+mod print;
+#[cfg(feature = "poll")]
+mod serial;
 mod uart;
 
 #[derive(Serialize, Deserialize, Message, Clone, Copy)]
@@ -39,6 +45,8 @@ const CONFIG: Config = {
     let config = if cfg!(feature = "third") { config.export::<Duplex<Ping, Ping>>(2) } else { config };
     let config = if cfg!(feature = "other") { config.export::<Duplex<Other, Other>>(2) } else { config };
     let config = if cfg!(feature = "method") { config.export::<Server<Ping, Ping>>(2) } else { config };
+    let config =
+        if cfg!(feature = "second-method") { config.export::<Server<Ping, Ping>>(2) } else { config };
     let config = if cfg!(feature = "latest") { config.export::<Latest<Ping>>(1) } else { config };
     let config = if cfg!(feature = "import") { config.import::<Receiver<Ping>>(2) } else { config };
     #[cfg(feature = "log")]
@@ -70,6 +78,8 @@ fn main() -> ! {
     let Ok(mut other) = NODE.export::<Duplex<Other, Other>>("other") else { loop {} };
     #[cfg(feature = "method")]
     let Ok(mut method) = NODE.export::<Server<Ping, Ping>>("method") else { loop {} };
+    #[cfg(feature = "second-method")]
+    let Ok(mut second_method) = NODE.export::<Server<Ping, Ping>>("second-method") else { loop {} };
     #[cfg(feature = "latest")]
     let Ok(latest) = NODE.export_with::<Latest<Ping>>("latest", 1) else { loop {} };
     #[cfg(feature = "import")]
@@ -112,15 +122,26 @@ fn main() -> ! {
         if !line.has_unsent() && line.silence(now()).is_none_or(|silence| silence > Duration::from_secs(1)) {
             write(line.deadline(now()).as_micros() as u8);
         }
-        if read(0x18) & 1 != 0 {
-            line.feed(&[read(0) as u8], now());
+        #[cfg(not(feature = "poll"))]
+        {
+            if read(0x18) & 1 != 0 {
+                line.feed(&[read(0) as u8], now());
+            }
+            let mut byte = [0];
+            if read(0x18) & 2 != 0 && line.drain(&mut byte, now()) == 1 {
+                write(byte[0]);
+            }
         }
-        let mut byte = [0];
-        if read(0x18) & 2 != 0 && line.drain(&mut byte, now()) == 1 {
-            write(byte[0]);
-        }
-        if let Ok(ping) = echo.try_recv() {
-            let _ = echo.try_send(ping);
+        #[cfg(feature = "poll")]
+        let Ok(()) = line.poll(&mut serial::Uart, now());
+        match echo.try_recv() {
+            Ok(ping) => {
+                let _ = echo.try_send(ping);
+            }
+            #[cfg(feature = "defmt")]
+            Err(error) => defmt::error!("nothing to echo: {}", error),
+            #[cfg(not(feature = "defmt"))]
+            Err(_) => {}
         }
         #[cfg(feature = "second")]
         if let Ok(ping) = second.try_recv() {
@@ -136,6 +157,11 @@ fn main() -> ! {
         }
         #[cfg(feature = "method")]
         if let Ok(request) = method.try_recv() {
+            let ping = *request;
+            let _ = request.reply(ping);
+        }
+        #[cfg(feature = "second-method")]
+        if let Ok(request) = second_method.try_recv() {
             let ping = *request;
             let _ = request.reply(ping);
         }
