@@ -1,6 +1,7 @@
 //! One link on a host: the protocol's state, the circuits' bytes and the stream, under one
 //! short lock. Wakers and hubs are told after the lock is released.
 
+use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::task::Waker;
@@ -95,7 +96,7 @@ pub(crate) struct LinkState {
     /// Cells with something to send that found the outgoing buffer full.
     kept: Vec<CellId>,
     /// The same of circuits that pass through.
-    pub(crate) kept_transits: Vec<(Arc<Transit>, Side)>,
+    pub(crate) kept_transits: VecDeque<(Arc<Transit>, Side)>,
     /// Where senders in a burst leave short values.
     pub(crate) lanes: Vec<Offramp>,
     /// One of them was closed, and a value may turn up in it: the flusher is to look again, a little later.
@@ -345,13 +346,6 @@ impl LinkState {
         floors + pool - self.budget.floors - self.budget.pool
     }
 
-    /// A circuit that passes through goes on when the stream has taken what is there.
-    pub(crate) fn keep_transit(&mut self, transit: &Arc<Transit>, side: Side) {
-        if !self.kept_transits.iter().any(|(kept, _)| Arc::ptr_eq(kept, transit)) {
-            self.kept_transits.push((Arc::clone(transit), side));
-        }
-    }
-
     /// Sends what was kept because there was no credit: the newest value, and what belongs
     /// to calls.
     pub(crate) fn send_waiting(&mut self, id: CellId) {
@@ -571,7 +565,7 @@ impl LinkCell {
                     window => Output::on_line(config.packet, window),
                 },
                 kept: Vec::new(),
-                kept_transits: Vec::new(),
+                kept_transits: VecDeque::new(),
                 lanes: Vec::new(),
                 may_be_unseen: false,
                 asked: Vec::new(),

@@ -231,11 +231,7 @@ impl LinkState {
 
     /// Moves everything that may be written now into one batch; `None` if there is nothing.
     fn gather(&mut self, effects: &mut Effects) -> Option<Batch> {
-        for (transit, side) in core::mem::take(&mut self.kept_transits) {
-            if self.work_transit(&transit, side, effects) {
-                effects.pass_on(&transit, side.other());
-            }
-        }
+        self.work_kept_transits(effects);
         self.add_due();
         let pieces = if self.link.has_fragment() { self.pieces(effects) } else { Vec::new() };
         if self.output.bytes.is_empty() && pieces.is_empty() {

@@ -66,6 +66,8 @@ struct State {
     rings: [Chunks; 2],
     cells: [Option<CellId>; 2],
     windows: [u32; 2],
+    /// The link on this side goes on with it when its stream has taken what is there (`kept_transits`).
+    kept: [bool; 2],
     /// Circuits for channel ends inside messages that come from a side, each to be opened before its
     /// message.
     carried: [VecDeque<Carried>; 2],
@@ -158,6 +160,7 @@ impl Transit {
                 rings: [Chunks::default(), Chunks::default()],
                 cells: [Some(left), None],
                 windows,
+                kept: [false; 2],
                 carried: [VecDeque::new(), VecDeque::new()],
                 cancelled: None,
             }),
@@ -582,9 +585,13 @@ impl LinkState {
         let Some((splice, _)) = own.parts() else { return false };
         let (closed, eager) = (splice.is_closed(side), splice.is_eager(side));
         let again = splice.has_work(side.other());
-        if !closed && splice.has_work(side) && !self.output.bytes.is_empty() {
+        if !closed
+            && splice.has_work(side)
+            && !self.output.bytes.is_empty()
+            && !core::mem::replace(&mut own.kept[side as usize], true)
+        {
             // Goes on when the stream has taken what is there: full or not, there was too little room.
-            self.keep_transit(transit, side);
+            self.kept_transits.push_back((Arc::clone(transit), side));
         }
         if closed {
             own.cells[side as usize] = None;
@@ -594,6 +601,22 @@ impl LinkState {
             self.widen_transit(&mut own, id, side);
         }
         again
+    }
+
+    /// Goes on with those that found too little room, for as long as there is some. Thousands may wait here, so each look
+    /// costs what it writes.
+    pub(crate) fn work_kept_transits(&mut self, effects: &mut Effects) {
+        // One that finds too little again waits behind the others.
+        for _ in 0..self.kept_transits.len() {
+            if self.output.is_full() {
+                return;
+            }
+            let Some((transit, side)) = self.kept_transits.pop_front() else { return };
+            transit.lock().kept[side as usize] = false;
+            if self.work_transit(&transit, side, effects) {
+                effects.pass_on(&transit, side.other());
+            }
+        }
     }
 
     /// An answer says how long the messages may be that come from the opener: room for two of them is
