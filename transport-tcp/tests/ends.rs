@@ -560,3 +560,70 @@ fn an_end_in_a_message_that_is_not_sent_after_all_ends() -> Outcome {
     left();
     Ok(())
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_stalls_shows_what_waits() -> Outcome {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use netchan::Bytes;
+    use netchan::host::ReadWrite;
+
+    /// Takes nothing while somebody holds the gate.
+    struct Gated {
+        to: UnixStream,
+        gate: Arc<Mutex<()>>,
+        /// Writes that have begun and are not over.
+        begun: Arc<AtomicUsize>,
+    }
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            let _open = self.gate.lock().expect("nobody panics");
+            self.begun.fetch_sub(1, Ordering::SeqCst);
+            self.to.write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let eventually = |look: &dyn Fn() -> bool| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !look() {
+            assert!(std::time::Instant::now() < deadline, "never");
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    };
+    let (a, b) = (Node::new("a"), Node::new("b"));
+    let (left, right) = UnixStream::pair()?;
+    let (gate, begun) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+    let gated = Gated { to: left.try_clone()?, gate: Arc::clone(&gate), begun: Arc::clone(&begun) };
+    let left = tcp::serve_stream(&a, ReadWrite::new(left, gated));
+    let peer = tcp::serve_stream(&b, ReadWrite::new(right.try_clone()?, right))
+        .timeout(Duration::from_secs(5))
+        .wait()?;
+    left.timeout(Duration::from_secs(5)).wait()?;
+    let short: Sender<Bytes> = a.export("short")?;
+    let long: Sender<Bytes> = a.export("long")?;
+    let mut got_short = peer.import::<Receiver<Bytes>>("short").wait()?;
+    let mut got_long = peer.import::<Receiver<Bytes>>("long").message_limit(500_000).wait()?;
+    let waiting = || a.links()[0].waiting;
+    eventually(&|| waiting() == 0);
+
+    let held = gate.lock().expect("nobody panics");
+    short.try_send(vec![1; 1_000].into())?;
+    eventually(&|| begun.load(Ordering::SeqCst) == 1);
+    assert!(waiting() >= 1_000, "{} with a write that is stuck", waiting());
+    long.try_send(vec![2; 400_000].into())?;
+    assert!((401_000..402_000).contains(&waiting()), "{} with a long message behind it", waiting());
+    drop(held);
+    assert_eq!(got_short.recv().wait()?.len(), 1_000);
+    assert_eq!(got_long.recv().wait()?.len(), 400_000);
+    eventually(&|| waiting() == 0);
+    Ok(())
+}

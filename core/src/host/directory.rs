@@ -219,7 +219,7 @@ impl NodeInner {
             circuits: state.cells.len() as u32,
             lists: state.cells.iter_mut().filter(|cell| cell.tells).count() as u32,
             passing: transits.len() as u32,
-            waiting: state.output.bytes.len() as u64 + passing,
+            waiting: state.waiting() + passing,
         })
     }
 

@@ -194,7 +194,8 @@ pub struct LinkInfo {
     pub lists: u32,
     /// Of all, so many pass through the node.
     pub passing: u32,
-    /// Bytes that wait: to be written to the link, and of circuits that pass through for the next one.
+    /// Bytes that wait: to be taken by the link's stream, begun messages of this node's own among them, and of circuits that
+    /// pass through for the next link. Not what waits with its sender, for credit or for room.
     pub waiting: u64,
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Output {
     writing: bool,
     /// What the stream did not take; the flusher goes on with it.
     stuck: Option<Batch>,
+    /// Of that, what the flusher has in hand, in bytes: its write may block.
+    in_hand: usize,
     /// What is left of the last words of a link that has broken.
     words: Vec<u8>,
     /// The flusher was told.
@@ -92,6 +94,7 @@ impl Output {
             spare: Vec::new(),
             writing: false,
             stuck: None,
+            in_hand: 0,
             words: Vec::new(),
             flush_pending: false,
             flusher: None,
@@ -166,7 +169,13 @@ impl Output {
     pub(crate) fn take_stuck(&mut self) -> Option<Batch> {
         let batch = self.stuck.take();
         self.writing |= batch.is_some();
+        self.in_hand = batch.as_ref().map_or(0, Batch::left);
         batch
+    }
+
+    /// Bytes that the stream has not taken.
+    fn waiting(&self) -> usize {
+        self.bytes.len() + self.in_hand + self.stuck.as_ref().map_or(0, Batch::left)
     }
 }
 
@@ -203,6 +212,11 @@ impl Batch {
             return self.bytes.len();
         }
         self.bytes.len() + self.pieces.iter().map(|piece| piece.range.len()).sum::<usize>()
+    }
+
+    /// What is not written of it.
+    fn left(&self) -> usize {
+        self.len() - self.done
     }
 
     /// Whether all of it is written, after one more write.
@@ -304,6 +318,22 @@ impl LinkState {
             }
         }
         pieces
+    }
+
+    /// Bytes of frames and of this node's own messages that wait to be written.
+    pub(crate) fn waiting(&mut self) -> u64 {
+        let (mut begun, mut behind) = (Vec::new(), 0);
+        for cell in self.cells.iter_mut().filter(|cell| cell.dead.is_none()) {
+            let Some(handle) = cell.handle else { continue };
+            if cell.outbox.is_some() {
+                begun.push(handle);
+            }
+            behind += cell.backlog.iter().chain(&cell.unsent).map(Vec::len).sum::<usize>();
+        }
+        let left = self.proto(|link, slots| {
+            begun.into_iter().map(|handle| u64::from(link.left(slots, handle))).sum::<u64>()
+        });
+        (self.output.waiting() + behind) as u64 + left
     }
 
     /// Whether nothing is to be written but an acknowledgement, which may wait a moment: the
@@ -525,6 +555,7 @@ impl LinkCell {
         let Some(mut batch) = self.lock().output.take_stuck() else { return Ok(true) };
         let result = write_batch(&mut batch, write);
         let mut state = self.lock();
+        state.output.in_hand = 0;
         match result {
             Ok(true) => {
                 state.output.recycle(batch);

@@ -291,6 +291,11 @@ impl Link {
         self.slot(slots, handle).map_or(0, |slot| slot.limit_out)
     }
 
+    /// How many bytes of the message that was begun are not written yet.
+    pub fn left(&self, slots: &mut Slots<'_>, handle: Handle) -> u32 {
+        self.slot(slots, handle).map_or(0, |slot| slot.out_left)
+    }
+
     /// What a message of `len` bytes is charged, in bytes of credit.
     #[inline]
     pub const fn charge(len: u32) -> u32 {
