@@ -187,6 +187,71 @@ fn a_server_does_not_sleep_beside_a_request() {
 }
 
 #[test]
+fn three_replies_by_three_threads_all_go() {
+    check("three replies of several parts on one circuit / each other", 2, || {
+        let (a, b) = link(By::Hand, By::Hand);
+        let mut server: Server<u32, Vec<u8>> = a.node.export("m").unwrap();
+        let client: Client<u32, Vec<u8>> = import(&a, &b, b.peer.import("m"));
+        let mut calls = [1, 2, 3].map(|n| client.call(n));
+        for call in &mut calls {
+            assert!(poll_once(std::pin::Pin::new(call)).is_none());
+        }
+        a.deliver();
+        let threads = [(); 3].map(|()| {
+            let request = server.try_recv().unwrap();
+            spawn(move || {
+                let reply = vec![*request as u8; 5_000];
+                request.reply(reply).wait().unwrap();
+            })
+        });
+        for thread in threads {
+            thread.join();
+        }
+        b.deliver();
+        for (n, call) in [1, 2, 3].into_iter().zip(calls) {
+            assert_eq!(call.wait(), Ok(vec![n; 5_000]));
+        }
+        drop((server, client));
+    });
+}
+
+#[test]
+fn a_server_does_not_sleep_beside_a_reply_that_goes() {
+    check("server recv, requests put back / reply, credit", 2, || {
+        let (a, b) = link(By::Hand, By::Hand);
+        let mut server: Server<u32, Vec<u8>> = a.node.export("m").unwrap();
+        let client: Client<u32, Vec<u8>> = import(&a, &b, b.peer.import("m"));
+        let mut calls = [1, 2, 3].map(|n| client.call(n));
+        for call in &mut calls {
+            assert!(poll_once(std::pin::Pin::new(call)).is_none());
+        }
+        a.deliver();
+        // The second reply waits for the first, which the line does not take yet, and the third request for both.
+        a.set_room(0);
+        for _ in 0..2 {
+            let request = server.try_recv().unwrap();
+            let reply = vec![*request as u8; 5_000];
+            assert!(poll_once(request.reply(reply)).unwrap().is_ok());
+        }
+        let done = Done::after(1);
+        let one = done.clone();
+        let serving = spawn(move || {
+            let request = server.recv().wait().unwrap();
+            let reply = vec![*request as u8; 5_000];
+            request.reply(reply).wait().unwrap();
+            for (n, call) in [1, 2, 3].into_iter().zip(calls) {
+                assert_eq!(call.wait(), Ok(vec![n; 5_000]));
+            }
+            one.one();
+            (server, client)
+        });
+        a.set_room(usize::MAX);
+        drive(&[&a, &b], &done);
+        drop(serving.join());
+    });
+}
+
+#[test]
 fn the_circuit_of_a_client_ends_with_its_last_call() {
     check("last client dropped / last reply", 3, || {
         let (a, b) = link(By::Hand, By::Hand);

@@ -31,6 +31,8 @@ pub(crate) type CellId = usize;
 pub(crate) struct TakenWord {
     count: AtomicU64,
     is_asked: AtomicBool,
+    /// Of a method: a reply waits for room, and no further request is taken.
+    is_held: AtomicBool,
 }
 
 impl TakenWord {
@@ -58,6 +60,16 @@ impl TakenWord {
 
     pub(crate) fn clear_asked(&self) {
         self.is_asked.store(false, Ordering::Release);
+    }
+
+    /// Changed with the link locked.
+    pub(crate) fn set_held(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
     }
 }
 
@@ -110,8 +122,10 @@ pub(crate) struct Cell {
     pub(crate) newest: Option<Vec<u8>>,
     /// The newest value to be sent, of a latest-value circuit.
     pub(crate) unsent: Option<Vec<u8>>,
-    /// Short messages of calls that could not be sent at once: at most one for each call.
+    /// Messages of calls that could not be sent at once: at most one for each call.
     pub(crate) backlog: VecDeque<Vec<u8>>,
+    /// Of a method: the next request is taken alone, for the reply to it may have to wait as the one before had.
+    pub(crate) one_by_one: bool,
     /// The link knows that something waits for room in its buffer.
     pub(crate) kept: bool,
     pub(crate) receives: bool,
@@ -156,6 +170,12 @@ impl Cell {
     pub(crate) fn report_at(&self) -> [u16; 2] {
         let most = (self.window / 8).min(REPORT_EVERY) as u16;
         [most, if self.window / 2 < self.reserved { 1 } else { most }]
+    }
+
+    /// Of a method: whether a reply waits for room, and may still go.
+    pub(crate) fn keeps_replies(&self) -> bool {
+        let goes_on = self.handle.is_some() && self.dead.is_none() && !self.done;
+        self.taken.is_held() && goes_on && !self.backlog.is_empty()
     }
 
     /// The far end's program has taken `total` values, modulo 2^32.

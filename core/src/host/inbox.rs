@@ -167,6 +167,18 @@ impl Inbox {
         true
     }
 
+    /// Puts what is left of another inbox before all that is here.
+    pub(crate) fn put_before(&mut self, first: &mut Self) {
+        first.bytes.extend_from_slice(self.bytes.get(self.at..).unwrap_or_default());
+        first.owned.append(&mut self.owned);
+        first.ends.append(&mut self.ends);
+        core::mem::swap(&mut self.bytes, &mut first.bytes);
+        core::mem::swap(&mut self.owned, &mut first.owned);
+        core::mem::swap(&mut self.ends, &mut first.ends);
+        self.at = core::mem::take(&mut first.at);
+        first.recycle();
+    }
+
     /// Whether what was taken is to be reported now.
     #[inline(always)]
     pub(crate) fn owes_report(&self) -> bool {
@@ -276,6 +288,33 @@ mod tests {
             };
             assert_eq!(message, expected);
             assert_eq!(inbox.charged - charged, Link::charge(expected.len() as u32));
+        }
+        assert!(inbox.is_empty() && inbox.next().is_none());
+    }
+
+    #[test]
+    fn what_is_put_back_comes_before_what_has_come_since() {
+        let (mut first, mut inbox) = (Inbox::default(), Inbox::default());
+        first.push(b"taken");
+        first.push_owned(b"large".to_vec());
+        first.push(b"two");
+        assert!(first.next().is_some());
+        inbox.push(b"gone");
+        inbox.push_owned(b"gone, too".to_vec());
+        inbox.push_carrying(b"ends".to_vec(), Vec::new());
+        inbox.push(b"last");
+        assert!(inbox.next().is_some() && inbox.next().is_some());
+        inbox.put_before(&mut first);
+        assert!(first.is_empty() && first.next().is_none());
+        for (expected, carries) in
+            [(&b"large"[..], false), (b"two", false), (b"ends", true), (b"last", false)]
+        {
+            assert_eq!(inbox.next_carries(), carries);
+            match inbox.next() {
+                Some(Message::Small(bytes)) => assert_eq!(bytes, expected),
+                Some(Message::Owned(bytes)) => assert_eq!(bytes, expected),
+                None => panic!("a message is left"),
+            }
         }
         assert!(inbox.is_empty() && inbox.next().is_none());
     }

@@ -101,7 +101,7 @@ impl LinkCell {
             effects.wakers.extend(state.output.flusher.clone());
         }
         let acked = !state.owes_only_ack();
-        effects.go_on_with(&mut state.dry_lists);
+        effects.go_on_with(&mut state.dry);
         self.flush_but_ack(state);
         reader.passed |= !effects.transits.is_empty();
         // Only what is large is worth a look at whether there is more.

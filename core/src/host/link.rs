@@ -130,8 +130,9 @@ pub(crate) struct LinkState {
     /// Lists that the node sends of itself, and the id of the node that each is for; first the one that has not gone on for
     /// longest.
     pub(crate) lists: Vec<(CellId, u32)>,
-    /// Of these, those that go on when more of them is made.
-    pub(crate) dry_lists: Vec<CellId>,
+    /// Cells whose backlog is sent, and that go on then: lists of which more is made, and methods of which further
+    /// requests are taken.
+    pub(crate) dry: Vec<CellId>,
     /// Of the peer's own opens, and the strikes of one that is no part of the tree.
     refusals: Refusals,
     pub(crate) strikes: Strikes,
@@ -354,7 +355,7 @@ impl LinkState {
             let (Some(handle), short) = (cell.handle, cell.backlog.front().map(Vec::len)) else { return };
             let Some(len) = short.or_else(|| cell.unsent.as_ref().map(Vec::len)) else {
                 if cell.list.is_some() {
-                    return self.cells.note(&mut self.dry_lists, id);
+                    return self.cells.note(&mut self.dry, id);
                 }
                 if cell.opened && core::mem::take(&mut cell.end_after) {
                     self.proto(|link, slots| link.end(slots, handle));
@@ -377,9 +378,13 @@ impl LinkState {
             let message = if short.is_some() { cell.backlog.pop_front() } else { cell.unsent.take() };
             let Some(message) = message else { return };
             cell.sent += 1;
+            let goes_on = cell.taken.is_held() && cell.backlog.is_empty();
             match start {
                 Start::Straight(head) => self.write(&head, &message),
                 Start::Queued => cell.outbox = Some(Arc::new(message)),
+            }
+            if goes_on {
+                self.cells.note(&mut self.dry, id);
             }
         }
     }
@@ -584,7 +589,7 @@ impl LinkCell {
                 shares: Shares::new(node.config.passing_per_link),
                 circuits: config.circuits,
                 lists: Vec::new(),
-                dry_lists: Vec::new(),
+                dry: Vec::new(),
                 refusals: Refusals::default(),
                 strikes: Strikes::default(),
                 list_pace: Pace::default(),

@@ -245,7 +245,7 @@ impl NodeInner {
             // Where there are too many, one that does not go on makes room.
             state.lists.sort_by_key(|(list, _)| *list == id);
             state.send_waiting(id);
-            state.dry_lists.retain(|dry| *dry != id);
+            state.dry.retain(|dry| *dry != id);
             link.flush(state);
         }
     }

@@ -458,7 +458,7 @@ impl LinkCell {
                 bytes.clear();
                 state.output.keep(bytes);
                 let is_done = state.output.room_wakers.is_empty() && state.leave.is_none();
-                if is_done && state.dry_lists.is_empty() && !state.has_output() {
+                if is_done && state.dry.is_empty() && !state.has_output() {
                     state.output.writing = false;
                     return;
                 }
@@ -538,7 +538,7 @@ impl LinkCell {
         if state.leave.is_some() {
             effects.wakers.extend(state.output.flusher.clone());
         }
-        effects.go_on_with(&mut state.dry_lists);
+        effects.go_on_with(&mut state.dry);
         drop(state);
         effects.run(self);
         if let Some(error) = error {

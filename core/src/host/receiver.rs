@@ -102,6 +102,17 @@ impl Inflow {
         hub.is_chain(*which)
     }
 
+    /// Requests of a circuit that keeps a reply are put back, and wait there for it to go.
+    #[inline]
+    pub(crate) fn put_back(&mut self) {
+        if let Some((_, circuit, _)) = &self.member
+            && circuit.holds_requests()
+            && !self.inbox.is_empty()
+        {
+            circuit.put_back(&mut self.inbox);
+        }
+    }
+
     /// Where the messages in the inbox have come from.
     pub(crate) fn circuit_of_inbox(&self) -> Option<&Arc<Circuit>> {
         self.member.as_ref().map(|(_, circuit, _)| circuit)

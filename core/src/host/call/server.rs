@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::{HEADER_MAX, KIND_MESSAGE, KIND_OTHER, is_error, short};
-use crate::host::circuit::{Circuit, Refusal};
+use crate::host::circuit::Circuit;
 use crate::host::error::{RecvError, SendCause, SendError};
 use crate::host::inbox::Message as Arrived;
 use crate::host::receiver::Inflow;
@@ -85,6 +85,7 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
             return peeked;
         }
         loop {
+            self.inflow.put_back();
             let is_new = self.inflow.inbox().is_empty();
             let next = self.inflow.next(waker, |message, circuit, _, _| {
                 let bytes = match &message {
@@ -111,7 +112,7 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
                 continue;
             };
             if is_chain && (circuit.is_chain_broken() || circuit.dead().is_some()) {
-                circuit.send_short(short(id, &[KIND_OTHER, Reason::ChainBroken.get()]));
+                let _ = circuit.reply(&mut short(id, &[KIND_OTHER, Reason::ChainBroken.get()]));
                 circuit.end_request();
                 continue;
             }
@@ -248,11 +249,17 @@ impl<Req, Rep: Message + Send> Request<Req, Rep> {
         self.reply.is_cancelled()
     }
 
-    /// Replies. The room for it was reserved when the request was sent, so this waits only
-    /// while the link is busy writing.
+    /// Replies. It never blocks: ready at the first poll, the reply goes out after those
+    /// before it to the same caller.
     ///
-    /// Dropping the operation before it is ready means that the reply is not sent, and its
-    /// caller hears `HandlerGone`, as after a deadline of the operation.
+    /// What the link does not take yet, or its caller has no room for, is kept here, and until
+    /// all of that has gone no further request of this caller is taken; others are served
+    /// meanwhile. So for each importer no more is kept than the replies to what was in hand,
+    /// each as long as the importer takes at the most: of a server that replies to one request
+    /// after the other that is one reply, beside the one that is being written.
+    ///
+    /// Dropping the operation before it is polled means that the reply is not sent, and its
+    /// caller hears `HandlerGone`.
     ///
     /// # Errors
     ///
@@ -291,7 +298,8 @@ impl Reply {
             if self.is_chain {
                 self.circuit.break_chain();
             }
-            self.circuit.send_short(short(self.id, &[KIND_OTHER, reason.get()]));
+            // One that is gone hears nothing.
+            let _ = self.circuit.reply(&mut short(self.id, &[KIND_OTHER, reason.get()]));
         }
     }
 }
@@ -321,7 +329,7 @@ impl<Rep> fmt::Debug for Replying<Rep> {
 impl<Rep: Message + Send> Waiting for Replying<Rep> {
     type Output = Result<(), SendError<Rep>>;
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Self::Output> {
         let mut bytes = Vec::new();
         if let Err(error) = self.value.encode(&mut bytes) {
             return Poll::Ready(Err(error));
@@ -329,29 +337,18 @@ impl<Rep: Message + Send> Waiting for Replying<Rep> {
         let fails = self.reply.is_chain && Rep::IS_RESULT && is_error(&bytes);
         let head = short(self.reply.id, &[KIND_MESSAGE]);
         bytes.splice(..0, head.iter().copied());
-        let sent = self.reply.circuit.send(&mut bytes, Some(cx.waker()));
-        if sent.is_ok() {
+        let Err(cause) = self.reply.circuit.reply(&mut bytes) else {
             self.reply.open = false;
             if fails {
                 self.reply.circuit.break_chain();
             }
             return Poll::Ready(Ok(()));
-        }
+        };
         bytes.drain(..head.len().min(bytes.len()));
         let value = self.value.give_back(&mut bytes);
-        let cause = match sent {
-            Err(Refusal::TooLarge(limit)) => {
-                self.reply.refuse(Reason::TooLarge);
-                SendCause::TooLarge(limit)
-            }
-            Err(Refusal::Dead(dead)) => SendCause::Dead(dead),
-            _ => {
-                if let Some(value) = value {
-                    self.value = Outgoing::Value(value);
-                }
-                return Poll::Pending;
-            }
-        };
+        if let SendCause::TooLarge(_) = cause {
+            self.reply.refuse(Reason::TooLarge);
+        }
         Poll::Ready(Err(SendError::new(value, cause).of(Arc::clone(&self.reply.circuit.name))))
     }
 

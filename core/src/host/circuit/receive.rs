@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::task::Waker;
 
 use super::{Circuit, set};
+use crate::host::cell::Cell;
 use crate::host::inbox::Inbox;
 use crate::proto::Dead;
 
@@ -90,8 +91,16 @@ impl Circuit {
         let Some(cell) = state.cells.get(self.id) else { return Arrival::Dead(state.gone()) };
         cell.announced = announced;
         let mut old = None;
-        let arrival = if !cell.inbox.is_empty() {
-            if one {
+        let arrival = if cell.one_by_one && cell.keeps_replies() {
+            // Whoever lets its requests go tells of them.
+            cell.announced = true;
+            old = waker.and_then(|waker| set(&mut cell.recv_waker, waker));
+            Arrival::Nothing
+        } else if !cell.inbox.is_empty() {
+            if core::mem::take(&mut cell.one_by_one) && !one {
+                cell.inbox.move_next(inbox);
+                cell.one_by_one = !cell.inbox.is_empty();
+            } else if one {
                 cell.inbox.move_next(inbox);
                 // Whoever has taken one looks again in any case: what comes meanwhile need not say so.
                 cell.announced = true;
@@ -124,14 +133,16 @@ impl Circuit {
     }
 
     /// Credit goes back for what was taken from an inbox that is now empty. `true` if no
-    /// more will come, so that nobody else will say to look at the circuit again.
+    /// more will come, or more is there already, so that nobody else will say to look at the
+    /// circuit again.
     pub(crate) fn give_back(&self, inbox: &mut Inbox) -> bool {
         let charged = core::mem::take(&mut inbox.charged);
         let mut state = self.link.lock();
         if charged > 0 {
             state.report(self.id, charged);
         }
-        let over = state.cells.get(self.id).is_none_or(|cell| cell.ended || cell.dead.is_some());
+        let is_over = |cell: &mut Cell| cell.ended || cell.dead.is_some() || cell.one_by_one;
+        let over = state.cells.get(self.id).is_none_or(is_over);
         self.link.flush_but_ack(state);
         over
     }

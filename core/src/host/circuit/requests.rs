@@ -1,7 +1,10 @@
 //! Of a method: requests that are being handled, and what is to be when they are not any more.
 
 use super::Circuit;
+use crate::host::cell::CellId;
 use crate::host::hub::Signal;
+use crate::host::inbox::Inbox;
+use crate::host::link::LinkCell;
 use crate::host::sync::{AtomicU64, Ordering};
 
 /// Of a method: how many requests are being handled, above three bits of what is to be when they are not any more.
@@ -66,6 +69,51 @@ impl Circuit {
     pub(crate) fn end_after_requests(&self) {
         if self.requests.0.fetch_or(Requests::ENDING, Ordering::AcqRel) < Requests::ONE {
             self.drop_tx();
+        }
+    }
+}
+
+impl Circuit {
+    /// Whether a reply waits for room. It is so for as long as nobody has looked, too.
+    #[inline]
+    pub(crate) fn holds_requests(&self) -> bool {
+        self.taken.is_held()
+    }
+
+    /// Puts back the requests that were not taken, if a reply waits for room: others are served meanwhile.
+    #[cold]
+    pub(crate) fn put_back(&self, inbox: &mut Inbox) {
+        let mut state = self.link.lock();
+        match state.cells.get(self.id) {
+            Some(cell) if cell.keeps_replies() => {
+                cell.inbox.put_before(inbox);
+                // Whoever lets them go tells of them.
+                cell.announced = true;
+            }
+            _ => self.taken.set_held(false),
+        }
+    }
+}
+
+impl LinkCell {
+    /// The replies that waited have gone: further requests are taken. Called with nothing locked.
+    pub(crate) fn release_requests(&self, id: CellId) {
+        let mut state = self.lock();
+        let Some(cell) = state.cells.get(id) else { return };
+        if !cell.taken.is_held() || !cell.backlog.is_empty() {
+            return;
+        }
+        cell.taken.set_held(false);
+        let (waker, member) = (cell.recv_waker.take(), cell.member.clone());
+        if let Some(member) = &member {
+            member.is_ready();
+        }
+        drop(state);
+        if let Some(member) = member {
+            member.signal(Signal::Received);
+        }
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::host::lane::LanePlace;
 use crate::host::link::{LinkState, Started};
 use crate::host::output::Urgency;
 use crate::host::sender::Short;
-use crate::proto::{Blocked, Dead, Reason, Start};
+use crate::proto::{Blocked, Dead, Handle, Reason, Start};
 
 /// Most short messages that wait for credit on one circuit: more than calls may be under way.
 const SHORTS_MAX: usize = 16 * 1024;
@@ -39,6 +39,47 @@ impl Circuit {
     /// Sends one message, or says why not. A large one is taken out of `message`.
     #[inline]
     pub(crate) fn send(&self, message: &mut Vec<u8>, waker: Option<&Waker>) -> Result<(), Refusal> {
+        self.send_or(message, |state, _, waits_for_room, _| {
+            let old = match waker {
+                Some(waker) if waits_for_room => {
+                    state.output.wait_for_room(waker);
+                    None
+                }
+                Some(waker) => state.cells.get(self.id).and_then(|cell| set(&mut cell.send_waker, waker)),
+                None => None,
+            };
+            (Err(Refusal::Wait), old)
+        })
+    }
+
+    /// Sends a reply, or keeps it until there is room: whoever replies does not wait for that. Until all of them have
+    /// gone no further request is taken, so the replies that are kept are those to what was in hand then.
+    #[inline]
+    pub(crate) fn reply(&self, message: &mut Vec<u8>) -> Result<(), SendCause> {
+        let sent = self.send_or(message, |state, handle, _, message| {
+            let limit = state.proto(|link, slots| link.limit(slots, handle));
+            if message.len() > limit as usize {
+                return (Err(Refusal::TooLarge(limit)), None);
+            }
+            if let Some(cell) = state.cells.get(self.id) {
+                cell.backlog.push_back(core::mem::take(message));
+                cell.one_by_one = true;
+                cell.taken.set_held(true);
+            }
+            state.send_waiting(self.id);
+            (Ok(()), None)
+        });
+        sent.map_err(|refusal| refusal.cause().unwrap_or(SendCause::Full))
+    }
+
+    /// Sends one message; where it cannot go now, `wait` says what then. It is told whether there is no room in the
+    /// link's buffer; the waker that it returns is dropped with nothing locked.
+    #[inline(always)]
+    fn send_or(
+        &self,
+        message: &mut Vec<u8>,
+        wait: impl FnOnce(&mut LinkState, Handle, bool, &mut Vec<u8>) -> (Result<(), Refusal>, Option<Waker>),
+    ) -> Result<(), Refusal> {
         let mut guard = self.link.lock();
         let state = &mut *guard;
         let Some(cell) = state.cells.get(self.id) else { return Err(Refusal::Dead(state.gone())) };
@@ -46,25 +87,17 @@ impl Circuit {
             return Err(Refusal::Dead(dead));
         }
         let Some(handle) = cell.handle else { return Err(Refusal::Dead(state.gone())) };
-        if !cell.opened || !cell.backlog.is_empty() {
-            // An end that moves: not taken at the other side yet, or values go first.
-            let old = waker.and_then(|waker| set(&mut cell.send_waker, waker));
-            self.link.flush(guard);
-            drop(old);
-            return Err(Refusal::Wait);
-        }
-        if state.output.is_full() {
-            if let Some(waker) = waker {
-                state.output.wait_for_room(waker);
-            }
-            self.link.flush(guard);
-            return Err(Refusal::Wait);
-        }
-        let mut started = state.start(handle, message);
-        if matches!(started, Err(Blocked::Busy)) {
-            // What goes first may be our accept: no event would wake us after it.
-            state.proto_out(|link, slots, out| link.control(slots, out));
+        // Or an end that moves: not taken at the other side yet, or values go first.
+        let is_next = cell.opened && cell.backlog.is_empty();
+        let is_full = is_next && state.output.is_full();
+        let mut started = Err(Blocked::Busy);
+        if is_next && !is_full {
             started = state.start(handle, message);
+            if matches!(started, Err(Blocked::Busy)) {
+                // What goes first may be our accept: no event would wake us after it.
+                state.proto_out(|link, slots, out| link.control(slots, out));
+                started = state.start(handle, message);
+            }
         }
         match started {
             Ok(Started::Written) => {
@@ -83,11 +116,10 @@ impl Circuit {
                 Ok(())
             }
             Err(Blocked::Credit | Blocked::Busy) => {
-                let cell = state.cells.get(self.id).zip(waker);
-                let old = cell.and_then(|(cell, waker)| set(&mut cell.send_waker, waker));
+                let (result, old) = wait(state, handle, is_full, message);
                 self.link.flush(guard);
                 drop(old);
-                Err(Refusal::Wait)
+                result
             }
             Err(Blocked::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
             Err(_) => Err(Refusal::Dead(Dead::here(Reason::Closed))),

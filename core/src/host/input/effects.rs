@@ -84,8 +84,8 @@ pub(crate) enum Asked {
     GivenUp(CellId),
     /// A frame of the tree.
     Tree(TreeWord),
-    /// What was made of a list is sent.
-    DryList(CellId),
+    /// What waited there is sent.
+    Dry(CellId),
 }
 
 /// What is done after the link's lock is released.
@@ -113,10 +113,10 @@ impl Effects {
         }
     }
 
-    /// More is to be made of these lists.
-    pub(crate) fn go_on_with(&mut self, lists: &mut Vec<CellId>) {
-        if !lists.is_empty() {
-            self.asked.extend(lists.drain(..).map(Asked::DryList));
+    /// These have sent what waited, and go on.
+    pub(crate) fn go_on_with(&mut self, dry: &mut Vec<CellId>) {
+        if !dry.is_empty() {
+            self.asked.extend(dry.drain(..).map(Asked::Dry));
         }
     }
 
@@ -161,7 +161,10 @@ impl Effects {
                 Asked::Offer(offer) => node.offered(link, offer),
                 Asked::GivenUp(cell) => node.given_up(link, cell),
                 Asked::Tree(word) => node.heard_of_tree(link, &word.frame()),
-                Asked::DryList(cell) => node.go_on_with_list(link, cell),
+                Asked::Dry(cell) => {
+                    link.release_requests(cell);
+                    node.go_on_with_list(link, cell);
+                }
             }
         }
         for (transit, side) in self.transits.drain(..) {
