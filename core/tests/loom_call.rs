@@ -162,6 +162,30 @@ fn a_call_hears_that_its_handler_is_gone() {
 }
 
 #[test]
+fn a_call_beside_a_server_that_goes_with_a_request_in_hand_is_answered() {
+    check("server dropped, a request in hand / call", 2, || {
+        let (a, b) = link(By::Hand, By::Hand);
+        let (mut server, client) = method(&a, &b);
+        let mut first = client.call(1);
+        assert!(poll_once(std::pin::Pin::new(&mut first)).is_none());
+        a.deliver();
+        let request = server.try_recv().unwrap();
+        let done = Done::after(1);
+        let one = done.clone();
+        let dropping = spawn(move || drop(server));
+        let calling = spawn(move || {
+            assert!(matches!(client.call(2).wait(), Err(CallError::Dead(_))));
+            one.one();
+            client
+        });
+        drive(&[&a, &b], &done);
+        dropping.join();
+        drop(calling.join());
+        drop((request, first));
+    });
+}
+
+#[test]
 fn a_server_does_not_sleep_beside_a_request() {
     check("server recv / request, caller gone", 2, || {
         let (a, b) = link(By::Hand, By::Hand);

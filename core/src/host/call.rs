@@ -22,6 +22,7 @@ pub use server::{Replying, Request, Server, Serving};
 
 mod calls;
 mod client;
+mod left;
 mod server;
 
 const KIND_MESSAGE: u8 = 0;

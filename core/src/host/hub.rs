@@ -102,6 +102,8 @@ struct State {
     /// Number of the value that a broadcast is sending.
     turn: u64,
     closed: bool,
+    /// No more importers come.
+    withdrawn: bool,
     /// Halves that this node's program has dropped.
     tx_gone: bool,
     rx_gone: bool,
@@ -310,6 +312,15 @@ impl Hub {
         }
     }
 
+    /// The name is free for another export, and nobody joins this one. Who has joined stays.
+    pub(crate) fn withdraw(&self) {
+        self.lock().withdrawn = true;
+        let f = self.on_close.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(f) = f {
+            f();
+        }
+    }
+
     /// The exported end was dropped: importers get an orderly end, or are told.
     pub(crate) fn close(&self) {
         let members = {
@@ -317,9 +328,7 @@ impl Hub {
             state.closed = true;
             core::mem::take(&mut state.members)
         };
-        if let Some(f) = self.on_close.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            f();
-        }
+        self.withdraw();
         for entry in members.into_iter().flatten() {
             if self.spec.flags.has(OpenFlags::SENDS) {
                 entry.circuit.drop_tx();

@@ -113,6 +113,13 @@ impl Inflow {
         }
     }
 
+    /// Nobody is to come any more; those who are there stay.
+    pub(crate) fn withdraw(&self) {
+        if let From::Hub(hub) = &self.from {
+            hub.withdraw();
+        }
+    }
+
     /// Where the messages in the inbox have come from.
     pub(crate) fn circuit_of_inbox(&self) -> Option<&Arc<Circuit>> {
         self.member.as_ref().map(|(_, circuit, _)| circuit)

@@ -6,8 +6,10 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use super::left::Left;
 use super::{HEADER_MAX, KIND_MESSAGE, KIND_OTHER, is_error, short};
 use crate::host::circuit::Circuit;
 use crate::host::error::{RecvError, SendCause, SendError};
@@ -22,32 +24,50 @@ use crate::proto::{OpenFlags, Reason, varint};
 
 /// Serves a method: gets `Req`, replies with `Rep`.
 ///
-/// Dropping it refuses what comes, and calls that were not taken are answered dead.
+/// Dropping it refuses what comes: the name is free again, and calls that were not taken, or
+/// come later, are answered dead, `HungUp`. Requests that are in hand can still be replied to;
+/// with the last of them its circuits end.
 #[derive(Debug)]
 pub struct Server<Req: Message, Rep: Message> {
     /// Decoded from with nothing locked.
     inflow: Inflow,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Shared>,
     peeked: Option<Result<Request<Req, Rep>, RecvError>>,
 }
 
+/// Requests that are being handled, by circuit and number, and whether their callers have given up.
+type Handled = HashMap<(usize, u32), Arc<AtomicBool>>;
+
 /// What a server and its requests share.
-#[derive(Debug)]
-struct Shared {
-    /// Requests that are being handled, and whether their callers have given up.
-    handled: HashMap<(usize, u32), Arc<AtomicBool>>,
+#[derive(Default)]
+pub(super) struct Shared {
+    handled: Mutex<Handled>,
     /// Of a server that was dropped: ends with the last request.
-    inflow: Option<Inflow>,
+    pub(super) left: OnceLock<Left>,
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn handled(&self) -> MutexGuard<'_, Handled> {
+        self.handled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call was given up: whoever handles it is told.
+    pub(super) fn cancel(&self, circuit: &Arc<Circuit>, id: u32) {
+        if let Some(cancelled) = self.handled().get(&(Arc::as_ptr(circuit) as usize, id)) {
+            cancelled.store(true, Ordering::Release);
+        }
+    }
 }
 
 impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
     fn new(inflow: Inflow) -> Self {
-        let shared = Arc::new(Mutex::new(Shared { handled: HashMap::default(), inflow: None }));
-        Self { inflow, shared, peeked: None }
+        Self { inflow, shared: Arc::default(), peeked: None }
     }
 
     /// Receives the next request.
@@ -104,11 +124,8 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
             }
             let is_chain = self.inflow.is_chain();
             let ((id, request), circuit) = next?;
-            let key = (Arc::as_ptr(&circuit) as usize, id);
             let Some((value, left_ms)) = request else {
-                if let Some(cancelled) = lock(&self.shared).handled.get(&key) {
-                    cancelled.store(true, Ordering::Release);
-                }
+                self.shared.cancel(&circuit, id);
                 continue;
             };
             if is_chain && (circuit.is_chain_broken() || circuit.dead().is_some()) {
@@ -119,7 +136,8 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
             let cancel = short(id, &[KIND_OTHER]);
             let is_cancel = |bytes: &[u8]| bytes == &cancel[..];
             let cancelled = Arc::new(AtomicBool::new(self.inflow.inbox().any(is_cancel)));
-            lock(&self.shared).handled.insert(key, Arc::clone(&cancelled));
+            let key = (Arc::as_ptr(&circuit) as usize, id);
+            self.shared.handled().insert(key, Arc::clone(&cancelled));
             let deadline = (left_ms > 0).then(|| sync::now() + Duration::from_millis(u64::from(left_ms)));
             let shared = Arc::clone(&self.shared);
             let reply = Reply { shared, circuit, id, cancelled, is_chain, open: true };
@@ -130,12 +148,12 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
     /// Requests that are being handled hear of cancels before these are taken.
     fn note_cancels(&self) {
         let Some(circuit) = self.inflow.circuit_of_inbox() else { return };
-        let shared = lock(&self.shared);
-        if !shared.handled.is_empty() {
+        let handled = self.shared.handled();
+        if !handled.is_empty() {
             self.inflow.inbox().any(|bytes| {
                 if let Ok((id, used)) = varint::get(bytes)
                     && bytes[used..] == [KIND_OTHER]
-                    && let Some(cancelled) = shared.handled.get(&(Arc::as_ptr(circuit) as usize, id))
+                    && let Some(cancelled) = handled.get(&(Arc::as_ptr(circuit) as usize, id))
                 {
                     cancelled.store(true, Ordering::Release);
                 }
@@ -147,8 +165,13 @@ impl<Req: Message + Send, Rep: Message + Send> Server<Req, Rep> {
 
 impl<Req: Message, Rep: Message> Drop for Server<Req, Rep> {
     fn drop(&mut self) {
-        // Requests that are still handled can be answered.
-        lock(&self.shared).inflow = Some(core::mem::replace(&mut self.inflow, Inflow::gone()));
+        self.peeked = None;
+        let inflow = core::mem::replace(&mut self.inflow, Inflow::gone());
+        if Arc::strong_count(&self.shared) > 1 {
+            // Requests that are still handled can be answered.
+            inflow.withdraw();
+            Left::begin(&self.shared, inflow);
+        }
     }
 }
 
@@ -272,7 +295,7 @@ impl<Req, Rep: Message + Send> Request<Req, Rep> {
 
 /// The right to answer one request.
 struct Reply {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Shared>,
     circuit: Arc<Circuit>,
     id: u32,
     cancelled: Arc<AtomicBool>,
@@ -307,7 +330,7 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         self.refuse(if std::thread::panicking() { Reason::HandlerPanicked } else { Reason::HandlerGone });
-        lock(&self.shared).handled.remove(&(Arc::as_ptr(&self.circuit) as usize, self.id));
+        self.shared.handled().remove(&(Arc::as_ptr(&self.circuit) as usize, self.id));
         self.circuit.end_request();
     }
 }

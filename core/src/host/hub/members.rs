@@ -39,7 +39,7 @@ impl Hub {
         accept: impl FnOnce(Member) -> Result<Arc<Circuit>, Reason>,
     ) -> Result<(), Reason> {
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || state.withdrawn {
             return Err(Reason::Withdrawn);
         }
         if self.fanout == Fanout::Exclusive {
