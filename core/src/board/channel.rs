@@ -6,7 +6,7 @@
 
 use core::cell::Cell;
 
-use critical_section::{CriticalSection, Mutex, with};
+use critical_section::{CriticalSection, Mutex};
 
 use super::driver::Imports;
 use super::ending::Ending;
@@ -15,6 +15,7 @@ use super::error::{Account, RecvError, SendCause};
 use super::lines::LINES;
 use super::lines::Place;
 use super::ring::{PART, Ring, space};
+use super::section::with;
 use super::spec::Spec;
 #[cfg(feature = "async")]
 use super::wait::Waiter;

@@ -3,12 +3,11 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use critical_section::with;
-
 use super::channel::{Sent, Shared};
 use super::error::{Account, RecvError, SendCause};
 use super::receiver::recv;
 use super::scratch;
+use super::section::with;
 use super::sender::{has_parts, put, release};
 use super::spec::{Bound, End, ExportEnd, Spec, longest};
 #[cfg(feature = "async")]

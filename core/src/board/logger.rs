@@ -3,11 +3,12 @@
 use core::cell::Cell;
 use core::fmt;
 
-use critical_section::{Mutex, with};
+use critical_section::Mutex;
 
 use super::channel::{Sent, Shared};
 use super::error::{ExportError, SendCause};
 use super::node::Node;
+use super::section::with;
 use super::sender::{self, Sender};
 use crate::LogRecord;
 

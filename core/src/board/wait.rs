@@ -8,7 +8,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use critical_section::{CriticalSection, Mutex, with};
+use critical_section::{CriticalSection, Mutex};
 
 use super::channel::{Sent, Shared};
 use super::error::{RecvError, SendError};
@@ -16,6 +16,7 @@ use super::error::{RecvError, SendError};
 use super::lines::Here;
 #[cfg(feature = "bridge")]
 use super::node::Common;
+use super::section::with;
 use super::sender;
 use crate::message::Message;
 

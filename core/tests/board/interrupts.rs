@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use netchan::Blob;
-use netchan::board::{Config, Duplex, Memory, Node, Receiver, RecvError};
+use netchan::board::{Config, Duplex, Latest, Memory, Node, Receiver, RecvError, SendCause, Sender};
 use netchan::proto::{Dead, OpenFlags, Reason};
 use netchan::testing::{Outcome, Stage, interrupt_after, is_interrupt_due};
 
@@ -165,4 +165,46 @@ fn an_import_that_is_dropped_while_it_is_opened_leaves_its_place_to_another() {
         }
         assert!(desk.board.is_up());
     });
+}
+
+/// What only asks is interrupted as well, and what is told of an end: an interrupt comes between any two sections.
+#[test]
+fn an_interrupt_comes_behind_what_only_asks_too() {
+    #[track_caller]
+    fn sections(of: impl FnOnce()) -> u32 {
+        const MANY: u32 = 100;
+        let count = Rc::new(RefCell::new(0));
+        fn again(count: &Rc<RefCell<u32>>) {
+            let own = Rc::clone(count);
+            interrupt_after(0, move || {
+                *own.borrow_mut() += 1;
+                if *own.borrow() < MANY {
+                    again(&own);
+                }
+            });
+        }
+        again(&count);
+        of();
+        interrupt_after(u32::MAX, || ());
+        let count = *count.borrow();
+        assert!(count < MANY);
+        count
+    }
+
+    let (node, desk) = board!(Config::new(LINE).export::<Latest<u32>>(1).export::<Sender<u8>>(2));
+    let latest: Latest<u32> = node.export("latest").unwrap();
+    let sender: Sender<u8> = node.export("sender").unwrap();
+    let mut desk = desk.up();
+    let id = desk.import("sender", OpenFlags::RECEIVES, of::<u8>());
+    desk.until(|desk| desk.peer.circuits[id].stage == Stage::Open);
+    desk.until(|_| sender.try_send(1).is_ok());
+    desk.pass_ms(100);
+    assert_eq!(sections(|| _ = latest.account()), 1);
+    assert!(sections(|| _ = desk.board.has_unsent()) >= 2, "one for each channel");
+    desk.peer.kill(id, Reason::HungUp);
+    desk.pass_ms(500);
+    let mut cause = None;
+    let told = sections(|| cause = sender.try_send(2).err().map(|error| error.cause));
+    assert!(matches!(cause, Some(SendCause::Left { .. })), "{cause:?}");
+    assert!(told >= 2, "one that sends, and one in which is told why not");
 }

@@ -1,7 +1,7 @@
 //! An interrupt that sends: what happens while the main loop does something else is in the channel when that comes
 //! round.
 
-use core::cell::OnceCell;
+use core::cell::Cell;
 
 use critical_section::Mutex;
 use netchan::Message;
@@ -23,15 +23,16 @@ pub const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 64, 2)).expo
 
 static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
 
-/// The end that the interrupt has.
-static PRESSES: Mutex<OnceCell<Sender<Press>>> = Mutex::new(OnceCell::new());
+/// The end that the interrupt has, while it has it not in its hands.
+static PRESSES: Mutex<Cell<Option<Sender<Press>>>> = Mutex::new(Cell::new(None));
 
-/// The interrupt's handler: it never waits. Returns whether there was room.
+/// The interrupt's handler: it never waits. Returns whether there was room. The value is encoded and put with other interrupts
+/// enabled; one of a higher priority that sends by this as well finds no end meanwhile.
 pub fn on_button(button: u8, lost: u32) -> bool {
-    critical_section::with(|cs| {
-        let presses = PRESSES.borrow(cs).get();
-        presses.is_some_and(|presses| presses.try_send(Press { button, lost }).is_ok())
-    })
+    let Some(presses) = critical_section::with(|cs| PRESSES.borrow(cs).take()) else { return false };
+    let has_room = presses.try_send(Press { button, lost }).is_ok();
+    critical_section::with(|cs| PRESSES.borrow(cs).set(Some(presses)));
+    has_room
 }
 
 /// What the program does before interrupts are enabled.
@@ -41,7 +42,8 @@ pub fn on_button(button: u8, lost: u32) -> bool {
 /// [`ExportError::Taken`] when it is done twice.
 pub fn start() -> Result<(), ExportError> {
     let presses = NODE.export_with("presses", 16)?;
-    critical_section::with(|cs| PRESSES.borrow(cs).set(presses)).map_err(|_| ExportError::Taken)
+    critical_section::with(|cs| PRESSES.borrow(cs).set(Some(presses)));
+    Ok(())
 }
 
 /// The line, for the main loop.

@@ -10,11 +10,11 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use critical_section::with;
 use embedded_io_async_v0_7::{Read, Write};
 
 use super::{Circuits, Driver, Leaving, Quiet};
 use crate::board::Timer;
+use crate::board::section::with;
 use crate::proto::Instant;
 use crate::proto::time::Stamp;
 

@@ -2,11 +2,10 @@
 
 use core::time::Duration;
 
-use critical_section::with;
-
 use super::{Circuits, Driver, SLEPT};
 use crate::board::channel::{Channel, Phase, flag};
 use crate::board::lines::Here;
+use crate::board::section::with;
 use crate::proto::time::Stamp;
 use crate::proto::{Dead, Instant};
 
