@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use netchan::host::model::{By, Done, Side, check, drive, import, link, pass, poll_once, spawn};
-use netchan::{CallError, Client, Server};
+use netchan::host::{Calling, Request, Wait};
+use netchan::{CallError, Client, RecvError, Server};
 
 type Asks = Client<u32, u32>;
 type Serves = Server<u32, u32>;
@@ -210,68 +211,80 @@ fn a_server_does_not_sleep_beside_a_request() {
     });
 }
 
+/// Four requests have come to `a`, each for a reply of several parts, whose line takes nothing: of the replies one is stuck
+/// there, and one is the circuit's next.
+fn four_calls(a: &Side, b: &Side) -> (Server<u32, Vec<u8>>, Client<u32, Vec<u8>>, [Blobs; 4]) {
+    let server = a.node.export("m").unwrap();
+    let client: Client<u32, Vec<u8>> = import(a, b, b.peer.import("m").message_limit(8 * 1024));
+    let mut calls = [1, 2, 3, 4].map(|n| client.call(n));
+    for call in &mut calls {
+        assert!(poll_once(std::pin::Pin::new(call)).is_none());
+    }
+    a.deliver();
+    a.set_room(0);
+    (server, client, calls)
+}
+
+type Blobs = Wait<Calling<u32, Vec<u8>>>;
+
+fn blob(request: &Request<u32, Vec<u8>>) -> Vec<u8> {
+    vec![**request as u8; 5_000]
+}
+
 #[test]
-fn three_replies_by_three_threads_all_go() {
-    check("three replies of several parts on one circuit / each other", 2, || {
+fn replies_by_several_threads_all_go() {
+    check("two replies that wait for the one before / each other, room", 2, || {
         let (a, b) = link(By::Hand, By::Hand);
-        let mut server: Server<u32, Vec<u8>> = a.node.export("m").unwrap();
-        let client: Client<u32, Vec<u8>> = import(&a, &b, b.peer.import("m"));
-        let mut calls = [1, 2, 3].map(|n| client.call(n));
-        for call in &mut calls {
-            assert!(poll_once(std::pin::Pin::new(call)).is_none());
+        let (mut server, client, [one, two, three, four]) = four_calls(&a, &b);
+        let requests = [(); 4].map(|()| server.try_recv().unwrap());
+        let [first, second, third, fourth] = requests;
+        for request in [first, second] {
+            let reply = blob(&request);
+            assert!(poll_once(request.reply(reply)).unwrap().is_ok());
         }
-        a.deliver();
-        let threads = [(); 3].map(|()| {
-            let request = server.try_recv().unwrap();
+        let done = Done::after(2);
+        let threads = [(third, three), (fourth, four)].map(|(request, call)| {
+            let done = done.clone();
             spawn(move || {
-                let reply = vec![*request as u8; 5_000];
-                request.reply(reply).wait().unwrap();
+                let reply = blob(&request);
+                request.reply(reply.clone()).wait().unwrap();
+                assert_eq!(call.wait(), Ok(reply));
+                done.one();
             })
         });
+        a.set_room(usize::MAX);
+        drive(&[&a, &b], &done);
         for thread in threads {
             thread.join();
         }
-        b.deliver();
-        for (n, call) in [1, 2, 3].into_iter().zip(calls) {
-            assert_eq!(call.wait(), Ok(vec![n; 5_000]));
-        }
-        drop((server, client));
+        drop((server, client, one, two));
     });
 }
 
 #[test]
 fn a_server_does_not_sleep_beside_a_reply_that_goes() {
-    check("server recv, requests put back / reply, credit", 2, || {
+    check("server recv, requests held back / replies, room", 2, || {
         let (a, b) = link(By::Hand, By::Hand);
-        let mut server: Server<u32, Vec<u8>> = a.node.export("m").unwrap();
-        let client: Client<u32, Vec<u8>> = import(&a, &b, b.peer.import("m"));
-        let mut calls = [1, 2, 3].map(|n| client.call(n));
-        for call in &mut calls {
-            assert!(poll_once(std::pin::Pin::new(call)).is_none());
-        }
-        a.deliver();
-        // The second reply waits for the first, which the line does not take yet, and the third request for both.
-        a.set_room(0);
-        for _ in 0..2 {
+        let (mut server, client, [one, two, three, four]) = four_calls(&a, &b);
+        for _ in 0..3 {
             let request = server.try_recv().unwrap();
-            let reply = vec![*request as u8; 5_000];
+            let reply = blob(&request);
             assert!(poll_once(request.reply(reply)).unwrap().is_ok());
         }
+        assert!(matches!(server.try_recv(), Err(RecvError::Empty)), "a reply is kept");
         let done = Done::after(1);
-        let one = done.clone();
+        let is_done = done.clone();
         let serving = spawn(move || {
             let request = server.recv().wait().unwrap();
-            let reply = vec![*request as u8; 5_000];
-            request.reply(reply).wait().unwrap();
-            for (n, call) in [1, 2, 3].into_iter().zip(calls) {
-                assert_eq!(call.wait(), Ok(vec![n; 5_000]));
-            }
-            one.one();
-            (server, client)
+            let reply = blob(&request);
+            request.reply(reply.clone()).wait().unwrap();
+            assert_eq!(four.wait(), Ok(reply));
+            is_done.one();
+            server
         });
         a.set_room(usize::MAX);
         drive(&[&a, &b], &done);
-        drop(serving.join());
+        drop((serving.join(), client, one, two, three));
     });
 }
 
