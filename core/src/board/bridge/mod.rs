@@ -30,6 +30,8 @@ use super::driver::{Driver, Identity, Memory};
 use super::lines::{Here, LineId};
 use super::node::Node;
 use super::ring::{get_all, put_all};
+#[cfg(feature = "async")]
+use super::wake_line;
 
 /// What is copied in one critical section, in bytes.
 const CHUNK: usize = 32;
@@ -109,9 +111,16 @@ impl<const CIRCUITS: usize, const ROOM: usize> Bridge<CIRCUITS, ROOM> {
         millis.map(|millis| Duration::from_millis(millis.into()))
     }
 
-    /// The lines of a bridge that was shut down begin anew.
+    /// The lines of a bridge that was shut down begin anew, at once: their tasks are woken.
     pub fn resume(&self) {
         with(|cs| enter(cs, &self.tree, Tree::resume));
+        #[cfg(feature = "async")]
+        if let Some(common) = with(|cs| enter(cs, &self.tree, |tree| tree.common())).flatten() {
+            // While they rest they wait for a byte, and for no time. Each call wakes all but one.
+            for here in [Here::FIRST, Here::of(LineId::Second)] {
+                wake_line(common, here);
+            }
+        }
     }
 
     const fn parts(&'static self) -> Transit {
@@ -190,5 +199,49 @@ pub(super) fn put_text(room: &'static [Byte], text: &[u8]) {
 pub(super) fn get_text(room: &'static [Byte], out: &mut [u8]) {
     for (to, from) in out.chunks_mut(CHUNK).zip(room.chunks(CHUNK)) {
         with(|cs| get_all(cs, to, from));
+    }
+}
+
+#[cfg(all(test, feature = "async"))]
+mod tests {
+    use alloc::sync::Arc;
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::task::Waker;
+    use std::task::Wake;
+
+    use super::*;
+    use crate::proto::{CounterNonce, LineConfig, Name};
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_tasks_of_both_lines_are_woken_when_a_bridge_goes_on() {
+        const CONFIG: Config = Config::new(LineConfig::uart(115_200, 2, 240, 2)).bridge(1, 256);
+        static NODE: Node<{ CONFIG.channels() }, { CONFIG.bytes() }> = Node::new(&CONFIG);
+        static BRIDGE: Bridge<{ CONFIG.circuits() }, { CONFIG.room() }> = Bridge::new(&CONFIG);
+        const NAME: Name = Name::literal("relay-board");
+        let mut nonces = CounterNonce::new(1, 1);
+        let mut memory = Memory::<{ CONFIG.line_bytes() }>::new(&CONFIG);
+        BRIDGE.resume();
+        drop(NODE.up_line(
+            &BRIDGE,
+            &mut memory,
+            Identity { name: &NAME, uid: 1, boot: 1, nonces: &mut nonces },
+        ));
+        let tasks = [(); 2].map(|()| Arc::new(Woken::default()));
+        let common = with(|cs| enter(cs, &BRIDGE.tree, |tree| tree.common())).flatten();
+        let drivers = &common.expect("a line was made").drivers;
+        for (driver, task) in drivers.iter().zip(&tasks) {
+            drop(with(|cs| driver.replace(cs, Some(Waker::from(Arc::clone(task))))));
+        }
+        BRIDGE.resume();
+        assert_eq!(tasks.map(|task| task.0.load(Ordering::Relaxed)), [true; 2]);
     }
 }

@@ -5,6 +5,8 @@
 //! upward.
 
 use super::super::lines::LINES;
+#[cfg(feature = "async")]
+use super::super::node::Common;
 use super::super::short::Short;
 use crate::proto::{HOPS_MAX, LINK_ADD_ROUTE, LINK_ALLOCATE, LINK_DEL_ROUTE, Name, Reason};
 
@@ -35,6 +37,9 @@ pub(in crate::board) struct Tree {
     highest: u32,
     /// The node above has asked us to end, and gives us so many milliseconds.
     shutdown: Option<u32>,
+    /// Where the tasks of the lines wait.
+    #[cfg(feature = "async")]
+    common: Option<&'static Common>,
     lines: [Line; LINES],
 }
 
@@ -119,6 +124,8 @@ impl Tree {
             count: 0,
             highest: 0,
             shutdown: None,
+            #[cfg(feature = "async")]
+            common: None,
             lines: [LINE; LINES],
         }
     };
@@ -392,6 +399,18 @@ impl Tree {
 
     pub(super) const fn resume(&mut self) {
         self.shutdown = None;
+    }
+
+    /// The node that the lines are of: its tasks are found here.
+    #[cfg(feature = "async")]
+    pub(in crate::board) const fn is_of(&mut self, common: &'static Common) {
+        self.common = Some(common);
+    }
+
+    /// Where the tasks of its lines wait, once there is one.
+    #[cfg(feature = "async")]
+    pub(super) const fn common(&self) -> Option<&'static Common> {
+        self.common
     }
 }
 

@@ -46,6 +46,8 @@ impl<const CHANNELS: usize, const BYTES: usize> Node<CHANNELS, BYTES> {
     ) -> Driver<'m> {
         transit.tree(|tree| tree.start());
         let mut driver = self.line_at(here, memory, identity);
+        #[cfg(feature = "async")]
+        transit.tree(|tree| tree.is_of(driver.circuits.common));
         driver.circuits.transit = Some(transit);
         driver
     }
