@@ -4,8 +4,10 @@ mod common;
 
 use std::net::SocketAddr;
 
+use common::raw::Raw;
 use common::{Outcome, SOON, Tick, calm, eventually, spawn, tick};
 use netchan::host::Visibility;
+use netchan::proto::{Accept, Frame};
 use netchan::{
     ExportOptions, ImportError, Latest, Node, Peer, Reason, Receiver, Reconnect, RecvError, SendCause,
     Sender, Watch,
@@ -181,5 +183,39 @@ fn an_import_that_does_not_reopen_is_dead_for_ever() -> Outcome {
         let told = got.recv().timeout(SOON).wait();
         assert!(matches!(told, Err(RecvError::Dead(_))), "{told:?}");
     }
+    Ok(())
+}
+
+/// While a link says goodbye, what was sent over it was dead, `Closed`, for a reopening end as for any other.
+#[test]
+fn an_end_on_a_link_that_says_goodbye_is_interrupted_with_its_reason() -> Outcome {
+    let _calm = calm();
+    let any = "127.0.0.1:0".parse()?;
+    let (hub, bridge) = (Node::new("hub"), Node::new("bridge"));
+    let (at_hub, at_bridge) = (adopts(&hub, any), adopts(&bridge, any));
+    let (mut raw, id) = Raw::child(at_bridge);
+    let mut accepts = |importing: common::Task<Sender<u8>>| {
+        let handle = raw.opened();
+        raw.send(&Frame::Accept(handle, Accept { which: 0, credit: 1000, limit: 1 }));
+        importing.join()
+    };
+    let (remote, other) = (bridge.remote_id(id), bridge.remote_id(id));
+    let mut reopens = accepts(spawn(move || {
+        remote.import::<Sender<u8>>("sink").reopen().timeout(SOON).wait().expect("it is accepted")
+    }));
+    let mut plain = accepts(spawn(move || {
+        other.import::<Sender<u8>>("sink").timeout(SOON).wait().expect("it is accepted")
+    }));
+    reopens.send(1).timeout(SOON).wait()?;
+    // The bridge gets another id, and its children as well: it says goodbye to them, and this one does not answer.
+    tcp::connect_with(&bridge, at_hub, tcp::Options::new().join().live_on()).wait()?;
+    let error = plain.send(2).timeout(SOON).wait().unwrap_err();
+    assert!(matches!(error.cause(), SendCause::Dead(dead) if dead.reason == Reason::Renumbered), "{error}");
+    let SendCause::Interrupted { dead, account } = reopens.send(2).timeout(SOON).wait().unwrap_err().cause()
+    else {
+        panic!("it goes on");
+    };
+    assert_eq!((dead.reason, account.in_doubt), (Reason::Renumbered, 1));
+    drop(hub);
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::link::{Io, LinkCell, LinkState};
 use super::node::{NodeInner, Withdrawn};
 use super::sync;
 use super::wait::{Waiting, after};
-use crate::proto::{self, Reason};
+use crate::proto::{self, Dead, Reason};
 
 /// How long the peer may take to close its side after a goodbye.
 pub(crate) const PARTING: Duration = Duration::from_millis(500);
@@ -245,6 +245,11 @@ impl LinkState {
     pub(crate) fn parting(&self) -> Option<Reason> {
         let leave = self.leave.as_ref().filter(|leave| leave.phase != Phase::Draining)?;
         Some(leave.reason)
+    }
+
+    /// Why nothing can be sent any more on a link that is up no longer, or is on its way out.
+    pub(crate) fn going(&self) -> Dead {
+        Dead::here(self.parting().unwrap_or(Reason::Closed))
     }
 
     /// Whether nothing of what was sent has been given up or written yet.

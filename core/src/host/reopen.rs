@@ -417,7 +417,12 @@ impl Kept {
     ) -> Result<R, Option<SendCause>> {
         let circuit = self.circuit(waker)?;
         f(&circuit).map_err(|refusal| match refusal {
-            Refusal::Dead(_) => self.circuit(waker).err().unwrap_or_else(|| refusal.cause()),
+            Refusal::Dead(_) => match self.circuit(waker) {
+                Err(cause) => cause,
+                // It is interrupted as soon as its link has said goodbye.
+                Ok(circuit) if circuit.is_ending(waker) => None,
+                Ok(_) => self.circuit(waker).err().unwrap_or_else(|| refusal.cause()),
+            },
             refusal => refusal.cause(),
         })
     }

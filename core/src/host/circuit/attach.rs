@@ -61,7 +61,7 @@ impl Circuit {
             Ok(()) => {}
             Err(Blocked::TooLarge(limit)) => return Err(Refusal::TooLarge(limit)),
             Err(Blocked::Credit | Blocked::Busy) => return Err(Refusal::Wait),
-            Err(_) => return Err(Refusal::Dead(Dead::here(Reason::Closed))),
+            Err(_) => return Err(Refusal::Dead(state.going())),
         }
         // All or none: what is attached belongs to the next message, whichever that is.
         let floors = ends.iter().map(|end| u64::from(spec_here(end).room(None).1)).sum();

@@ -122,8 +122,23 @@ impl Circuit {
                 result
             }
             Err(Blocked::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
-            Err(_) => Err(Refusal::Dead(Dead::here(Reason::Closed))),
+            Err(_) => Err(Refusal::Dead(state.going())),
         }
+    }
+
+    /// Whether it lives for no longer than its link, which says goodbye: the waker is woken when that is over. Not where this
+    /// side has closed the link.
+    pub(crate) fn is_ending(&self, waker: Option<&Waker>) -> bool {
+        let mut state = self.link.lock();
+        let is_closed = state.parting() == Some(Reason::Closed);
+        if state.down.is_some() || state.link.stays() || is_closed {
+            return false;
+        }
+        let Some(cell) = state.cells.get(self.id).filter(|cell| cell.dead.is_none()) else { return false };
+        let old = waker.and_then(|waker| set(&mut cell.send_waker, waker));
+        drop(state);
+        drop(old);
+        true
     }
 
     /// Whether a message of this length (of the receiver's limit, if it has no bound) could
@@ -159,7 +174,7 @@ impl Circuit {
                 drop(old);
                 Ok(false)
             }
-            Err(_) => Err(Dead::here(Reason::Closed)),
+            Err(_) => Err(state.going()),
         }
     }
 
