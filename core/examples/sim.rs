@@ -23,7 +23,8 @@ cargo xtask sim [OPTIONS]         trees of nodes, with faults, by seeds
     --pairs           two nodes and a router instead of trees
     --lines           two lines that lose bytes, with nothing above them
     --corruption N    alter N packets of a line by a few bits, and count what is taken for something else
-    --mutants [NAME]  plant known bugs, one after the other, and see that each is found
+    --mutants [NAME]  plant known bugs, those with NAME in their name or file, one after the other, and see that each is found; with
+                      --hosts those in the runtime of hosts alone
     --within SECONDS  with --mutants: each within that time (600)";
 
 #[derive(Clone, Copy, PartialEq)]

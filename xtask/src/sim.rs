@@ -15,7 +15,8 @@ pub(crate) fn run(args: &[String]) -> Result {
         let within =
             args.iter().position(|arg| arg == "--within").and_then(|at| args.get(at + 1)?.parse().ok());
         let name = args.get(at + 1).filter(|name| !name.starts_with("--"));
-        return mutants::run(name.map(String::as_str), within.map(Duration::from_secs));
+        let hosts = args.iter().any(|arg| arg == "--hosts");
+        return mutants::run(name.map(String::as_str), hosts, within.map(Duration::from_secs));
     }
     Cmd::cargo("run --release --quiet --package netchan --features testing --example sim --").args(args).run()
 }

@@ -1,5 +1,6 @@
-//! `cargo xtask sim --mutants [NAME]`: plants known bugs in a copy of the sources, one after the other, and sees
-//! that the simulation, of trees or of the host's nodes, finds each of them.
+//! `cargo xtask sim --mutants [NAME] [--hosts] [--within SECONDS]`: plants known bugs in a copy of the sources, one after the
+//! other, and sees that the simulation, of trees or of the host's nodes, finds each of them. NAME is a part of the name of those that are
+//! planted, or of their file; with `--hosts` it is those alone that the host's nodes have to find.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,10 +15,12 @@ use crate::command::{Cmd, Result, root};
 /// A bug that is not found within this time, or what `--within SECONDS` says, is not found.
 const LIMIT: Duration = Duration::from_secs(600);
 
-pub(crate) fn run(name: Option<&str>, within: Option<Duration>) -> Result {
+pub(crate) fn run(name: Option<&str>, hosts: bool, within: Option<Duration>) -> Result {
     let within = within.unwrap_or(LIMIT);
-    let chosen: Vec<&Mutant> =
-        MUTANTS.iter().filter(|mutant| name.is_none_or(|name| mutant.name.contains(name))).collect();
+    let is_named =
+        |mutant: &Mutant| name.is_none_or(|name| mutant.name.contains(name) || mutant.file.contains(name));
+    let chosen: Vec<_> =
+        MUTANTS.iter().filter(|mutant| is_named(mutant) && (mutant.hosts || !hosts)).collect();
     if chosen.is_empty() {
         return Err(format!("there is no mutant like `{}`", name.unwrap_or_default()));
     }

@@ -221,6 +221,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "",
     ),
     in_host(
+        "who waits on a circuit of a lost link is not woken",
+        "core/src/host/link.rs",
+        "            cell.wake_all(&mut effects.wakers);\n            effects.tell(cell.member.as_ref(), Signal::Over);",
+        "            effects.tell(cell.member.as_ref(), Signal::Over);",
+    ),
+    in_host(
         "a share of a link is kept for ever",
         "core/src/host/link.rs",
         "                self.shares.give_back(from.link, Held::one(cell.reserved, cell.is_list));\n",
