@@ -8,6 +8,8 @@ use crate::testing::conformance::desk::{Desk, Result, differs, echo, piece, same
 
 /// What a busy machine may add to a time.
 const SLACK: Duration = Duration::from_millis(500);
+/// What may keep a sign of life, beside a busy machine: what goes before it on a line, and its being sent again.
+const LATE: Duration = Duration::from_millis(1000);
 /// So long a step may take without this side having stood still.
 const STEP_MAX: Duration = Duration::from_millis(5);
 
@@ -31,7 +33,7 @@ pub(super) fn it_is_heard_as_often_as_it_has_promised(desk: &mut Desk<'_>) -> Re
     hand.kept();
     let promise = Duration::from_millis(hand.promise_ms().into());
     // Long enough for a silence that is too long, and for several signs beside it.
-    let time = time.max(2 * (promise + SLACK));
+    let time = time.max(2 * (promise + LATE));
     if 2 * time > hand.bound() {
         return Err(differs("how often it is to be heard", "what a check has time for", promise));
     }
@@ -47,7 +49,7 @@ pub(super) fn it_is_heard_as_often_as_it_has_promised(desk: &mut Desk<'_>) -> Re
             (silence, signs) = (Duration::ZERO, signs + 1);
         }
         // It is promised to its peer, so the way counts as well.
-        if silence > promise + SLACK {
+        if silence > promise + LATE {
             return Err(differs("signs of life", promise, silence));
         }
     }
