@@ -23,6 +23,7 @@ fn half(n: u64) {
     // A simulation in which nothing goes wrong proves nothing.
     assert!(sum.sent > 20_000 && sum.taken > 20_000 && sum.shots > 5_000, "{sum:?}");
     assert!(sum.lost > 100 && sum.failed > 500 && sum.killed > 10 && sum.dropped > 100, "{sum:?}");
+    assert!(sum.interrupted > 10 && sum.watched > 10 && sum.pictures > 500, "{sum:?}");
 }
 
 #[test]

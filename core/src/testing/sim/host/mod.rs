@@ -4,6 +4,7 @@
 //! The simulation of trees beside this one has a runtime of its own, twenty times as fast; here the runtime that users have is
 //! what is tested: its circuits, calls, relays, shares, reopening and passing on.
 
+mod lasting;
 mod ledger;
 mod programs;
 mod tasks;
@@ -39,6 +40,12 @@ pub struct HostReport {
     pub killed: u32,
     /// Operations that were dropped half-way.
     pub dropped: u32,
+    /// Sessions that an end has outlived.
+    pub interrupted: u32,
+    /// Nodes that have watched the tree to the end, and knew it.
+    pub watched: u32,
+    /// Pictures that were taken.
+    pub pictures: u32,
 }
 
 impl core::ops::AddAssign for HostReport {
@@ -52,6 +59,9 @@ impl core::ops::AddAssign for HostReport {
         self.lost += other.lost;
         self.killed += other.killed;
         self.dropped += other.dropped;
+        self.interrupted += other.interrupted;
+        self.watched += other.watched;
+        self.pictures += other.pictures;
     }
 }
 
@@ -71,6 +81,8 @@ struct Plan {
     large: bool,
     /// Operations are dropped half-way.
     hasty: bool,
+    /// Some programs stay: they watch the tree, or hold ends that reopen.
+    lasting: bool,
     /// Until the faults stop.
     time: Duration,
 }
@@ -85,6 +97,7 @@ impl Plan {
             slow: rng.one_in(3),
             large: rng.one_in(3),
             hasty: rng.one_in(3),
+            lasting: rng.one_in(3),
             time: Duration::from_millis(1_500 + rng.below(5_000) as u64),
         }
     }

@@ -24,6 +24,9 @@ pub(super) const CHAINS: &str = "chains";
 pub(super) const TICKS: &str = "ticks";
 pub(super) const LEVEL: &str = "level";
 
+/// All of them, in the order of their names.
+pub(super) const EXPORTS: [&str; 7] = [CALLS, CHAINS, LETTERS, LEVEL, ORDERS, SINK, TICKS];
+
 /// What is answered to a request.
 pub(super) const fn answer(number: u32) -> u32 {
     number.wrapping_mul(0x9e37_79b9)

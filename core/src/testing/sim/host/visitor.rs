@@ -11,22 +11,24 @@ use std::time::Instant;
 
 use super::ledger::Verdict;
 use super::programs::{
-    CALLS, CHAINS, Item, LETTERS, LEVEL, Letter, ORDERS, Order, SINK, TICKS, answer, fails, pad,
+    CALLS, CHAINS, EXPORTS, Item, LETTERS, LEVEL, Letter, ORDERS, Order, SINK, TICKS, answer, fails, pad,
 };
 use super::tasks::{pass, within};
 use super::world::World;
 use crate::host::{
-    AskError, CallError, Chain, ChainCause, Client, Node, NodeInfo, Receiver, RecvError, Remote, Sender,
-    Watch, channel, sync,
+    AskError, CallError, Chain, ChainCause, Client, ExportInfo, Import, LinkInfo, Node, NodeInfo, Receiver,
+    RecvError, Remote, Sender, Untold, Watch, channel, sync,
 };
+use crate::message::Message;
+use crate::proto::{Dead, Reason};
 use crate::testing::Rng;
 
 /// Nothing takes longer than that, whatever happens.
-const LIMIT: Duration = Duration::from_secs(40);
+pub(super) const LIMIT: Duration = Duration::from_secs(40);
 /// Nobody waits for longer, so here somebody waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 /// How many kinds of things a visitor does.
-pub(super) const KINDS: usize = 10;
+pub(super) const KINDS: usize = 11;
 
 /// One who visits other nodes.
 pub(super) struct Visitor {
@@ -100,7 +102,8 @@ impl Visitor {
             6 => self.chains(to).await,
             7 => self.listens(to).await,
             8 => self.watches(to).await,
-            _ => self.lists(to).await,
+            9 => self.lists(to).await,
+            _ => self.pictures(to).await,
         }
     }
 
@@ -343,19 +346,73 @@ impl Visitor {
     }
 
     async fn lists(&mut self, to: usize) {
-        let (nodes, since) = ([self.me, to], sync::now());
-        let mut list: Receiver<NodeInfo> = match self.remote(to).nodes().timeout(LIMIT).await {
-            Ok(list) => list,
-            Err(error) => return self.fails(&nodes, since, "a list", &error),
-        };
-        loop {
-            match list.recv().timeout(LIMIT).await {
-                Ok(_) => {}
-                Err(RecvError::Closed) => return,
-                Err(error) => return self.fails(&nodes, since, "a list", &error),
+        let remote = self.remote(to);
+        match self.rng.below(3) {
+            0 => drop(self.list::<NodeInfo>(to, remote.nodes()).await),
+            1 => drop(self.list::<LinkInfo>(to, remote.links()).await),
+            _ => {
+                let Some(exports) = self.list::<ExportInfo>(to, remote.exports()).await else { return };
+                let names: Vec<_> = exports.iter().map(|info| &*info.name).collect();
+                assert_eq!(names, EXPORTS, "what {to} exports");
             }
         }
     }
+
+    /// The whole of it.
+    async fn list<T: Message + Send>(&self, to: usize, import: Import<Receiver<T>>) -> Option<Vec<T>> {
+        let (nodes, since, mut whole) = ([self.me, to], sync::now(), Vec::new());
+        let mut list = match import.timeout(LIMIT).await {
+            Ok(list) => list,
+            Err(error) => {
+                if !asks_too_much(error.dead()) {
+                    self.fails(&nodes, since, "a list", &error);
+                }
+                return None;
+            }
+        };
+        loop {
+            match list.recv().timeout(LIMIT).await {
+                Ok(entry) => whole.push(entry),
+                Err(RecvError::Closed) => return Some(whole),
+                Err(error) => {
+                    self.fails(&nodes, since, "a list", &error);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Of its own tree, while it is not in the whole one.
+    async fn pictures(&mut self, to: usize) {
+        if self.world.is_over() && to != (self.me + 1) % self.world.plan.nodes {
+            return; // one at last is enough
+        }
+        let (since, is_whole) = (sync::now(), self.world.is_over());
+        let everybody: Vec<_> = (0..self.world.plan.nodes).collect();
+        let picture = match self.node.picture().timeout(LIMIT).await {
+            Ok(picture) => picture,
+            Err(error) if asks_too_much(error.dead()) => return,
+            Err(error) => return self.fails(&everybody, since, "a picture", &error),
+        };
+        assert_eq!(picture.links.len() + picture.untold.len(), picture.nodes.len(), "{picture:?}");
+        for (id, why) in &picture.untold {
+            if !matches!(*why, Untold::Dead(dead) if asks_too_much(dead)) {
+                self.fails(&everybody, since, "a part of a picture", &(id, why));
+            }
+        }
+        // Each once, whatever came and went meanwhile.
+        let drawn = picture.text().lines().filter(|line| !line.starts_with("and ")).count();
+        assert!(drawn <= picture.nodes.len(), "{}", picture.text());
+        if is_whole {
+            assert_eq!(drawn, self.world.plan.nodes, "{}", picture.text());
+        }
+        self.world.ledger().report.pictures += 1;
+    }
+}
+
+/// Whether a list was refused because all ask for some: a node sends so many at a time, and a bridge passes so many on.
+pub(super) const fn asks_too_much(dead: Dead) -> bool {
+    matches!(dead.reason, Reason::Busy | Reason::NoResources)
 }
 
 /// A value that is being sent is not sent when this is dropped before it is said.

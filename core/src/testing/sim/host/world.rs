@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell, RefMut};
 use core::time::Duration;
 
+use super::lasting::{Lasting, watches_tree};
 use super::tasks::{Group, Spawner, Tasks, pass};
 use super::visitor::{KINDS, Visitor};
 use super::wire::Wire;
@@ -163,10 +164,34 @@ impl World {
         programs::start(self, index, &node);
         let counts = Rc::clone(self).counts_guests(index);
         self.spawner.spawn(group(self.life(index), 0), "counts guests", counts);
+        if self.plan.lasting {
+            self.settles(index);
+        }
         let visitors = 1 + self.rng.borrow_mut().below(2);
         for _ in 0..visitors {
             let visitor = self.visitor(index);
             self.spawner.spawn(group(self.life(index), 2), VISITS, visitor.goes_on());
+        }
+    }
+
+    /// Starts what stays there.
+    fn settles(self: &Rc<Self>, me: usize) {
+        let (group, node) = (group(self.life(me), 2), self.node(me));
+        // One of each in the whole tree, or two.
+        let is_here = || self.rng.borrow_mut().one_in(self.plan.nodes);
+        if is_here() {
+            self.spawner.spawn(group, VISITS, watches_tree(Rc::clone(self), me, node.clone()));
+        }
+        let lasting = || {
+            let to = self.rng.borrow_mut().below(self.plan.nodes);
+            Lasting { world: Rc::clone(self), me, to, node: node.clone(), rng: self.rng() }
+        };
+        let (listens, sends) = (is_here().then(lasting), is_here().then(lasting));
+        if let Some(listens) = listens.filter(|lasting| lasting.to != me) {
+            self.spawner.spawn(group, VISITS, listens.keeps_listening());
+        }
+        if let Some(sends) = sends.filter(|lasting| lasting.to != me) {
+            self.spawner.spawn(group, VISITS, sends.keeps_sending());
         }
     }
 
