@@ -1,6 +1,8 @@
 //! Circuits that pass through a node, whose two links move at the same time.
 #![cfg(loom)]
 
+use std::sync::Arc;
+
 use netchan::host::Visibility;
 use netchan::host::model::{Side, adopt, check, node, poll_once, spawn};
 use netchan::{Bytes, ExportOptions, ImportError, Node, Reason, Receiver, RecvError, Sender};
@@ -204,5 +206,31 @@ fn an_open_meets_the_end_of_the_far_link() {
         let ImportError::Dead(dead) = *error else { panic!("{error}") };
         assert!(matches!(dead.reason, Reason::LinkLost | Reason::NoRoute), "{dead}");
         drop(sender);
+    });
+}
+
+/// Who has gone by the time that the way is found has nothing opened in its name.
+#[test]
+fn an_open_meets_the_end_of_its_own_link() {
+    check("an open comes from the left / the link to the left breaks", 4, || {
+        let mut yard = yard();
+        let options = ExportOptions::default().visible_to(Visibility::Tree);
+        let sender: Sender<Bytes> = yard.right.node.export_with("x", options).unwrap();
+        let mut importing =
+            std::pin::pin!(yard.left.node.remote("right").import::<Receiver<Bytes>>("x").into_future());
+        assert!(poll_once(importing.as_mut()).is_none());
+        yard.left.deliver();
+        let to_left = Arc::new(yard.to_left);
+        let breaking = {
+            let to_left = Arc::clone(&to_left);
+            spawn(move || to_left.break_line())
+        };
+        to_left.deliver();
+        breaking.join();
+        yard.to_left = Arc::into_inner(to_left).expect("the other thread is over");
+        yard.is_empty();
+        yard.left.break_line();
+        assert!(poll_once(importing).expect("it is answered").is_err());
+        assert_eq!(sender.importers(), 0);
     });
 }
