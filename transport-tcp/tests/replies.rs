@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::task::{Context, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use common::raw::{Raw, mine, packet, receives};
 use common::{Ground, Tick, eventually, tick};
 use netchan::host::Visibility;
 use netchan::proto::{Frame, Open, Part, Total};
-use netchan::{CallError, Client, Config, ExportOptions, Node, Reason, Server};
+use netchan::{CallError, Client, Config, ExportOptions, Node, Reason, Request, Server};
 use netchan_tcp as tcp;
 
 /// Far more than any of it takes.
@@ -187,4 +187,44 @@ fn callers_behind_a_line_that_takes_nothing_hold_up_nobody_else() {
     let asked = bridge.remote("board").ask::<u32, Vec<u8>>("big", 4).timeout(SOON).wait();
     assert_eq!(asked.expect("an answer"), [7; 4]);
     cable.cut();
+}
+
+/// A waker that counts.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The room of a call that was given up is free when its reply comes, and nobody but that says so to those who wait for room.
+#[test]
+fn a_call_that_waits_for_room_is_woken_by_the_replies_to_those_that_were_given_up() {
+    let ground = Ground::new();
+    let mut server: Server<u32, Vec<u8>> = ground.node.export("late").unwrap();
+    let (_node, peer) = ground.visitor();
+    let client: Client<u32, Vec<u8>> = peer.import("late").message_limit(16 * 1024).wait().unwrap();
+    // More than there is room for: the rest is not sent.
+    let calls: Vec<_> = (0..100).map(|n| begun(client.call(n))).collect();
+    let witness: Client<Tick, Tick> = peer.import("witness").wait().unwrap();
+    assert_eq!(witness.call(tick(3)).timeout(SOON).wait(), Ok(tick(4)));
+    let requests: Vec<_> = std::iter::from_fn(|| server.try_recv().ok()).collect();
+    assert!((1..100).contains(&requests.len()), "{} of 100 are sent", requests.len());
+    drop(calls);
+
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut call = std::pin::pin!(client.call(100));
+    assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    eventually("they are given up", || requests.iter().all(Request::is_cancelled).then_some(()));
+    assert!(server.try_recv().is_err(), "there is no room for it");
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+    for request in requests {
+        let _ = request.reply(Vec::new()).timeout(SOON).wait();
+    }
+    eventually("it is woken", || (wakes.0.load(Ordering::SeqCst) > 0).then_some(()));
+    assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(*server.recv().timeout(SOON).wait().unwrap(), 100);
 }

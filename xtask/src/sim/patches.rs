@@ -1,4 +1,6 @@
 //! The bugs that are planted: each is a piece of text that stands once in a file, and what takes its place.
+//!
+//! What takes two threads no simulation sees: that is for the models of loom.
 
 use crate::command::Result;
 
@@ -185,12 +187,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "self.next = Some(2);",
     ),
     in_host(
-        "an opener that is gone is forgotten before the answer comes",
-        TRANSIT,
-        "None => own.cancelled = Some(dead),",
-        "None => {}",
-    ),
-    in_host(
         "a lost link's circuits are not told onward",
         TRANSIT,
         "            effects.pass_on(&passage.transit, passage.side.other());\n        }\n        self.kept",
@@ -213,12 +209,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "core/src/host/call/server.rs",
         "if fails {",
         "if false && fails {",
-    ),
-    in_host(
-        "a call that waits for room is forgotten",
-        "core/src/host/call/calls.rs",
-        "            wakers.append(&mut calls.take_room());\n",
-        "",
     ),
     in_host(
         "who waits on a circuit of a lost link is not woken",
