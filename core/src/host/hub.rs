@@ -16,6 +16,7 @@ use super::spec::Spec;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::proto::{Dead, OpenFlags, Reason};
 use ready::Ready;
+pub(crate) use ready::Seat;
 pub(crate) use receive::HubArrival;
 
 mod members;
@@ -68,7 +69,7 @@ pub(crate) enum Signal {
 #[derive(Clone)]
 pub(crate) struct Member {
     hub: Weak<Hub>,
-    index: usize,
+    seat: Seat,
     /// Of an export that receives.
     ready: Option<Arc<Ready>>,
 }
@@ -154,14 +155,14 @@ impl Member {
     /// It may have something to receive. Called with the link locked.
     pub(crate) fn is_ready(&self) {
         if let Some(ready) = &self.ready {
-            ready.push(self.index);
+            ready.push(self.seat);
         }
     }
 
     /// Called with no lock held.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(hub) = self.hub.upgrade() {
-            hub.signal(self.index, signal);
+            hub.signal(self.seat.place(), signal);
         }
     }
 }

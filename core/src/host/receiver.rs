@@ -8,7 +8,7 @@ use core::task::{Context, Poll, Waker};
 use super::carry::{Arriving, Attached, Carry, CarryPort};
 use super::circuit::{Arrival, Circuit};
 use super::error::{NAMELESS, RecvError};
-use super::hub::{Hub, HubArrival};
+use super::hub::{Hub, HubArrival, Seat};
 use super::inbox::{Inbox, Message as Arrived};
 use super::local;
 use super::named::Named;
@@ -42,7 +42,7 @@ pub(crate) struct Inflow {
     from: From,
     inbox: Inbox,
     /// Where the present messages come from, and how they decode.
-    member: Option<(usize, Arc<Circuit>, u8)>,
+    member: Option<(Seat, Arc<Circuit>, u8)>,
     /// Of an export with this one importer: its circuit tells us itself of what comes.
     is_direct: bool,
     /// What is told next: for ever, or once.
@@ -61,7 +61,7 @@ enum From {
 
 impl Inflow {
     pub(crate) fn circuit(circuit: Arc<Circuit>, which: u8) -> Self {
-        let member = Some((0, Arc::clone(&circuit), which));
+        let member = Some((Seat::only(0), Arc::clone(&circuit), which));
         let from = From::Circuit(circuit);
         Self { from, inbox: Inbox::default(), member, is_direct: false, over: None, reopen: None }
     }
@@ -154,7 +154,7 @@ impl Inflow {
                     return Err(over);
                 }
             };
-            self.member = Some((0, Arc::clone(&circuit), which));
+            self.member = Some((Seat::only(0), Arc::clone(&circuit), which));
             self.from = From::Circuit(circuit);
         }
         let arrival = match &self.from {
@@ -174,17 +174,17 @@ impl Inflow {
                         Arrival::Closed | Arrival::Dead(_) => {}
                     }
                 }
-                if let Some((index, circuit, _)) = self.member.take() {
+                if let Some((seat, circuit, _)) = self.member.take() {
                     // The credit of what was taken is its own, whoever comes next. What a
                     // circuit had told us itself it tells the hub from now on.
                     if circuit.give_back(&mut self.inbox) | core::mem::take(&mut self.is_direct) | is_chain {
-                        hub.look_again(index);
+                        hub.look_again(seat);
                     }
                     drop(circuit);
                 }
                 match hub.receive(&mut self.inbox, waker) {
-                    HubArrival::Messages { index, circuit, which } => {
-                        self.member = Some((index, circuit, which));
+                    HubArrival::Messages { seat, circuit, which } => {
+                        self.member = Some((seat, circuit, which));
                         Arrival::Messages
                     }
                     HubArrival::Nothing => Arrival::Nothing,

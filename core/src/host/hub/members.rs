@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use super::{Entry, Fanout, Hub, Member, Signal};
+use super::{Entry, Fanout, Hub, Member, Seat, Signal};
 use crate::host::circuit::Circuit;
 use crate::host::events::LinkEvent;
 use crate::host::inbox::Inbox;
@@ -52,7 +52,8 @@ impl Hub {
         let mut free = (state.free_from..places).filter(|place| state.members[*place].is_none());
         let index = free.next().unwrap_or(places);
         let ready = self.spec.flags.has(OpenFlags::RECEIVES).then(|| Arc::clone(&self.ready));
-        let circuit = accept(Member { hub: Arc::downgrade(self), index, ready })?;
+        let seat = ready.as_ref().map_or_else(|| Seat::only(index), |ready| ready.seat(index));
+        let circuit = accept(Member { hub: Arc::downgrade(self), seat, ready })?;
         let (tx_gone, rx_gone) = (state.tx_gone, state.rx_gone);
         let joined = Arc::clone(&circuit);
         let node = self.node.upgrade();

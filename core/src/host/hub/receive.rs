@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-use super::Hub;
+use super::{Hub, Seat};
 use crate::host::circuit::{Arrival, Circuit};
 use crate::host::inbox::Inbox;
 use crate::host::link::LinkCell;
@@ -13,7 +13,7 @@ use crate::proto::Dead;
 /// What an export had to receive.
 pub(crate) enum HubArrival {
     Messages {
-        index: usize,
+        seat: Seat,
         circuit: Arc<Circuit>,
         which: u8,
     },
@@ -29,17 +29,17 @@ impl Hub {
     pub(crate) fn receive(&self, inbox: &mut Inbox, waker: Option<&Waker>) -> HubArrival {
         let _old;
         loop {
-            let (index, circuit, which) = {
+            let (seat, circuit, which) = {
                 let mut state = self.lock();
                 if state.closed {
                     return HubArrival::Closed;
                 }
-                let Some(index) = self.ready.pop() else {
+                let Some(seat) = self.ready.pop() else {
                     _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return HubArrival::Nothing;
                 };
-                let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
-                (index, Arc::clone(&entry.circuit), entry.which)
+                let Some(entry) = state.members.get(seat.place()).and_then(Option::as_ref) else { continue };
+                (seat, Arc::clone(&entry.circuit), entry.which)
             };
             let is_chain = self.is_chain(which);
             if is_chain && circuit.holds_next() {
@@ -48,18 +48,18 @@ impl Hub {
             let arrival = if is_chain { circuit.receive_next(inbox) } else { circuit.receive(inbox, None) };
             match arrival {
                 Arrival::Messages => {
-                    self.turn_to(index);
+                    self.turn_to(seat.place());
                     // It may have more, or its end, by the time this is taken.
-                    return HubArrival::Messages { index, circuit, which };
+                    return HubArrival::Messages { seat, circuit, which };
                 }
                 Arrival::Nothing => {}
                 end @ (Arrival::Closed | Arrival::Dead(_)) if self.tells_left() => {
-                    if self.tell(index, &circuit) {
+                    if self.tell(seat.place(), &circuit) {
                         let Arrival::Dead(dead) = end else { return HubArrival::Left(None) };
                         return HubArrival::Left(Some(dead));
                     }
                 }
-                Arrival::Closed | Arrival::Dead(_) => self.remove(index, &circuit),
+                Arrival::Closed | Arrival::Dead(_) => self.remove(seat.place(), &circuit),
             }
         }
     }
@@ -69,24 +69,24 @@ impl Hub {
         // Dropped with nothing locked, here and below: it may own a task, and that this hub.
         let _old;
         loop {
-            let (index, circuit, which) = {
+            let (seat, circuit, which) = {
                 let mut state = self.lock();
                 if state.closed {
                     return Err(HubArrival::Closed);
                 }
-                let Some(index) = self.ready.pop() else {
+                let Some(seat) = self.ready.pop() else {
                     _old = waker.and_then(|waker| state.recv_waker.replace(waker.clone()));
                     return Err(HubArrival::Nothing);
                 };
-                let Some(entry) = state.members.get(index).and_then(Option::as_ref) else { continue };
-                (index, Arc::clone(&entry.circuit), entry.which)
+                let Some(entry) = state.members.get(seat.place()).and_then(Option::as_ref) else { continue };
+                (seat, Arc::clone(&entry.circuit), entry.which)
             };
             match circuit.receive_newest(None) {
                 Ok(newest) => {
-                    self.look_again(index);
+                    self.look_again(seat);
                     return Ok((newest, which));
                 }
-                Err(Arrival::Closed | Arrival::Dead(_)) => self.remove(index, &circuit),
+                Err(Arrival::Closed | Arrival::Dead(_)) => self.remove(seat.place(), &circuit),
                 Err(_) => {}
             }
         }
@@ -147,12 +147,12 @@ impl Hub {
     }
 
     /// After a batch of a member is taken: look at it again, for its end may be there.
-    pub(crate) fn look_again(&self, index: usize) {
+    pub(crate) fn look_again(&self, seat: Seat) {
         if self.tells_left() {
             // Its end comes before what the next importer has to say.
-            self.ready.push_first(index);
+            self.ready.push_first(seat);
         } else {
-            self.ready.push(index);
+            self.ready.push(seat);
         }
     }
 
