@@ -3,6 +3,8 @@
 //! A wake that is lost is a deadlock, which loom reports.
 #![cfg(loom)]
 
+use std::sync::Arc;
+
 use netchan::host::LinkError;
 use netchan::host::model::{By, Done, Side, check, drive, import, link, poll_once, spawn};
 use netchan::{Bytes, Receiver, RecvError, SendCause, Sender};
@@ -97,6 +99,25 @@ fn a_lost_link_loses_no_complete_value() {
 }
 
 #[test]
+fn a_message_that_came_before_a_goodbye_is_not_lost() {
+    check("post, goodbye / tick", 2, || {
+        let (a, b) = link(By::Hand, By::Hand);
+        let mut receiver: Receiver<u32> = b.node.export("x").unwrap();
+        a.peer.try_post("x", 7_u32).unwrap();
+        a.peer.close();
+        let b = Arc::new(b);
+        let ticking = spawn({
+            let b = Arc::clone(&b);
+            move || b.tick()
+        });
+        b.deliver();
+        ticking.join();
+        assert_eq!(receiver.try_recv(), Ok(7));
+        assert!(!b.peer.is_up());
+    });
+}
+
+#[test]
 fn a_sender_without_credit_does_not_sleep_beside_a_grant() {
     check("send / grant", 3, || {
         let (a, b) = link(By::Hand, By::Hand);
@@ -140,7 +161,7 @@ fn a_sender_without_credit_hears_of_a_dropped_receiver() {
 fn a_drain_does_not_sleep_beside_the_last_value_taken() {
     check("drain / taken", 2, || {
         let (a, b) = link(By::Hand, By::Hand);
-        let b = std::sync::Arc::new(b);
+        let b = Arc::new(b);
         let (mut sender, mut receiver) = channel(&a, &b, "x");
         sender.try_send(7).unwrap();
         let done = Done::after(2);
@@ -152,7 +173,7 @@ fn a_drain_does_not_sleep_beside_the_last_value_taken() {
             sender
         });
         // Counting and asking may cross and miss each other: then a tick finds out.
-        let ticking = std::sync::Arc::clone(&b);
+        let ticking = Arc::clone(&b);
         let taking = spawn(move || {
             assert_eq!(receiver.recv().wait(), Ok(7));
             ticking.look_at_asked();

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::cell::Cell;
+use super::error::LinkError;
 use super::hub::Signal;
 use super::inbox::BIG;
 use super::link::{LinkCell, LinkState};
@@ -91,10 +92,11 @@ impl LinkCell {
             buffer.resize(buffer.len().max(READ_LEN), 0);
         }
         if let Some(fault) = fault {
-            let error = state.explain(fault);
+            let end = End { link: self, error: state.explain(fault) };
+            state.at_end = true;
             self.last_words(state);
             effects.run(self);
-            self.fail(error);
+            drop(end);
             return true;
         }
         if state.leave.is_some() {
@@ -114,6 +116,18 @@ impl LinkCell {
             reader.begin_large();
         }
         acked
+    }
+}
+
+/// Ends the link when it is dropped: also where somebody's waker panics.
+struct End<'a> {
+    link: &'a LinkCell,
+    error: LinkError,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.link.fail(self.error);
     }
 }
 

@@ -113,6 +113,8 @@ pub(crate) struct LinkState {
     /// Of a link of the tree.
     pub(crate) behind: Behind,
     pub(crate) down: Option<LinkError>,
+    /// The reader has come to the end, and ends the link as soon as it has done what came before that.
+    pub(crate) at_end: bool,
     /// On its way out.
     pub(crate) leave: Option<Leave>,
     /// When a child that was told to end has to have gone.
@@ -580,6 +582,7 @@ impl LinkCell {
                 peer: None,
                 behind: Behind::default(),
                 down: None,
+                at_end: false,
                 leave: None,
                 ends_by: None,
                 unsent: 0,
@@ -711,7 +714,8 @@ impl LinkCell {
     pub(crate) fn tick(&self) {
         let Some(node) = self.node.upgrade() else { return self.fail(LinkError::Local(Reason::Shutdown)) };
         let mut state = self.lock();
-        if state.down.is_some() {
+        // An open that came before a goodbye would find its circuit dead, and its message be lost.
+        if state.down.is_some() || state.at_end {
             return;
         }
         state.look_at_asked();

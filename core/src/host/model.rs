@@ -433,6 +433,11 @@ impl Side {
         !self.line.input.lock().bytes.is_empty()
     }
 
+    /// Looks at the time, as a link's other thread does.
+    pub fn tick(&self) {
+        self.link.tick();
+    }
+
     /// What a tick does for those who asked how many values are taken.
     pub fn look_at_asked(&self) {
         let mut state = self.link.lock();

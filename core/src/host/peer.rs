@@ -122,6 +122,9 @@ impl Peer {
 
     /// As [`Peer::post`], without waiting for anything: it goes now, and nobody hears what becomes of it.
     ///
+    /// An export of a host that is there takes short ones of one program in the order in which they were posted; a longer one may be
+    /// overtaken.
+    ///
     /// # Errors
     ///
     /// [`PostError`], when it cannot go now. Nothing has been sent then.

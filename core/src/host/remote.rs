@@ -75,7 +75,8 @@ impl Remote {
         Post::new(Way::new(From::Remote(self.clone())), name, value)
     }
 
-    /// As [`Remote::post`], without waiting for anything: it goes now, and nobody hears what becomes of it.
+    /// As [`Remote::post`], without waiting for anything: it goes now, and nobody hears what becomes of it. For their order
+    /// see [`Peer::try_post`](super::Peer::try_post).
     ///
     /// # Errors
     ///
