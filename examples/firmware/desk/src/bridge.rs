@@ -117,7 +117,7 @@ pub(crate) fn run(bridge: &[String], leaf: &[String], qmp: &str) -> Result<(), S
     }
     println!("ok      the bridge's own values and conversation go on");
 
-    until("the board behind again", || desk.nodes().len() == 2 && desk.nodes()[1].id != nodes[1].id)?;
+    until("the board behind again", || matches!(&desk.nodes()[..], [_, leaf] if leaf.id != nodes[1].id))?;
     let mut readings: Watch<Reading> = word(far.import("reading").timeout(PATIENCE).wait())?;
     if word(readings.changed().timeout(PATIENCE).wait())?.level != 0 {
         return Err("a level of before the reset".into());
