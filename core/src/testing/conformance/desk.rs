@@ -283,6 +283,16 @@ impl<'w> Desk<'w> {
 
     /// Imports a channel. One that is still closing, for its last importer has left a moment ago, is asked for again.
     pub(super) fn import(&mut self, open: &Open<'_>) -> Result<usize> {
+        self.import_unless(open, &[Reason::Busy, Reason::NoName])
+    }
+
+    /// Imports a channel for which room was given up a moment ago: its program may have to look once more before it is there.
+    pub(super) fn import_into_room(&mut self, open: &Open<'_>) -> Result<usize> {
+        self.import_unless(open, &[self.specimen.no_room])
+    }
+
+    /// One that is refused for such a reason is asked for again.
+    fn import_unless(&mut self, open: &Open<'_>, passing: &[Reason]) -> Result<usize> {
         let until = self.now() + PATIENCE;
         loop {
             let id = self.begin(open)?;
@@ -291,7 +301,7 @@ impl<'w> Desk<'w> {
                 circuit.dead.map(Some).or_else(|| (circuit.stage == Stage::Open).then_some(None))
             })?;
             let Some(dead) = dead else { return Ok(id) };
-            if !matches!(dead.reason, Reason::Busy | Reason::NoName) || self.now() > until {
+            if !passing.contains(&dead.reason) || self.now() > until {
                 return Err(differs(open.name, "it accepted", dead));
             }
             self.step()?;

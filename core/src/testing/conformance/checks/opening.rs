@@ -127,7 +127,7 @@ pub(super) fn opens_beyond_the_room_are_refused_and_others_go_on(desk: &mut Desk
     // What one gives up another one may have.
     let Some(last) = held.pop() else { return Err(differs("the first open", "room for it", reason)) };
     desk.hang_up(last)?;
-    let again = desk.import(&double())?;
+    let again = desk.import_into_room(&double())?;
     held.push(again);
     for id in held {
         desk.hang_up(id)?;
